@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The wire between broker and host. See link.h. */
+#include "link/link.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "util/clock.h"
+#include "util/fd.h"
+
+/* A request of ours that waits for its answer. */
+struct link_pending {
+	struct list link;
+	uint64_t id;
+	link_reply_fn *reply;
+	void *arg;
+};
+
+/* A message that the socket did not take yet, with its own duplicates of the fds. */
+struct link_message {
+	struct list link;
+	char *text;
+	size_t len;
+	int fds[LINK_FDS_MAX];
+	size_t nfds;
+};
+
+static void link_message_free(struct link_message *m)
+{
+	if (!m)
+		return;
+	fd_close_all(m->fds, m->nfds);
+	free(m->text);
+	free(m);
+}
+
+/* Sends what waits, as far as the socket takes it. Returns 0 or -errno (never -EAGAIN). */
+static int link_flush(struct link *link)
+{
+	struct link_message *m;
+	struct link_message *tmp;
+
+	list_for_each_safe (m, tmp, &link->queue, link) {
+		ssize_t n = fd_send(link->source.fd, m->text, m->len, m->fds, m->nfds);
+
+		if (n == -EAGAIN)
+			break;
+		if (n < 0)
+			return (int)n;
+		list_del(&m->link);
+		link->queue_len--;
+		link_message_free(m);
+	}
+	return reactor_fd_events(link->reactor, &link->source,
+				 list_empty(&link->queue) ? EPOLLIN : EPOLLIN | EPOLLOUT);
+}
+
+static int link_message_dup_fds(struct link_message *m, const int *fds, size_t nfds)
+{
+	for (size_t i = 0; i < nfds; i++) {
+		int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+
+		if (fd < 0)
+			return -errno;
+		m->fds[m->nfds++] = fd;
+	}
+	return 0;
+}
+
+/* Puts one object on the wire or in the queue. Steals @object. */
+static int link_put(struct link *link, json_t *object, const int *fds, size_t nfds)
+{
+	struct link_message *m = NULL;
+	int r = -ENOMEM;
+
+	if (link->source.fd < 0 || !object || nfds > LINK_FDS_MAX) {
+		json_decref(object);
+		return !object ? -ENOMEM : link->source.fd < 0 ? -ENOTCONN : -E2BIG;
+	}
+	m = calloc(1, sizeof(*m));
+	if (m) {
+		m->text = json_dumps(object, JSON_COMPACT);
+		m->len = m->text ? strlen(m->text) : 0;
+	}
+	json_decref(object);
+	if (!m || !m->text)
+		goto fail;
+	r = -EMSGSIZE;
+	if (m->len > LINK_MESSAGE_MAX)
+		goto fail;
+	r = -ENOBUFS;
+	if (link->queue_len >= LINK_QUEUE_MAX)
+		goto fail;
+	if (list_empty(&link->queue)) {
+		ssize_t n = fd_send(link->source.fd, m->text, m->len, fds, nfds);
+
+		r = n < 0 ? (int)n : 0;
+		if (r != -EAGAIN)
+			goto fail; /* sent, or broken: nothing to queue in either case */
+	}
+	r = link_message_dup_fds(m, fds, nfds);
+	if (r < 0)
+		goto fail;
+	list_add_tail(&link->queue, &m->link);
+	link->queue_len++;
+	return link_flush(link);
+fail:
+	link_message_free(m);
+	return r;
+}
+
+static void link_take_error(json_t *error, struct umdev_error *ret)
+{
+	const char *word = "";
+	const char *message = "the peer gave no reason";
+	const char *key = "";
+
+	json_unpack(error, "{s?s,s?s,s?s}", "word", &word, "message", &message, "key", &key);
+	error_set_key(ret, error_word_parse(word), key, "%s", message);
+}
+
+/* Finds the call that @id answers and ends it. An answer to nothing is dropped. */
+static void link_take_reply(struct link *link, uint64_t id, json_t *msg)
+{
+	struct link_pending *p;
+	struct link_pending *tmp;
+
+	list_for_each_safe (p, tmp, &link->calls, link) {
+		struct umdev_error err = {0};
+		json_t *error = json_object_get(msg, "error");
+
+		if (p->id != id)
+			continue;
+		list_del(&p->link);
+		if (error)
+			link_take_error(error, &err);
+		p->reply(p->arg, error ? NULL : json_object_get(msg, "result"), &err);
+		free(p);
+		return;
+	}
+}
+
+static void link_take(struct link *link, json_t *msg, int *fds, size_t nfds)
+{
+	json_int_t id = 0;
+	const char *method = NULL;
+	json_t *params = NULL;
+
+	if (json_unpack(msg, "{s?I,s?s,s?o}", "id", &id, "method", &method, "params", &params) <
+		    0 ||
+	    id < 0)
+		return;
+	if (method)
+		link->ops->request(link, (uint64_t)id, method, params, fds, nfds);
+	else if (id > 0)
+		link_take_reply(link, (uint64_t)id, msg);
+}
+
+static void link_break(struct link *link, int error)
+{
+	reactor_fd_del(link->reactor, &link->source);
+	fd_close(&link->source.fd);
+	link->ops->closed(link, error);
+}
+
+static void link_ready(struct reactor_fd *source, uint32_t events)
+{
+	struct link *link = container_of(source, struct link, source);
+	int fds[LINK_FDS_MAX];
+	size_t nfds;
+	ssize_t n;
+	json_t *msg;
+	int r;
+
+	if (events & EPOLLOUT) {
+		r = link_flush(link);
+		if (r < 0) {
+			link_break(link, r);
+			return;
+		}
+	}
+	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		return;
+	n = fd_recv(source->fd, link->buffer, LINK_MESSAGE_MAX, fds, LINK_FDS_MAX, &nfds);
+	if (n == -EAGAIN)
+		return;
+	if (n <= 0) {
+		link_break(link, (int)n);
+		return;
+	}
+	msg = json_loadb(link->buffer, (size_t)n, JSON_REJECT_DUPLICATES, NULL);
+	if (!json_is_object(msg)) {
+		json_decref(msg);
+		fd_close_all(fds, nfds);
+		link_break(link, -EBADMSG);
+		return;
+	}
+	link_take(link, msg, fds, nfds);
+	fd_close_all(fds, nfds);
+	json_decref(msg);
+}
+
+int link_init(struct link *link, struct reactor *reactor, int fd, const struct link_ops *ops,
+	      void *data)
+{
+	int r;
+
+	memset(link, 0, sizeof(*link));
+	link->reactor = reactor;
+	link->ops = ops;
+	link->data = data;
+	link->source.fd = fd;
+	link->source.events = EPOLLIN;
+	link->source.ready = link_ready;
+	list_init(&link->calls);
+	list_init(&link->queue);
+	link->buffer = malloc(LINK_MESSAGE_MAX);
+	r = link->buffer ? fd_set_nonblock(fd, true) : -ENOMEM;
+	if (r == 0)
+		r = reactor_fd_add(reactor, &link->source);
+	if (r < 0)
+		link_done(link);
+	return r;
+}
+
+void link_done(struct link *link)
+{
+	struct link_message *m;
+	struct link_message *mtmp;
+
+	if (!link->reactor)
+		return;
+	reactor_fd_del(link->reactor, &link->source);
+	fd_close(&link->source.fd);
+	list_for_each_safe (m, mtmp, &link->queue, link) {
+		list_del(&m->link);
+		link_message_free(m);
+	}
+	link->queue_len = 0;
+	while (!list_empty(&link->calls)) {
+		struct link_pending *p = list_first(&link->calls, struct link_pending, link);
+		struct umdev_error err = {0};
+
+		list_del(&p->link);
+		error_set(&err, ERROR_HOST_FAILED, "the process at the other end is gone");
+		p->reply(p->arg, NULL, &err);
+		free(p);
+	}
+	free(link->buffer);
+	memset(link, 0, sizeof(*link));
+	link->source.fd = -1;
+}
+
+int link_call(struct link *link, const char *method, json_t *params, const int *fds, size_t nfds,
+	      link_reply_fn *reply, void *arg)
+{
+	struct link_pending *p = calloc(1, sizeof(*p));
+	int r;
+
+	if (!p) {
+		json_decref(params);
+		return -ENOMEM;
+	}
+	p->id = ++link->next_id;
+	p->reply = reply;
+	p->arg = arg;
+	r = link_put(link,
+		     json_pack("{s:I,s:s,s:o}", "id", (json_int_t)p->id, "method", method, "params",
+			       params ? params : json_object()),
+		     fds, nfds);
+	if (r < 0) {
+		free(p);
+		return r;
+	}
+	list_add_tail(&link->calls, &p->link);
+	return 0;
+}
+
+int link_notify(struct link *link, const char *method, json_t *params, const int *fds, size_t nfds)
+{
+	return link_put(link,
+			json_pack("{s:s,s:o}", "method", method, "params",
+				  params ? params : json_object()),
+			fds, nfds);
+}
+
+int link_notify_sync(struct link *link, const char *method, json_t *params, const int *fds,
+		     size_t nfds, uint64_t timeout_ns)
+{
+	uint64_t deadline = clock_now_ns() + timeout_ns;
+	int r = link_notify(link, method, params, fds, nfds);
+
+	while (r == 0 && !list_empty(&link->queue)) {
+		struct pollfd p = {.fd = link->source.fd, .events = POLLOUT};
+		uint64_t now = clock_now_ns();
+
+		if (now >= deadline)
+			return -ETIMEDOUT;
+		if (poll(&p, 1, (int)((deadline - now) / NS_PER_MS) + 1) < 0 && errno != EINTR)
+			return -errno;
+		r = link_flush(link);
+	}
+	return r;
+}
+
+void link_reply(struct link *link, uint64_t id, json_t *result)
+{
+	if (id == 0) {
+		json_decref(result);
+		return;
+	}
+	/* A link that cannot take the answer breaks at its next event: nothing more to do here. */
+	(void)link_put(link,
+		       json_pack("{s:I,s:o}", "id", (json_int_t)id, "result",
+				 result ? result : json_object()),
+		       NULL, 0);
+}
+
+void link_reply_error(struct link *link, uint64_t id, const struct umdev_error *err)
+{
+	if (id == 0)
+		return;
+	(void)link_put(link,
+		       json_pack("{s:I,s:{s:s,s:s,s:s}}", "id", (json_int_t)id, "error", "word",
+				 error_word_name(err->word), "message", err->message, "key",
+				 err->key),
+		       NULL, 0);
+}

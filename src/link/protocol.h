@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What umdevd and umdev-host say to each other over a link (link.h).
+ *
+ * Order of a host's life:
+ *
+ *   host   -> LINK_HELLO        the driver is loaded: who it is and which tables it declares
+ *   broker -> LINK_OPEN         options and the descriptors for them; the answer is the pool and
+ * the types broker -> LINK_CREATE / LINK_REMOVE / LINK_ATTR / LINK_STATS / LINK_DISCARD, any
+ * number, any order host   -> LINK_KEEP / LINK_DROP / LINK_EVENT, any time broker -> closes the
+ * link   the host removes what is there and exits
+ *
+ * Shapes (JSON; "text" is always a string, numbers are non-negative integers below 2^63):
+ *
+ * hello   { pid, driver: { name, description, version, flags, state_version, page_size },
+ *           options: [ { name, description, default?, choices?, min, max, kind } ],
+ *           attrs:   [ { name, description, default, choices?, min, max, kind, when } ],
+ *           stats:   [ { name, description } ] }
+ *         kind and when as in umdev/driver.h; page_size = bytes of the state page that an mdev
+ * needs failed  { word, message }                    instead of hello; the host then exits open {
+ * name, values: { option: text }, fds: [ option, ... ], flags: { option: UMDEV_BACKING_* } }
+ *         + one fd per entry of fds, in order
+ *      -> { description, pool: { units, align, unit }, engines: [ { name, parallelism } ],
+ *           types: [ { id, name, description?, class, cost, flags, group_scope, requires_group,
+ * group_hotplug, qos, attrs: [ [ name, value-or-null ], ... ] } ] }         ids are local ("1g")
+ * create  { uuid, type: index, piece: [ start, size ], attrs: { name: text }, origin: 0|1 }
+ *         + 2 fds: the state page (memfd of page_size), the listening socket
+ *      -> { }
+ * remove  { uuid, force: bool }                DEVICE_BUSY while a client is connected and force is
+ * false
+ *      -> { }
+ * attr    { uuid, name, value: text }          name without the driver's prefix
+ *      -> { }
+ * stats   { uuid }
+ *      -> { stats: { name: number }, host: { name: number }, client: { pid, uid, since_ns } | null
+ * } discard { start, size }
+ *      -> { }
+ * keep    { uuid, slots: [ number ] } + one fd per slot: keep these for me; a slot that is taken is
+ * replaced drop    { uuid, slots: [ number ] } event   { uuid?, event: id, level: syslog level,
+ * message, pid?, uid? }
+ */
+#pragma once
+
+#define LINK_HELLO   "hello"
+#define LINK_FAILED  "failed"
+#define LINK_OPEN    "open"
+#define LINK_CREATE  "create"
+#define LINK_REMOVE  "remove"
+#define LINK_ATTR    "attr"
+#define LINK_STATS   "stats"
+#define LINK_DISCARD "discard"
+#define LINK_KEEP    "keep"
+#define LINK_DROP    "drop"
+#define LINK_EVENT   "event"
+
+/* The host finds its end of the link at this descriptor. */
+#define LINK_HOST_FD 3
+
+/* Events a host reports. */
+#define EVENT_CLIENT_CONNECTED	  "client.connected"	/* pid, uid */
+#define EVENT_CLIENT_DISCONNECTED "client.disconnected" /* message: why */
+#define EVENT_CLIENT_REFUSED	  "client.refused" /* message: why; shown as last_refusal by list -v */
+#define EVENT_DRIVER		  "driver"	   /* what the driver had to say */
+
+/* Descriptors of one mdev are kept under slot numbers of the host's choice, below this. */
+#define LINK_SLOT_COUNT 32768u
+
+/* The broker starts a host as: umdev-host --driver NAME --driver-dir DIR --name PARENT, link at
+ * fd 3. */

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Small helpers around file descriptors: modes, messages with fds, memfds, atomic files. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "util/cleanup.h"
+
+/* The kernel's own bound on fds in one message (SCM_MAX_FD). */
+#define FD_MESSAGE_MAX 253
+
+/* Closes *@fd if it is open and sets it to -1. errno is kept. */
+void fd_close(int *fd);
+
+/* Closes @n fds and sets each to -1. */
+void fd_close_all(int *fds, size_t n);
+
+/* Sets or clears O_NONBLOCK. Returns 0 or -errno. */
+int fd_set_nonblock(int fd, bool on) umdev_warn_unused;
+
+/*
+ * One sendmsg(2) of @len bytes with @nfds descriptors (0..FD_MESSAGE_MAX), MSG_NOSIGNAL.
+ * Returns the bytes taken or -errno (-EAGAIN when a non-blocking socket is full). Fds stay the
+ * caller's.
+ */
+ssize_t fd_send(int sock, const void *data, size_t len, const int *fds, size_t nfds);
+
+/*
+ * One recvmsg(2), never waiting (MSG_DONTWAIT), of up to @len bytes. Descriptors that came along go
+ * to
+ * @fds (room for @max_fds, at most FD_MESSAGE_MAX), close-on-exec, owned by the caller, and their
+ * number to
+ * *@ret_nfds, which is set on every return; those beyond @max_fds are closed. Returns bytes, 0 at
+ * end of stream, or -errno; -EMSGSIZE for a datagram longer than @len (its fds are closed).
+ */
+ssize_t fd_recv(int sock, void *data, size_t len, int *fds, size_t max_fds, size_t *ret_nfds);
+
+/* A sealable, close-on-exec memfd of @size zero bytes. Returns the fd or -errno. */
+int fd_memfd(const char *name, uint64_t size) umdev_warn_unused;
+
+/* Reads a whole file of at most @max bytes below @dirfd into a new NUL-terminated buffer, freed by
+ * the caller. */
+int fd_read_file(int dirfd, const char *path, size_t max, char **ret_data,
+		 size_t *ret_len) umdev_warn_unused;
+
+/*
+ * Replaces @path below @dirfd by @len bytes so that a power cut leaves the old or the new file,
+ * never a part: temporary file in the same directory, fsync, rename, fsync of the directory.
+ * Returns 0 or -errno.
+ */
+int fd_write_file_atomic(int dirfd, const char *path, const void *data, size_t len,
+			 mode_t mode) umdev_warn_unused;
+
+/* mkdir -p below @dirfd. Returns 0 or -errno. */
+int fd_mkdir_parents(int dirfd, const char *path, mode_t mode) umdev_warn_unused;

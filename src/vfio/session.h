@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The vfio-user server of one virtual device: listener, one client at a time, its requests, guest
+ * memory and interrupts.
+ *
+ * Everything a successor process would need stands in the session's part of the state page
+ * (page.h): the bytes of a request already read, the reply not yet sent, the DMA table, the
+ * interrupt table. This object holds caches that it rebuilds from there. Descriptors are numbered
+ * by slots (link/protocol.h numbers) and reach the keeper through ops->keep before the request that
+ * brought them is answered.
+ *
+ * All functions belong to the reactor's thread. Protocol facts: the vfio-user specification of
+ * QEMU's documentation.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "util/error.h"
+#include "util/reactor.h"
+
+#define VFIO_REGION_COUNT  9 /* BAR 0-5, ROM, config, VGA: VFIO's PCI indices */
+#define VFIO_REGION_CONFIG 7
+#define VFIO_IRQ_COUNT	   5 /* INTx, MSI, MSI-X, ERR, REQ */
+#define VFIO_IRQ_INTX	   0
+#define VFIO_IRQ_MSI	   1
+#define VFIO_IRQ_MSIX	   2
+#define VFIO_IRQ_ERR	   3
+#define VFIO_IRQ_REQ	   4
+#define VFIO_AREA_COUNT	   2
+
+/* Slots under which a session's descriptors are kept outside of the process. */
+#define VFIO_SLOT_CONNECTION 0u
+#define VFIO_SLOT_BAR                                                                              \
+	1u /* + the BAR's number: the memfd behind its mmap areas (the device's, not the           \
+	      session's) */
+#define VFIO_SLOT_MEMORY     16u /* + file number: guest memory */
+#define VFIO_SLOT_MEMORY_MAX 1024u
+#define VFIO_SLOT_IRQ	     2048u /* + (index << 12) + vector: interrupt eventfds */
+#define VFIO_SLOT_COUNT	     (VFIO_SLOT_IRQ + (VFIO_IRQ_COUNT << 12))
+
+#define VFIO_REGION_READABLE 1u
+#define VFIO_REGION_WRITABLE 2u
+#define VFIO_REGION_MAPPABLE 4u
+
+struct vfio_session;
+struct vfio_page;
+
+struct vfio_area {
+	uint64_t offset; /* in the region; the same offset in the region's fd */
+	uint64_t size;
+};
+
+/* One region as the client is told of it. Size 0: absent. */
+struct vfio_region {
+	uint64_t size;
+	uint32_t flags;
+	uint32_t area_count;
+	struct vfio_area areas[VFIO_AREA_COUNT];
+	int fd; /* behind the areas; borrowed, -1 without any */
+};
+
+/* What a session serves. Copied by vfio_session_new(). */
+struct vfio_device_info {
+	const char *name; /* for log lines: the uuid */
+	struct vfio_region regions[VFIO_REGION_COUNT];
+	uint32_t irq_counts[VFIO_IRQ_COUNT];
+};
+
+/* The device behind a session. All calls are made on the reactor's thread; none may block. */
+struct vfio_session_ops {
+	/*
+	 * @count bytes (1..max transfer) at @offset of @region, already checked against the region.
+	 * Returns 0; or -errno (the read yields all ones, the write is dropped, the client gets an
+	 * error reply); or -EINPROGRESS for a write whose effect takes time (function level reset):
+	 * no further command is served until vfio_session_complete().
+	 */
+	int (*region_access)(void *device, uint32_t region, bool write, uint64_t offset, void *buf,
+			     uint32_t count);
+	/* DEVICE_RESET. Returns 0, -errno, or -EINPROGRESS as above. */
+	int (*reset)(void *device);
+	/*
+	 * Descriptor @fd is now known as @slot (borrowed; to be handed to the keeper at once), or
+	 * slot is free again. A failed keep fails the request that brought the fd.
+	 */
+	int (*keep)(void *device, uint32_t slot, int fd);
+	void (*drop)(void *device, uint32_t slot);
+	/* May this peer use the device? Returns 0 or -errno with the reason in @err. */
+	int (*admit)(void *device, const struct ucred *peer, struct umdev_error *err);
+	/* A client is connected and agreed on the protocol version. */
+	void (*joined)(void *device, const struct ucred *peer);
+	/*
+	 * The client is gone or was thrown out (@reason, one line). The device stops using guest
+	 * memory and returns 0, or -EINPROGRESS and ends with vfio_session_complete(); mappings and
+	 * descriptors live until then.
+	 */
+	int (*lost)(void *device, const char *reason);
+	/* A connection was turned away, or a client thrown out for what it did (@reason, one line,
+	 * for the operator). */
+	void (*refused)(void *device, const char *reason);
+};
+
+/* Bytes of the session's part of a state page. */
+size_t vfio_page_size(void);
+
+/*
+ * Serves on @listener (taken over, also on failure) with @page zeroed or left by an earlier process
+ * of the same layout. Returns 0 or -errno.
+ */
+int vfio_session_new(struct reactor *reactor, const struct vfio_device_info *info,
+		     const struct vfio_session_ops *ops, void *device, struct vfio_page *page,
+		     int listener, struct vfio_session **ret_session) umdev_warn_unused;
+
+/* Ends the service, closes every descriptor and mapping. The device must hold no guest memory. NULL
+ * is fine. */
+void vfio_session_free(struct vfio_session *session);
+
+/* Ends what returned -EINPROGRESS, with its outcome. */
+void vfio_session_complete(struct vfio_session *session, int status);
+
+/* Throws the present client out with a reason (told through ops->lost and ops->refused). Nothing
+ * when there is none. */
+void vfio_session_expel(struct vfio_session *session, const char *reason);
+
+/* Whether a client is connected; if so and @ret_peer is not NULL, who. */
+bool vfio_session_client(const struct vfio_session *session, struct ucred *ret_peer);
+
+/* ---- Interrupts
+ * --------------------------------------------------------------------------------------------- */
+
+/* Signals @vector of @index (MSI, MSI-X, ERR, REQ). A vector without eventfd, or one out of range,
+ * is ignored. */
+void vfio_irq_signal(struct vfio_session *session, uint32_t index, uint32_t vector);
+
+/* Sets the INTx level. The session automasks on trigger and fires again on unmask while the level
+ * is high. */
+void vfio_irq_intx(struct vfio_session *session, bool level);
+
+/* ---- Guest memory (contract of umdev_host_ops in umdev/driver.h)
+ * --------------------------------------------- */
+
+/* Counters of a session, for statistics. */
+struct vfio_session_stats {
+	uint64_t requests;
+	uint64_t bad_requests;
+	uint64_t dma_maps;
+	uint64_t dma_bytes_by_message;
+	uint64_t irqs;
+};
+
+int vfio_dma_translate(struct vfio_session *session, uint64_t iova, uint64_t len, uint32_t access,
+		       struct iovec *iov, uint32_t max) umdev_warn_unused;
+uint32_t vfio_dma_hold(struct vfio_session *session);
+void vfio_dma_release(struct vfio_session *session, uint32_t token);
+
+typedef void vfio_dma_done(void *arg, int status);
+int vfio_dma_read(struct vfio_session *session, uint64_t iova, void *buf, uint64_t len,
+		  vfio_dma_done *done, void *arg) umdev_warn_unused;
+int vfio_dma_write(struct vfio_session *session, uint64_t iova, const void *buf, uint64_t len,
+		   vfio_dma_done *done, void *arg) umdev_warn_unused;
+
+void vfio_session_stats(const struct vfio_session *session, struct vfio_session_stats *ret_stats);
