@@ -59,7 +59,7 @@ struct umdev_mdev;
 /* Parent options only. Both give the driver an open fd, so that it needs no right of its own: */
 #define UMDEV_KIND_BACKING                                                                         \
 	5u /* path of a regular file or block device, opened read-write and exclusively locked by  \
-	      the broker; a file that does not exist is created when the option named by `choices`                          \
+	      the broker; a file that does not exist is created when the option named by `choices` \
 	      gives its size */
 #define UMDEV_KIND_MEMORY                                                                          \
 	6u /* BYTES; the broker makes a memfd of that size, which outlives the host process */
@@ -295,7 +295,8 @@ struct umdev_host_ops {
 	 * cancels. */
 	void (*timer)(struct umdev_mdev *mdev, uint32_t id, uint64_t deadline_ns,
 		      umdev_timer_expired *expired, void *arg);
-	/* Asks for poll() in every turn of the loop (on) or only after events (off). */
+	/* Asks for poll() in every turn of the loop, which then never sleeps (on), or for none at
+	 * all (off, the default). */
 	void (*poll_mode)(struct umdev_mdev *mdev, uint32_t on);
 
 	/*

@@ -15,12 +15,14 @@
 
 #include "util/clock.h"
 
-#define REACTOR_BATCH 64
+#define REACTOR_BATCH	     64
+#define REACTOR_BUSY_WAIT_NS (5 * NS_PER_US)
 
 struct reactor {
 	int epoll_fd;
 	bool stop;
 	uint64_t now_ns;
+	uint64_t waited_ns; /* when descriptors were last looked at */
 	struct list fds;
 	struct list timers;
 	struct list tasks;
@@ -143,12 +145,17 @@ void reactor_task_del(struct reactor *reactor, struct reactor_task *task)
 	task->queued = false;
 }
 
+static uint64_t reactor_spin_until(const struct reactor_poller *poller, uint64_t now_ns)
+{
+	return poller->spin_ns > UINT64_MAX - now_ns ? UINT64_MAX : now_ns + poller->spin_ns;
+}
+
 void reactor_poller_add(struct reactor *reactor, struct reactor_poller *poller)
 {
 	if (poller->added)
 		return;
 	poller->added = true;
-	poller->busy_until_ns = clock_now_ns() + poller->spin_ns;
+	poller->busy_until_ns = reactor_spin_until(poller, reactor->now_ns);
 	list_add_tail(&reactor->pollers, &poller->link);
 }
 
@@ -162,10 +169,9 @@ void reactor_poller_del(struct reactor *reactor, struct reactor_poller *poller)
 	poller->added = false;
 }
 
-/* Calls every poller once. Returns whether one of them wants the loop to stay awake. */
-static bool reactor_run_pollers(struct reactor *reactor)
+/* Calls every poller once. */
+static void reactor_run_pollers(struct reactor *reactor)
 {
-	bool busy = false;
 	struct reactor_poller *p = list_first(&reactor->pollers, struct reactor_poller, link);
 
 	while (&p->link != &reactor->pollers) {
@@ -173,13 +179,22 @@ static bool reactor_run_pollers(struct reactor *reactor)
 
 		reactor->next_poller = list_entry(p->link.next, struct reactor_poller, link);
 		if (p->poll(p, now) > 0)
-			p->busy_until_ns = now + p->spin_ns;
-		if (p->added && p->busy_until_ns > now)
-			busy = true;
+			p->busy_until_ns = reactor_spin_until(p, now);
 		p = reactor->next_poller;
 	}
 	reactor->next_poller = NULL;
-	return busy;
+}
+
+/* Whether a poller wants the loop to stay awake. */
+static bool reactor_pollers_busy(const struct reactor *reactor)
+{
+	const struct reactor_poller *p;
+
+	list_for_each (p, &reactor->pollers, link) {
+		if (p->busy_until_ns > reactor->now_ns)
+			return true;
+	}
+	return false;
 }
 
 static void reactor_run_timers(struct reactor *reactor)
@@ -196,8 +211,16 @@ static void reactor_run_timers(struct reactor *reactor)
 
 static void reactor_run_tasks(struct reactor *reactor)
 {
-	while (!list_empty(&reactor->tasks)) {
-		struct reactor_task *t = list_first(&reactor->tasks, struct reactor_task, link);
+	struct list batch;
+
+	if (list_empty(&reactor->tasks))
+		return;
+	/* Only those queued by now: a task that queues itself again must not keep events waiting.
+	 */
+	list_add(&reactor->tasks, &batch);
+	list_del(&reactor->tasks);
+	while (!list_empty(&batch)) {
+		struct reactor_task *t = list_first(&batch, struct reactor_task, link);
 
 		reactor_task_del(reactor, t);
 		t->run(t);
@@ -210,7 +233,7 @@ static uint64_t reactor_sleep_ns(const struct reactor *reactor, bool busy, uint6
 	const struct reactor_timer *t;
 	uint64_t now;
 
-	if (busy || !list_empty(&reactor->tasks))
+	if (busy || reactor->stop || !list_empty(&reactor->tasks))
 		return 0;
 	if (list_empty(&reactor->timers))
 		return limit_ns;
@@ -244,8 +267,14 @@ int reactor_turn(struct reactor *reactor, uint64_t timeout_ns)
 
 	reactor->now_ns = clock_now_ns();
 	reactor_run_tasks(reactor);
-	busy = reactor_run_pollers(reactor);
+	reactor_run_pollers(reactor);
 	reactor_run_tasks(reactor);
+	busy = reactor_pollers_busy(reactor);
+	/* While memory is being polled, descriptors can wait a little: a look at them costs a
+	 * system call. */
+	if (busy && reactor->now_ns - reactor->waited_ns < REACTOR_BUSY_WAIT_NS)
+		return 0;
+	reactor->waited_ns = reactor->now_ns;
 	reactor->batch_len = 0;
 	r = reactor_wait(reactor, reactor_sleep_ns(reactor, busy, timeout_ns));
 	if (r < 0)

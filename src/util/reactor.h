@@ -45,7 +45,8 @@ struct reactor_task {
 /* Looked at in every turn of the loop. poll() returns how much it found; 0 is idle. */
 struct reactor_poller {
 	uint32_t (*poll)(struct reactor_poller *poller, uint64_t now_ns);
-	uint64_t spin_ns; /* how long to keep the loop awake after the last find */
+	uint64_t spin_ns; /* how long to keep the loop awake after the last find; UINT64_MAX: always
+			   */
 	uint64_t busy_until_ns;
 	struct list link;
 	bool added;
