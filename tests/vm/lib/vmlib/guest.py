@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One virtual machine: a QEMU process, and the shell in its guest.
+
+The guest runs tests/vm/guest/init, which does what it is told over its second
+serial port and answers with output and exit code.  The console, on the first
+port, is kept in a file.  Both lines and QMP are socket pairs, and the kernel is
+handed over in memory, so a machine leaves no name in the file system, and QEMU
+is killed by the kernel if its parent dies.
+"""
+
+import base64
+import itertools
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from . import VmError, cache
+from .qmp import Qmp
+
+# A busy host has taken 40 s for what takes 3 s on an idle one.
+BOOT_LIMIT_S = 120
+COMMAND_LIMIT_S = 120
+KERNEL_OPTIONS = "quiet console=ttyS0 cryptomgr.notests rodata=off"
+HOTPLUG_PORTS = {"q35": ("port0", "port1", "port2", "port3"), "pc": ("pci.0",)}
+# Printed below the level of an error, but no good news all the same.
+KERNEL_COMPLAINT = re.compile(r"BUG:|WARNING:|Oops|Call Trace|I/O error|time(d )?out\b|blocked for more than|[Cc]ontroller is down")
+KERNEL_ERROR_LEVEL = 3
+
+
+class MemoryFiles:
+    """Kernel and initramfs of an image as anonymous memory, for every machine of this process.
+
+    Where the disk is slow and its cache under pressure, reading the kernel from disk costs more than booting it.
+    """
+
+    _made = {}
+
+    @classmethod
+    def fd(cls, path: Path) -> int:
+        """A file descriptor with the content of `path`."""
+        if path not in cls._made:
+            fd = os.memfd_create(path.name, os.MFD_CLOEXEC)
+            with path.open("rb") as source, os.fdopen(os.dup(fd), "wb") as copy:
+                shutil.copyfileobj(source, copy, 1 << 20)
+            cls._made[path] = fd
+        return cls._made[path]
+
+
+class Result(tuple):
+    """(exit code, output) of a command in the guest."""
+
+    code = property(lambda self: self[0])
+    output = property(lambda self: self[1])
+
+
+class Job:
+    """A command that runs in the guest."""
+
+    def __init__(self, guest: "Guest", ident: str, command: str):
+        self._guest = guest
+        self._ident = ident
+        self.command = command
+
+    def wait(self, timeout_s: float = COMMAND_LIMIT_S) -> Result:
+        """Its result, once it has ended."""
+        return self._guest.shell.result(self._ident, self.command, timeout_s)
+
+
+class Shell:
+    """The host's side of the protocol that guest/init speaks."""
+
+    def __init__(self, connection: socket.socket, describe):
+        """`describe` adds to an error what the machine looks like."""
+        self._connection = connection
+        self._describe = describe
+        self._changed = threading.Condition()
+        self._ids = itertools.count(1)
+        self._results = {}
+        self._boots = 0
+        self._boots_seen = 0
+        self._closed = False
+        threading.Thread(target=self._read, name="guest-shell", daemon=True).start()
+
+    def _read(self) -> None:
+        ident, lines = None, []
+        with self._connection.makefile("rb") as stream:
+            for line in stream:
+                words = line.decode("ascii", "replace").split()
+                with self._changed:
+                    if words[:1] == ["READY"]:
+                        ident, self._boots = None, self._boots + 1
+                    elif words[:1] == ["BEGIN"] and len(words) == 2:
+                        ident, lines = words[1], []
+                    elif words[:1] == ["END"] and len(words) == 3 and words[1] == ident:
+                        output = base64.b64decode("".join(lines)).decode("utf-8", "replace")
+                        self._results[ident] = Result((int(words[2]), output))
+                        ident = None
+                    elif ident and len(words) == 1:
+                        lines.append(words[0])
+                    self._changed.notify_all()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _wait(self, look, what: str, timeout_s: float):
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while True:
+                found = look()
+                if found is not None:
+                    return found
+                left_s = deadline - time.monotonic()
+                if self._closed:
+                    raise VmError(f"the machine went away before {what}: {self._describe()}")
+                if left_s <= 0:
+                    raise VmError(f"not within {timeout_s:.0f} s: {what}: {self._describe()}")
+                self._changed.wait(left_s)
+
+    def ready(self, timeout_s: float = BOOT_LIMIT_S) -> None:
+        """Waits for the next boot to be complete."""
+        self._wait(lambda: True if self._boots > self._boots_seen else None, "the guest was ready", timeout_s)
+        self._boots_seen += 1
+
+    def send(self, command: str) -> str:
+        """Starts `command`; the id to ask for its result by."""
+        ident = str(next(self._ids))
+        text = base64.b64encode(command.encode()).decode()
+        self._connection.sendall(f"RUN {ident} {text}\n".encode())
+        return ident
+
+    def result(self, ident: str, command: str, timeout_s: float) -> Result:
+        """The result of what `send` started, once."""
+        return self._wait(lambda: self._results.pop(ident, None), f"the guest ended '{command}'", timeout_s)
+
+    def close(self) -> None:
+        """Ends the connection; the reading thread ends with it."""
+        try:
+            self._connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # QEMU closed it first
+        self._connection.close()
+
+
+class Guest:
+    """A machine, from power on to power off; a context manager that leaves no process."""
+
+    def __init__(self, log_directory: Path, name: str = "guest", machine: str = "q35", memory_mb: int = 256,
+                 cpus: int = 1, arguments=(), own_memory: bool = True, image=None):
+        """Describes the machine; start() makes it.
+
+        `arguments` are added to QEMU's own.  Memory is shared with devices' processes; without
+        `own_memory` the arguments have to say so, as those of `umdevctl qemu-args` do.
+        """
+        self.name = name
+        self.machine = machine
+        self.image = image or cache.prepare()
+        self.console_path = log_directory / f"{name}.console"
+        self.stderr_path = log_directory / f"{name}.qemu"
+        self._free_ports = list(HOTPLUG_PORTS[machine])
+        self._ports = {}
+        self._process = None
+        self.qmp = None
+        self.shell = None
+        memory = ["-object", f"memory-backend-memfd,id=vmlib-ram,size={memory_mb}M,share=on",
+                  "-machine", "memory-backend=vmlib-ram"] if own_memory else []
+        ports = []
+        if machine == "q35":
+            for number, port in enumerate(HOTPLUG_PORTS[machine]):
+                ports += ["-device", f"pcie-root-port,id={port},chassis={number},mem-reserve=32M"]
+        self._arguments = ["-name", name, "-nodefaults", "-no-user-config", "-display", "none", "-accel", "tcg",
+                           "-machine", machine, "-cpu", "max", "-smp", str(cpus), "-m", f"{memory_mb}M",
+                           *memory, *ports, *arguments]
+
+    def start(self) -> "Guest":
+        """Powers on and waits until the guest takes commands."""
+        kernel, initrd = MemoryFiles.fd(self.image.vmlinux), MemoryFiles.fd(self.image.initrd)
+        ours, theirs = zip(*(socket.socketpair() for _ in ("qmp", "shell")))
+        command = ["setpriv", "--pdeathsig", "KILL", *self.image.qemu_command, *self._arguments,
+                   "-kernel", f"/proc/self/fd/{kernel}", "-initrd", f"/proc/self/fd/{initrd}",
+                   "-append", KERNEL_OPTIONS,
+                   "-chardev", f"file,id=console,path={self.console_path}", "-serial", "chardev:console",
+                   "-chardev", f"socket,id=shell,fd={theirs[1].fileno()}", "-serial", "chardev:shell",
+                   "-chardev", f"socket,id=qmp,fd={theirs[0].fileno()}", "-qmp", "chardev:qmp"]
+        with self.stderr_path.open("wb") as errors:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, env=self.image.qemu_environment,
+                pass_fds=(kernel, initrd, *(end.fileno() for end in theirs)))
+        for end in theirs:
+            end.close()
+        try:
+            self.shell = Shell(ours[1], self._describe)
+            try:
+                self.qmp = Qmp(ours[0])
+            except VmError:
+                raise VmError(f"machine {self.name} did not start: {self._describe()}") from None
+            self.shell.ready()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __enter__(self) -> "Guest":
+        return self.start() if self._process is None else self
+
+    def __exit__(self, *_) -> None:
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        """QEMU's process id."""
+        return self._process.pid
+
+    def _describe(self) -> str:
+        def tail(path: Path) -> str:
+            text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+            return " | ".join(text.split("\n")[-6:]).strip(" |") or "(empty)"
+        code = self._process.poll()
+        state = "running" if code is None else f"ended with {code}"
+        return f"machine {self.name}, QEMU {state}; console: {tail(self.console_path)}; QEMU says: {self.errors()}"
+
+    def errors(self) -> str:
+        """What QEMU wrote to its standard error so far."""
+        return self.stderr_path.read_text(encoding="utf-8", errors="replace").strip()
+
+    def spawn(self, command: str) -> Job:
+        """Starts shell text in the guest."""
+        return Job(self, self.shell.send(command), command)
+
+    def run(self, command: str, timeout_s: float = COMMAND_LIMIT_S) -> Result:
+        """Runs shell text in the guest: (exit code, output)."""
+        return self.spawn(command).wait(timeout_s)
+
+    def check(self, command: str, timeout_s: float = COMMAND_LIMIT_S) -> str:
+        """Runs shell text that has to succeed: its output."""
+        code, output = self.run(command, timeout_s)
+        if code:
+            raise VmError(f"{self.name}: '{command}' failed with {code}: {output.strip()}")
+        return output
+
+    def wait_for(self, condition: str, timeout_s: float = 30) -> str:
+        """Repeats shell text in the guest until it succeeds: its output."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            code, output = self.run(condition)
+            if code == 0:
+                return output
+            if time.monotonic() > deadline:
+                raise VmError(f"{self.name}: not within {timeout_s} s: {condition}: {output.strip()}")
+
+    def dmesg(self) -> str:
+        """The guest's kernel log since it booted."""
+        return self.check("dmesg")
+
+    def kernel_errors(self) -> list:
+        """Lines of the kernel log that tell of an error."""
+        errors = []
+        for line in self.check("dmesg -r").splitlines():
+            match = re.match(r"<(\d+)>(.*)", line)
+            if match and (int(match[1]) & 7 <= KERNEL_ERROR_LEVEL or KERNEL_COMPLAINT.search(match[2])):
+                errors.append(match[2])
+        return errors
+
+    def reboot(self) -> None:
+        """Resets the machine from inside, as `reboot` does, and waits until it is up again."""
+        self.shell.send("sync; reboot -f")
+        self.qmp.event("RESET", BOOT_LIMIT_S)
+        self.shell.ready()
+
+    def poweroff(self) -> int:
+        """Turns the machine off from inside; QEMU's exit code."""
+        self.shell.send("sync; poweroff -f")
+        try:
+            return self._process.wait(BOOT_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            raise VmError(f"the guest does not power off: {self._describe()}") from None
+
+    def plug(self, ident: str, **properties) -> None:
+        """Hot-plugs a device; the guest notices when it gets to it."""
+        port = self._free_ports[0]
+        self.qmp.command("device_add", id=ident, bus=port, **properties)
+        self._ports[ident] = port
+        if self.machine == "q35":
+            self._free_ports.remove(port)
+
+    def unplug(self, ident: str, timeout_s: float = 60) -> None:
+        """Hot-unplugs a device, and returns when guest and QEMU have let go of it."""
+        self.qmp.command("device_del", id=ident)
+        self.qmp.event("DEVICE_DELETED", timeout_s, device=ident)
+        port = self._ports.pop(ident)
+        if self.machine == "q35":
+            self._free_ports.append(port)
+
+    def kill(self) -> None:
+        """Ends QEMU, whatever state it is in."""
+        if self._process and self._process.poll() is None:
+            os.kill(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        for line in (self.qmp, self.shell):
+            if line:
+                line.close()
