@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The method table and the check of parameters by it. See methods.h. */
+#include "rpc/methods.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <string.h>
+
+static const char *const rpc_kind_names[] = {
+	[RPC_STRING] = "text",		 [RPC_BOOL] = "true or false",
+	[RPC_INT] = "whole number",	 [RPC_NUMBER] = "number",
+	[RPC_OBJECT] = "object",	 [RPC_ARRAY] = "array",
+	[RPC_TEXTS] = "object of texts", [RPC_PAIRS] = "array of one-key objects with a text",
+};
+static_assert(sizeof(rpc_kind_names) / sizeof(rpc_kind_names[0]) == RPC_KIND_COUNT,
+	      "every kind has a name");
+
+const struct rpc_method rpc_methods[] = {
+	{
+		.name = "version",
+		.summary = "Says which daemon answers.",
+		.returns = "`{name: \"umdevd\", version, abi, pid, root, uid}`: `abi` is the "
+			   "version of the vendor-driver ABI, `uid` that of the caller.",
+	},
+	{
+		.name = "parent.add",
+		.summary = "Adds a parent and starts its host. The configuration is kept.",
+		.params = {{"name", RPC_STRING, true, "the parent's name"},
+			   {"driver", RPC_STRING, true, "the vendor driver, such as `nvme`"},
+			   {"options", RPC_TEXTS, false, "the driver's options"}},
+		.returns =
+			"PARENT, once it is ready. A parent that cannot be started is not added.",
+	},
+	{
+		.name = "parent.remove",
+		.summary = "Stops a parent's host and forgets its configuration.",
+		.params = {{"name", RPC_STRING, true, "the parent's name"},
+			   {"force", RPC_BOOL, false,
+			    "stop its active mdevs first, even those in use"}},
+		.returns = "`{}`. Definitions of mdevs are kept.",
+	},
+	{
+		.name = "parent.list",
+		.summary = "Lists the parents by name.",
+		.params = {{"name", RPC_STRING, false, "only this one; it must exist"}},
+		.returns = "`{parents: [PARENT]}`",
+	},
+	{
+		.name = "driver.list",
+		.summary = "Lists the vendor drivers found in the driver directory.",
+		.returns = "`{drivers: [{name, path}]}`",
+	},
+	{
+		.name = "type.list",
+		.summary = "Lists the types of ready parents, by parent and id.",
+		.params = {{"parent", RPC_STRING, false, "only this parent's"}},
+		.returns = "`{types: [TYPE]}`",
+	},
+	{
+		.name = "mdev.list",
+		.summary =
+			"Lists mdevs, by parent and UUID: the active ones unless asked otherwise.",
+		.params = {{"uuid", RPC_STRING, false, "only this one"},
+			   {"parent", RPC_STRING, false, "only those of this parent"},
+			   {"defined", RPC_BOOL, false,
+			    "the definitions instead of the active ones"},
+			   {"all", RPC_BOOL, false, "both the active ones and the definitions"}},
+		.returns = "`{mdevs: [MDEV]}`; empty when nothing matches.",
+	},
+	{
+		.name = "mdev.define",
+		.summary = "Writes a definition.",
+		.params =
+			{{"uuid", RPC_STRING, false, "generated when absent"},
+			 {"parent", RPC_STRING, false,
+			  "the parent's name; it need not exist yet. With the UUID of an active "
+			  "mdev, parent and type may be absent and are copied from it"},
+			 {"type", RPC_STRING, false, "the type's id"},
+			 {"type_name", RPC_STRING, false,
+			  "the type's name; the parent must be ready"},
+			 {"start", RPC_STRING, false, "`auto` or `manual` (default)"},
+			 {"attrs", RPC_PAIRS, false, "attributes in the order of their setting"},
+			 {"owner", RPC_STRING, false, "a free text that says whose it is"},
+			 {"definition", RPC_OBJECT, false,
+			  "the content of a definition file, instead of `type`, `type_name`, `start` "
+			  "and `attrs`"}},
+		.returns = "MDEV",
+	},
+	{
+		.name = "mdev.undefine",
+		.summary = "Removes a definition. An active mdev stays active, as a transient one.",
+		.params = {{"uuid", RPC_STRING, true, "the mdev"},
+			   {"parent", RPC_STRING, false, "only the definition under this parent"},
+			   {"force", RPC_BOOL, false, "also a definition that cannot be read"}},
+		.returns = "`{}`",
+	},
+	{
+		.name = "mdev.modify",
+		.summary = "Changes a definition, an active mdev, or both.",
+		.params = {{"uuid", RPC_STRING, true, "the mdev"},
+			   {"parent", RPC_STRING, false, "needed when several parents define it"},
+			   {"type", RPC_STRING, false, "the new type's id"},
+			   {"start", RPC_STRING, false, "`auto` or `manual`"},
+			   {"addattr", RPC_TEXTS, false, "`{name, value}` to add or insert"},
+			   {"delattr", RPC_BOOL, false, "remove an attribute, the last by default"},
+			   {"index", RPC_INT, false, "where to insert or what to remove"},
+			   {"definition", RPC_OBJECT, false,
+			    "the new content of the definition, or attributes to change live"},
+			   {"live", RPC_BOOL, false, "change the active mdev; needs `definition`"},
+			   {"defined", RPC_BOOL, false,
+			    "change the definition; the default without `live`"}},
+		.returns = "MDEV",
+	},
+	{
+		.name = "mdev.start",
+		.summary = "Creates an mdev: one that is defined, or a transient one.",
+		.params = {{"uuid", RPC_STRING, false, "generated when absent"},
+			   {"parent", RPC_STRING, false,
+			    "needed unless exactly one parent defines the mdev"},
+			   {"type", RPC_STRING, false,
+			    "the type's id; must agree with the definition"},
+			   {"type_name", RPC_STRING, false, "the type's name, instead of its id"},
+			   {"attrs", RPC_PAIRS, false, "attributes in the order of their setting"},
+			   {"owner", RPC_STRING, false, "a free text that says whose it is"},
+			   {"definition", RPC_OBJECT, false,
+			    "the content of a definition file, instead of type and attributes"}},
+		.returns = "MDEV; its socket accepts a client.",
+	},
+	{
+		.name = "mdev.stop",
+		.summary = "Removes an active mdev. Its definition stays.",
+		.params = {{"uuid", RPC_STRING, true, "the mdev"},
+			   {"force", RPC_BOOL, false, "disconnect the client of one in use"}},
+		.returns = "`{}`",
+	},
+	{
+		.name = "event.list",
+		.summary = "Gives the events of the past, oldest first. The last 4096 are kept.",
+		.params = {{"since", RPC_INT, false, "only events with this or a later number"},
+			   {"uuid", RPC_STRING, false, "only those of this mdev"},
+			   {"limit", RPC_INT, false, "at most so many, the latest"}},
+		.returns = "`{events: [EVENT], next}`: `next` is the number of the event to come.",
+	},
+	{
+		.name = "event.watch",
+		.summary = "Sends events on this connection from now on.",
+		.params = {{"since", RPC_INT, false,
+			    "first send those kept from this number on; by default none"}},
+		.returns = "`{next}`; then notifications with the method `event` and an EVENT as "
+			   "parameters.",
+	},
+	{
+		.name = "doctor",
+		.summary = "Checks the daemon's surroundings.",
+		.returns = "`{checks: [{name, status, detail, hint?}]}`, `status` being `ok`, "
+			   "`warning` or `failed`.",
+	},
+	{.name = NULL},
+};
+
+const struct rpc_object rpc_objects[] = {
+	{
+		.name = "PARENT",
+		.summary = "A physical device and the vendor driver it is bound to.",
+		.fields =
+			{{"name", "text", "the operator's name for it"},
+			 {"driver", "text", "the vendor driver"},
+			 {"options", "object of texts", "the driver's options as given"},
+			 {"state", "text", "`starting`, `ready`, `failed` or `restarting`"},
+			 {"error", "text, optional", "why it failed"},
+			 {"host", "object or null", "`{pid, restarts, started_ns}` of its process"},
+			 {"description", "text, optional", "what the driver says about the device"},
+			 {"pool", "object or null", "`{units, free, unit}` of what types draw on"},
+			 {"types", "whole number", "how many types it offers"},
+			 {"mdevs", "object", "`{active, defined}`: how many"}},
+	},
+	{
+		.name = "TYPE",
+		.summary = "A kind of virtual device that a parent can create.",
+		.fields = {{"parent", "text", "the parent's name"},
+			   {"id", "text", "`<driver>-<local>`, unique on its parent"},
+			   {"name", "text", "stable for ever: same name, same characteristics"},
+			   {"description", "text, optional", ""},
+			   {"device_api", "text", "always `vfio-pci`"},
+			   {"class", "text",
+			    "`storage`, `serial`, `display`, `crypto`, `network` or "
+			    "`compute`"},
+			   {"available_instances", "whole number",
+			    "how many more can be created now"},
+			   {"max_instances", "whole number", "how many on an empty parent"},
+			   {"group_scope", "text", "`none`, `device` or `driver`"},
+			   {"requires_group", "true or false", ""},
+			   {"group_hotplug", "true or false", ""},
+			   {"qos", "array of texts", "the knobs it honours"},
+			   {"attributes", "object of texts", "the attributes of its class"}},
+	},
+	{
+		.name = "MDEV",
+		.summary = "A virtual device: active, defined, or both.",
+		.fields = {{"uuid", "text", "lower case"},
+			   {"parent", "text", "the parent's name"},
+			   {"type", "text", "the type's id"},
+			   {"type_name", "text", "the type's name"},
+			   {"class", "text, optional", "the type's class"},
+			   {"start", "text", "`auto` or `manual`"},
+			   {"defined", "true or false", "there is a definition under this parent"},
+			   {"active", "true or false", "its socket exists"},
+			   {"in_use", "true or false", "a client is connected"},
+			   {"state", "text", "`defined`, `active`, `in-use` or `failed`"},
+			   {"attrs", "array of one-key objects", "the definition's list, in order"},
+			   {"socket", "text, optional", "path of the vfio-user socket"},
+			   {"owner", "text, optional", "as given at its creation"},
+			   {"uid", "whole number", "the user who made it"},
+			   {"client", "object, optional", "`{pid, uid, since_ns}` of who uses it"},
+			   {"last_refusal", "text, optional", "why a client was last refused"},
+			   {"error", "text, optional", "what is wrong with it"},
+			   {"statistics", "object of numbers, optional", "only when active"},
+			   {"piece", "object, optional", "`{start, size}` of the parent's pool"}},
+	},
+	{
+		.name = "EVENT",
+		.summary = "Something that happened.",
+		.fields =
+			{{"seq", "whole number", "counts up by one"},
+			 {"time_ns", "whole number", "nanoseconds since 1970"},
+			 {"event", "text",
+			  "`mdev.started`, `mdev.stopped`, `mdev.defined`, `mdev.undefined`, "
+			  "`mdev.modified`, `parent.added`, `parent.ready`, `parent.failed`, "
+			  "`parent.removed`, `host.died`, `host.started`, `client.connected`, "
+			  "`client.disconnected`, `client.refused`, `driver` or `definition.bad`"},
+			 {"level", "text", "`info`, `warning` or `error`"},
+			 {"parent", "text, optional", ""},
+			 {"uuid", "text, optional", ""},
+			 {"message", "text", "one line for a person"},
+			 {"pid", "whole number, optional", "of the client"},
+			 {"uid", "whole number, optional", "of the client"}},
+	},
+	{.name = NULL},
+};
+
+const char *rpc_kind_name(enum rpc_kind kind)
+{
+	if ((unsigned)kind >= RPC_KIND_COUNT)
+		return "unknown";
+	return rpc_kind_names[kind];
+}
+
+const struct rpc_method *rpc_method_find(const char *name)
+{
+	for (const struct rpc_method *m = rpc_methods; m->name; m++) {
+		if (strcmp(m->name, name) == 0)
+			return m;
+	}
+	return NULL;
+}
+
+static bool rpc_texts_fit(const json_t *value)
+{
+	const char *key;
+	json_t *text;
+
+	if (!json_is_object(value))
+		return false;
+	json_object_foreach ((json_t *)(uintptr_t)value, key, text) {
+		if (!json_is_string(text))
+			return false;
+	}
+	return true;
+}
+
+static bool rpc_pairs_fit(const json_t *value)
+{
+	size_t i;
+	json_t *pair;
+
+	if (!json_is_array(value))
+		return false;
+	json_array_foreach (value, i, pair) {
+		if (json_object_size(pair) != 1 || !rpc_texts_fit(pair))
+			return false;
+	}
+	return true;
+}
+
+static bool rpc_kind_fits(enum rpc_kind kind, const json_t *value)
+{
+	switch (kind) {
+	case RPC_STRING:
+		return json_is_string(value);
+	case RPC_BOOL:
+		return json_is_boolean(value);
+	case RPC_INT:
+		return json_is_integer(value) && json_integer_value(value) >= 0;
+	case RPC_NUMBER:
+		return json_is_number(value);
+	case RPC_OBJECT:
+		return json_is_object(value);
+	case RPC_ARRAY:
+		return json_is_array(value);
+	case RPC_TEXTS:
+		return rpc_texts_fit(value);
+	case RPC_PAIRS:
+		return rpc_pairs_fit(value);
+	case RPC_KIND_COUNT:
+		break;
+	}
+	return false;
+}
+
+static const struct rpc_param *rpc_param_find(const struct rpc_method *method, const char *name)
+{
+	for (const struct rpc_param *p = method->params; p->name; p++) {
+		if (strcmp(p->name, name) == 0)
+			return p;
+	}
+	return NULL;
+}
+
+int rpc_method_check(const struct rpc_method *method, const json_t *params, struct umdev_error *err)
+{
+	const char *key;
+	json_t *value;
+
+	if (params && !json_is_object(params))
+		return error_set(err, ERROR_INVALID, "%s: parameters must be an object of names",
+				 method->name);
+	json_object_foreach ((json_t *)(uintptr_t)params, key, value) {
+		const struct rpc_param *p = rpc_param_find(method, key);
+
+		if (!p)
+			return error_set_key(err, ERROR_INVALID, key,
+					     "%s: there is no parameter '%s'", method->name, key);
+		if (!rpc_kind_fits(p->kind, value))
+			return error_set_key(err, ERROR_INVALID, key,
+					     "%s: parameter '%s' must be a %s", method->name, key,
+					     rpc_kind_name(p->kind));
+	}
+	for (const struct rpc_param *p = method->params; p->name; p++) {
+		if (p->required && !json_object_get(params, p->name))
+			return error_set_key(err, ERROR_INVALID, p->name,
+					     "%s: parameter '%s' is missing", method->name,
+					     p->name);
+	}
+	return 0;
+}
