@@ -124,7 +124,7 @@ struct umdev_type {
 	const char *name;	 /* unique in the driver, stable for ever: the contract */
 	const char *description; /* or NULL */
 	const char *class_name;	 /* storage, serial, display, crypto, network, compute */
-	const struct umdev_type_attr *attrs; /* ends with a row whose name is NULL */
+	const struct umdev_type_attr *attrs; /* ends with a row whose name is NULL; or NULL */
 	uint64_t cost;			     /* pool units one instance takes, contiguous */
 	uint64_t flags;			     /* UMDEV_TYPE_* */
 	uint32_t group_scope;
@@ -337,7 +337,10 @@ struct umdev_host_ops {
 	 * none. */
 	void *(*bar_memory)(struct umdev_mdev *mdev, uint32_t bar, uint32_t area);
 
-	/* Hands a job over; job_start() will be called for it, never from within this call. */
+	/*
+	 * Hands a job over; job_start() will be called for it, never from within this call. One
+	 * that is queued or started already stays as it is.
+	 */
 	void (*job_submit)(struct umdev_mdev *mdev, struct umdev_job *job);
 	/* Takes a submitted job back. Returns 1 when it will not be started, 0 when it was started
 	 * already. */

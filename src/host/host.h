@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The objects of one umdev-host: its parent and the mdevs on it. What drivers know as opaque
+ * handles.
+ *
+ * One process serves one parent on one reactor thread; nothing here is locked. The parent outlives
+ * its mdevs.
+ */
+#pragma once
+
+#include <umdev/driver.h>
+
+#include "host/driver.h"
+#include "host/page.h"
+#include "link/link.h"
+#include "link/protocol.h"
+#include "pci/pci.h"
+#include "util/reactor.h"
+#include "vfio/session.h"
+
+#define HOST_ENGINES_MAX      16
+#define HOST_TIMERS	      4
+#define HOST_MDEVS_MAX	      4096
+#define HOST_SHUTDOWN_LIMIT_S 8
+
+/* One engine of the parent and what waits for it. */
+struct host_engine {
+	struct list queue;
+	uint32_t parallelism;
+	uint32_t in_flight;
+	uint64_t started;
+};
+
+struct umdev_parent {
+	struct reactor *reactor;
+	struct link link;
+	struct host_driver driver;
+	struct umdev_parent_info info;
+	void *priv; /* the driver's; NULL is a fine value, see opened */
+	bool opened;
+	bool closing;
+	char name[64];
+	struct umdev_value *values; /* of the options; owns their text and fds */
+	struct list mdevs;
+	uint32_t mdev_count;
+	struct list watches;
+	struct host_engine engines[HOST_ENGINES_MAX];
+	uint32_t engine_count;
+	struct reactor_task dispatch;
+	uint64_t discard_id; /* the request that waits for discard_done(), or 0 */
+};
+
+/* What an mdev is waiting for its driver to finish. */
+enum host_pending {
+	HOST_PENDING_NONE,
+	HOST_PENDING_RESET, /* a command of the client waits: DEVICE_RESET or FLR */
+	HOST_PENDING_LOST,  /* the client left, guest memory waits */
+	HOST_PENDING_COUNT
+};
+
+struct host_timer {
+	struct reactor_timer timer;
+	struct umdev_mdev *mdev;
+	umdev_timer_expired *expired;
+	void *arg;
+};
+
+struct umdev_mdev {
+	struct list link;
+	struct umdev_parent *parent;
+	char uuid[UMDEV_UUID_STRING];
+	void *priv;
+	struct page page;
+	struct pci_function pci;
+	struct vfio_session *session;
+	int bar_fds[UMDEV_BAR_COUNT];
+	void *bar_memory[UMDEV_BAR_COUNT];
+	struct reactor_poller poller;
+	struct host_timer timers[HOST_TIMERS];
+	enum host_pending pending;
+	bool created; /* the driver knows it */
+	bool level;   /* what the driver last said of INTx */
+	bool in_use;
+	uint64_t remove_id; /* the request that waits for the removal, or 0 */
+	bool removing;
+	struct reactor_task finish; /* of a removal */
+	uint64_t client_since_ns;
+	uint64_t jobs_done;
+	uint64_t events_window_ns; /* rate limit of events */
+	uint32_t events_in_window;
+};
+
+/* ---- parent.c ---- */
+
+/* Reports an event about @mdev (NULL: the parent) to the broker. @peer may be NULL. */
+void host_event(struct umdev_parent *parent, struct umdev_mdev *mdev, int level, const char *event,
+		const struct ucred *peer, const char *message);
+
+/* Requests of the broker, answered now or later. */
+extern const struct link_ops host_link_ops;
+
+/* Begins to take everything down; the reactor stops when it is done. */
+void host_shutdown(struct umdev_parent *parent);
+
+/* An mdev is gone: goes on with a shutdown that waits for it. */
+void host_mdev_gone(struct umdev_parent *parent);
+
+/* ---- mdev.c ---- */
+
+struct host_create {
+	const char *uuid;
+	uint32_t type_index;
+	uint64_t piece_start;
+	uint64_t piece_size;
+	const struct umdev_value *values;
+	bool resume;
+	int *page_fd; /* both are taken when used */
+	int *listener;
+};
+
+/* Builds an mdev whole or not at all. */
+int host_mdev_create(struct umdev_parent *parent, const struct host_create *create,
+		     struct umdev_error *err) umdev_warn_unused;
+
+/*
+ * Removes an mdev, answering request @id (0: none) when it is gone. -EBUSY with a client connected
+ * and @force false; then the caller answers.
+ */
+int host_mdev_remove(struct umdev_mdev *mdev, uint64_t id, bool force,
+		     struct umdev_error *err) umdev_warn_unused;
+
+struct umdev_mdev *host_mdev_find(struct umdev_parent *parent, const char *uuid);
+
+/* The driver finished a reset that took time. */
+void host_mdev_reset_done(struct umdev_mdev *mdev);
+
+/* ---- region.c ---- */
+
+/* A client's access to a region (vfio_session_ops.region_access). */
+int host_region_access(void *device, uint32_t region, bool write, uint64_t offset, void *buf,
+		       uint32_t count);
+
+/* Resets PCI and driver. Returns 0, -EINPROGRESS or -errno. */
+int host_mdev_reset(struct umdev_mdev *mdev, uint32_t kind);
+
+/* Drives the INTx line from what driver, command register and interrupt kind say. */
+void host_intx_update(struct umdev_mdev *mdev);
+
+/* ---- jobs.c ---- */
+
+void host_jobs_init(struct umdev_parent *parent);
+void host_job_submit(struct umdev_mdev *mdev, struct umdev_job *job);
+int host_job_withdraw(struct umdev_mdev *mdev, struct umdev_job *job);
+void host_job_done(struct umdev_mdev *mdev, struct umdev_job *job);
+
+/* ---- services.c ---- */
+
+extern const struct umdev_host_ops host_ops;
+
+/* Forgets all watches of a parent. */
+void host_watches_free(struct umdev_parent *parent);
+
+/* Forgets timers and poller of an mdev. */
+void host_mdev_quiet(struct umdev_mdev *mdev);
+
+/* ---- describe.c ---- */
+
+/* The hello of a loaded driver, and the answer to open. NULL when out of memory. */
+json_t *host_describe_driver(const struct host_driver *driver, uint64_t page_size);
+json_t *host_describe_parent(const struct umdev_parent *parent);
+
+/* ---- values.c ---- */
+
+/*
+ * Reads @texts (JSON object name -> text) into one value per row of the driver's option or
+ * attribute table, with defaults. Texts are copied. Free with host_values_free().
+ */
+int host_option_values(const struct host_driver *driver, json_t *texts,
+		       struct umdev_value **ret_values, struct umdev_error *err) umdev_warn_unused;
+int host_attr_values(const struct host_driver *driver, json_t *texts,
+		     struct umdev_value **ret_values, struct umdev_error *err) umdev_warn_unused;
+int host_attr_value(const struct umdev_attr *attr, const char *text, struct umdev_value *ret_value,
+		    struct umdev_error *err) umdev_warn_unused;
+void host_values_free(struct umdev_value *values, uint32_t count);

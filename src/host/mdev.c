@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The life of one mdev in the host: built whole or not at all, served to one client after another,
+ * taken down when its driver has let go of guest memory.
+ *
+ *   create: page -> driver -> PCI -> BAR memory -> session (now clients can come)
+ *   client leaves or is expelled: lost -> driver resets -> session drops mappings -> the next
+ * client may come remove: expel if forced -> (lost, as above) -> session -> driver -> page
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "host/host.h"
+#include "util/clock.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+/* The broker's end must take an fd within this time, or the request that brought it fails. */
+#define KEEP_TIMEOUT_NS (2 * NS_PER_S)
+
+/* ---- What the session asks ---- */
+
+static int mdev_keep(void *device, uint32_t slot, int fd)
+{
+	struct umdev_mdev *mdev = device;
+
+	return link_notify_sync(&mdev->parent->link, LINK_KEEP,
+				json_pack("{s:s,s:[i]}", "uuid", mdev->uuid, "slots", (int)slot),
+				&fd, 1, KEEP_TIMEOUT_NS);
+}
+
+static void mdev_drop(void *device, uint32_t slot)
+{
+	struct umdev_mdev *mdev = device;
+
+	/* A broker that cannot be told is gone, and its slots with it. */
+	(void)link_notify(&mdev->parent->link, LINK_DROP,
+			  json_pack("{s:s,s:[i]}", "uuid", mdev->uuid, "slots", (int)slot), NULL,
+			  0);
+}
+
+static int mdev_session_reset(void *device)
+{
+	struct umdev_mdev *mdev = device;
+	int r = host_mdev_reset(mdev, UMDEV_RESET_DEVICE);
+
+	if (r == -EINPROGRESS)
+		mdev->pending = HOST_PENDING_RESET;
+	return r;
+}
+
+static int mdev_admit(void *device, const struct ucred *peer, struct umdev_error *err)
+{
+	struct umdev_mdev *mdev = device;
+
+	if (mdev->removing)
+		return error_set(err, ERROR_NOT_ACTIVE, "mdev %s is being stopped", mdev->uuid);
+	return 0;
+}
+
+static void mdev_joined(void *device, const struct ucred *peer)
+{
+	struct umdev_mdev *mdev = device;
+	char text[96];
+
+	mdev->in_use = true;
+	mdev->client_since_ns = clock_wall_ns();
+	snprintf(text, sizeof(text), "client connected: pid %d, uid %u", peer->pid, peer->uid);
+	host_event(mdev->parent, mdev, LOG_INFO, EVENT_CLIENT_CONNECTED, peer, text);
+	driver_client_joined(&mdev->parent->driver, mdev->priv);
+}
+
+static int mdev_lost(void *device, const char *reason)
+{
+	struct umdev_mdev *mdev = device;
+	int r;
+
+	if (mdev->in_use) {
+		mdev->in_use = false;
+		host_event(mdev->parent, mdev, LOG_INFO, EVENT_CLIENT_DISCONNECTED, NULL, reason);
+	}
+	r = host_mdev_reset(mdev, UMDEV_RESET_LOST);
+	if (r == -EINPROGRESS)
+		mdev->pending = HOST_PENDING_LOST;
+	return r;
+}
+
+static void mdev_refused(void *device, const char *reason)
+{
+	struct umdev_mdev *mdev = device;
+
+	host_event(mdev->parent, mdev, LOG_WARNING, EVENT_CLIENT_REFUSED, NULL, reason);
+}
+
+static const struct vfio_session_ops mdev_session_ops = {
+	.region_access = host_region_access,
+	.reset = mdev_session_reset,
+	.keep = mdev_keep,
+	.drop = mdev_drop,
+	.admit = mdev_admit,
+	.joined = mdev_joined,
+	.lost = mdev_lost,
+	.refused = mdev_refused,
+};
+
+/* ---- Taking down ---- */
+
+static void mdev_free(struct umdev_mdev *mdev)
+{
+	if (!mdev)
+		return;
+	host_mdev_quiet(mdev);
+	vfio_session_free(mdev->session);
+	mdev->session = NULL;
+	if (mdev->created)
+		driver_mdev_remove(&mdev->parent->driver, mdev->priv);
+	for (uint32_t i = 0; i < UMDEV_BAR_COUNT; i++) {
+		if (mdev->bar_memory[i])
+			munmap(mdev->bar_memory[i], mdev->pci.device.bars[i].size);
+		fd_close(&mdev->bar_fds[i]);
+	}
+	page_close(&mdev->page);
+	free(mdev);
+}
+
+/* Ends a removal that waited for the client to be gone. */
+static void mdev_finish_remove(struct umdev_mdev *mdev)
+{
+	struct umdev_parent *parent = mdev->parent;
+	uint64_t id = mdev->remove_id;
+
+	list_del(&mdev->link);
+	parent->mdev_count--;
+	mdev_free(mdev);
+	link_reply(&parent->link, id, NULL);
+	host_mdev_gone(parent);
+}
+
+static void mdev_remove_task(struct reactor_task *task);
+
+/* The session may not be freed from within its own callbacks: the end of a removal runs as a task.
+ */
+static void mdev_finish_later(struct umdev_mdev *mdev)
+{
+	mdev->finish.run = mdev_remove_task;
+	reactor_task_add(mdev->parent->reactor, &mdev->finish);
+}
+
+static void mdev_remove_task(struct reactor_task *task)
+{
+	struct umdev_mdev *mdev = container_of(task, struct umdev_mdev, finish);
+
+	if (mdev->pending != HOST_PENDING_NONE)
+		return; /* reset_done() comes back here */
+	if (vfio_session_client(mdev->session, NULL)) {
+		mdev_finish_later(mdev);
+		return;
+	}
+	mdev_finish_remove(mdev);
+}
+
+void host_mdev_reset_done(struct umdev_mdev *mdev)
+{
+	if (mdev->pending == HOST_PENDING_NONE)
+		return;
+	mdev->pending = HOST_PENDING_NONE;
+	vfio_session_complete(mdev->session, 0);
+	if (mdev->removing)
+		mdev_finish_later(mdev);
+}
+
+int host_mdev_remove(struct umdev_mdev *mdev, uint64_t id, bool force, struct umdev_error *err)
+{
+	if (mdev->removing)
+		return error_set(err, ERROR_DEVICE_BUSY, "mdev %s is being stopped already",
+				 mdev->uuid);
+	if (!force && vfio_session_client(mdev->session, NULL))
+		return error_set(err, ERROR_DEVICE_BUSY,
+				 "mdev %s is in use: disconnect its client, or use --force",
+				 mdev->uuid);
+	mdev->removing = true;
+	mdev->remove_id = id;
+	vfio_session_expel(mdev->session, "the operator stopped the mdev");
+	mdev_finish_later(mdev);
+	return 0;
+}
+
+struct umdev_mdev *host_mdev_find(struct umdev_parent *parent, const char *uuid)
+{
+	struct umdev_mdev *mdev;
+
+	list_for_each (mdev, &parent->mdevs, link) {
+		if (strcmp(mdev->uuid, uuid) == 0)
+			return mdev;
+	}
+	return NULL;
+}
+
+/* ---- Building ---- */
+
+/* Memory behind the mmap areas of a BAR, kept by the broker because clients keep using it. */
+static int mdev_bar_memory(struct umdev_mdev *mdev, uint32_t bar, struct umdev_error *err)
+{
+	const struct umdev_bar *b = &mdev->pci.device.bars[bar];
+	void *map;
+	int fd;
+	int r;
+
+	if (b->mmap[0].size == 0 && b->mmap[1].size == 0)
+		return 0;
+	fd = fd_memfd("umdev-bar", b->size);
+	if (fd < 0)
+		return error_set(err, ERROR_NO_MEMORY, "memory of BAR %u: %s", bar, strerror(-fd));
+	mdev->bar_fds[bar] = fd;
+	map = mmap(NULL, b->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return error_set(err, ERROR_NO_MEMORY, "memory of BAR %u: %s", bar,
+				 strerror(errno));
+	mdev->bar_memory[bar] = map;
+	r = mdev_keep(mdev, VFIO_SLOT_BAR + bar, fd);
+	if (r < 0)
+		return error_set(err, ERROR_INTERNAL, "the broker does not keep BAR %u: %s", bar,
+				 strerror(-r));
+	return 0;
+}
+
+/* What the client is told: regions and interrupts of the function that pci laid out. */
+static void mdev_session_info(const struct umdev_mdev *mdev, struct vfio_device_info *ret_info)
+{
+	const struct umdev_device *d = &mdev->pci.device;
+
+	memset(ret_info, 0, sizeof(*ret_info));
+	ret_info->name = mdev->uuid;
+	for (uint32_t i = 0; i < VFIO_REGION_COUNT; i++)
+		ret_info->regions[i].fd = -1;
+	for (uint32_t i = 0; i < UMDEV_BAR_COUNT; i++) {
+		struct vfio_region *region = &ret_info->regions[i];
+
+		if (d->bars[i].size == 0)
+			continue;
+		region->size = d->bars[i].size;
+		region->flags = VFIO_REGION_READABLE | VFIO_REGION_WRITABLE;
+		for (uint32_t a = 0; a < UMDEV_MMAP_COUNT; a++) {
+			if (d->bars[i].mmap[a].size == 0)
+				continue;
+			region->areas[region->area_count].offset = d->bars[i].mmap[a].offset;
+			region->areas[region->area_count++].size = d->bars[i].mmap[a].size;
+			region->flags |= VFIO_REGION_MAPPABLE;
+			region->fd = mdev->bar_fds[i];
+		}
+	}
+	ret_info->regions[VFIO_REGION_CONFIG].size = mdev->pci.config_size;
+	ret_info->regions[VFIO_REGION_CONFIG].flags = VFIO_REGION_READABLE | VFIO_REGION_WRITABLE;
+	ret_info->irq_counts[VFIO_IRQ_INTX] = d->interrupt_pin ? 1 : 0;
+	ret_info->irq_counts[VFIO_IRQ_MSI] = d->msi_vectors;
+	ret_info->irq_counts[VFIO_IRQ_MSIX] = d->msix_vectors;
+	ret_info->irq_counts[VFIO_IRQ_ERR] = (d->flags & UMDEV_PCI_EXPRESS) ? 1 : 0;
+	ret_info->irq_counts[VFIO_IRQ_REQ] = 1;
+}
+
+static int mdev_build_device(struct umdev_mdev *mdev, const struct host_create *create,
+			     struct umdev_error *err)
+{
+	struct umdev_parent *parent = mdev->parent;
+	struct umdev_mdev_args args = {
+		.struct_size = sizeof(args),
+		.type_index = create->type_index,
+		.uuid = mdev->uuid,
+		.piece_start = create->piece_start,
+		.piece_size = create->piece_size,
+		.values = create->values,
+		.state = mdev->page.driver,
+		.state_size = parent->driver.table.state_size,
+		.value_count = parent->driver.attr_count,
+		.state_origin = create->resume ? UMDEV_STATE_RESUME : UMDEV_STATE_NEW,
+	};
+	struct umdev_device device;
+	int r;
+
+	r = driver_mdev_create(&parent->driver, parent->priv, mdev, &args, &device, &mdev->priv,
+			       err);
+	if (r < 0)
+		return r;
+	mdev->created = true;
+	r = pci_init(&mdev->pci, &device, mdev->page.pci, !create->resume, err);
+	if (r < 0)
+		return error_wrap(err, "driver %s", parent->driver.table.name);
+	return 0;
+}
+
+static int mdev_build(struct umdev_mdev *mdev, const struct host_create *create,
+		      struct umdev_error *err)
+{
+	struct umdev_parent *parent = mdev->parent;
+	struct page_layout layout = {
+		.driver = parent->driver.table.name,
+		.uuid = mdev->uuid,
+		.driver_version = parent->driver.table.state_version,
+		.driver_size = parent->driver.table.state_size,
+	};
+	struct vfio_device_info info;
+	int r;
+
+	r = page_open(&mdev->page, create->page_fd, &layout, create->resume, err);
+	if (r < 0)
+		return r;
+	/* The connection of an earlier process is not handed over: its session begins anew. */
+	if (create->resume)
+		memset(mdev->page.session, 0, vfio_page_size());
+	r = mdev_build_device(mdev, create, err);
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < UMDEV_BAR_COUNT; i++) {
+		r = mdev_bar_memory(mdev, i, err);
+		if (r < 0)
+			return r;
+	}
+	mdev_session_info(mdev, &info);
+	r = vfio_session_new(parent->reactor, &info, &mdev_session_ops, mdev, mdev->page.session,
+			     umdev_steal_fd(create->listener), &mdev->session);
+	if (r < 0)
+		return error_set(err, ERROR_INTERNAL, "serving %s: %s", mdev->uuid, strerror(-r));
+	if (create->resume && host_mdev_reset(mdev, UMDEV_RESET_LOST) == -EINPROGRESS)
+		mdev->pending = HOST_PENDING_RESET;
+	return 0;
+}
+
+int host_mdev_create(struct umdev_parent *parent, const struct host_create *create,
+		     struct umdev_error *err)
+{
+	struct umdev_mdev *mdev;
+	int r;
+
+	if (host_mdev_find(parent, create->uuid))
+		return error_set(err, ERROR_EXISTS, "mdev %s exists already", create->uuid);
+	if (parent->mdev_count >= HOST_MDEVS_MAX)
+		return error_set(err, ERROR_LIMIT, "parent %s has %u mdevs, the limit",
+				 parent->name, HOST_MDEVS_MAX);
+	mdev = calloc(1, sizeof(*mdev));
+	if (!mdev)
+		return error_set(err, ERROR_NO_MEMORY, "out of memory");
+	mdev->parent = parent;
+	mdev->page.fd = -1;
+	for (uint32_t i = 0; i < UMDEV_BAR_COUNT; i++)
+		mdev->bar_fds[i] = -1;
+	snprintf(mdev->uuid, sizeof(mdev->uuid), "%s", create->uuid);
+	r = mdev_build(mdev, create, err);
+	if (r < 0) {
+		mdev_free(mdev);
+		return r;
+	}
+	list_add_tail(&parent->mdevs, &mdev->link);
+	parent->mdev_count++;
+	return 0;
+}

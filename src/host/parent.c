@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The broker's requests to this host: open the parent, create, remove and query mdevs. Shapes:
+ * link/protocol.h. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host/host.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+void host_event(struct umdev_parent *parent, struct umdev_mdev *mdev, int level, const char *event,
+		const struct ucred *peer, const char *message)
+{
+	json_t *params =
+		json_pack("{s:s,s:i,s:s}", "event", event, "level", level, "message", message);
+
+	if (!params)
+		return;
+	if (mdev)
+		json_object_set_new(params, "uuid", json_string(mdev->uuid));
+	if (peer) {
+		json_object_set_new(params, "pid", json_integer(peer->pid));
+		json_object_set_new(params, "uid", json_integer(peer->uid));
+	}
+	/* Without a broker there is nobody to tell. */
+	(void)link_notify(&parent->link, LINK_EVENT, params, NULL, 0);
+}
+
+/* ---- open ---- */
+
+/* Puts the descriptors that came along into the values of the options they are for. */
+static int parent_take_fds(struct umdev_parent *parent, json_t *params, int *fds, size_t nfds,
+			   struct umdev_error *err)
+{
+	json_t *names = json_object_get(params, "fds");
+	json_t *flags = json_object_get(params, "flags");
+	json_t *name;
+	size_t index;
+
+	if (json_array_size(names) != nfds)
+		return error_set(err, ERROR_INVALID, "open names %zu descriptors, %zu came",
+				 json_array_size(names), nfds);
+	json_array_foreach (names, index, name) {
+		const char *text = json_string_value(name);
+
+		for (uint32_t i = 0; text && i < parent->driver.option_count; i++) {
+			const struct umdev_option *o = driver_option(&parent->driver, i);
+			struct umdev_value *v = &parent->values[i];
+
+			if (strcmp(o->name, text) != 0 || v->fd >= 0)
+				continue;
+			v->fd = umdev_steal_fd(&fds[index]);
+			v->flags = (uint32_t)json_integer_value(json_object_get(flags, text));
+		}
+	}
+	return 0;
+}
+
+/* A driver's types must be whole before anybody hears of them; the model's rules follow at the
+ * broker. */
+static int parent_check_info(const struct umdev_parent *parent, struct umdev_error *err)
+{
+	const struct umdev_parent_info *info = &parent->info;
+
+	if (info->type_count == 0 || info->type_count > DRIVER_TABLE_MAX || !info->types)
+		return error_set(err, ERROR_DRIVER_FAILED,
+				 "driver %s offers %u types, 1 to %d are allowed",
+				 parent->driver.table.name, info->type_count, DRIVER_TABLE_MAX);
+	if (info->engine_count > HOST_ENGINES_MAX || (info->engine_count > 0 && !info->engines))
+		return error_set(err, ERROR_DRIVER_FAILED,
+				 "driver %s declares %u engines, at most %d are allowed",
+				 parent->driver.table.name, info->engine_count, HOST_ENGINES_MAX);
+	for (uint32_t i = 0; i < info->type_count; i++) {
+		const struct umdev_type *t = driver_type(&parent->driver, info, i);
+
+		if (!t->id || !t->name || !t->class_name)
+			return error_set(err, ERROR_DRIVER_FAILED,
+					 "driver %s offers a type without id, name or class",
+					 parent->driver.table.name);
+	}
+	for (uint32_t i = 0; i < info->engine_count; i++) {
+		const struct umdev_engine *e = driver_engine(&parent->driver, info, i);
+
+		if (!e->name || e->parallelism == 0)
+			return error_set(err, ERROR_DRIVER_FAILED,
+					 "driver %s declares an engine without name or parallelism",
+					 parent->driver.table.name);
+	}
+	return 0;
+}
+
+static int parent_open(struct umdev_parent *parent, json_t *params, int *fds, size_t nfds,
+		       struct umdev_error *err)
+{
+	struct umdev_parent_args args = {.struct_size = sizeof(args)};
+	int r;
+
+	if (parent->opened || parent->values)
+		return error_set(err, ERROR_EXISTS, "parent %s is open already", parent->name);
+	r = host_option_values(&parent->driver, json_object_get(params, "values"), &parent->values,
+			       err);
+	if (r == 0)
+		r = parent_take_fds(parent, params, fds, nfds, err);
+	if (r < 0)
+		return r;
+	args.name = parent->name;
+	args.values = parent->values;
+	args.value_count = parent->driver.option_count;
+	r = driver_parent_open(&parent->driver, parent, &args, &parent->info, &parent->priv, err);
+	if (r < 0)
+		return r;
+	r = parent_check_info(parent, err);
+	if (r < 0) {
+		driver_parent_close(&parent->driver, parent->priv);
+		return r;
+	}
+	parent->opened = true;
+	host_jobs_init(parent);
+	return 0;
+}
+
+static void parent_on_open(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
+			   size_t nfds)
+{
+	struct umdev_error err = {0};
+
+	if (parent_open(parent, params, fds, nfds, &err) < 0)
+		link_reply_error(&parent->link, id, &err);
+	else
+		link_reply(&parent->link, id, host_describe_parent(parent));
+}
+
+/* ---- create, remove ---- */
+
+static int parent_create(struct umdev_parent *parent, json_t *params, int *fds, size_t nfds,
+			 struct umdev_error *err)
+{
+	struct umdev_value *values = NULL;
+	struct host_create create = {0};
+	json_t *attrs = NULL;
+	json_int_t start = 0;
+	json_int_t size = 0;
+	int type = -1;
+	int origin = 0;
+	int r;
+
+	if (!parent->opened || parent->closing)
+		return error_set(err, ERROR_NO_PARENT, "parent %s is not open", parent->name);
+	if (nfds != 2 ||
+	    json_unpack(params, "{s:s,s:i,s:[I,I],s?o,s?i}", "uuid", &create.uuid, "type", &type,
+			"piece", &start, &size, "attrs", &attrs, "origin", &origin) < 0)
+		return error_set(err, ERROR_INVALID, "malformed create");
+	if (type < 0 || (uint32_t)type >= parent->info.type_count || start < 0 || size < 0 ||
+	    strlen(create.uuid) != UMDEV_UUID_STRING - 1)
+		return error_set(err, ERROR_INVALID,
+				 "create names no type, piece or uuid of this parent");
+	r = host_attr_values(&parent->driver, attrs, &values, err);
+	if (r < 0)
+		return r;
+	create.type_index = (uint32_t)type;
+	create.piece_start = (uint64_t)start;
+	create.piece_size = (uint64_t)size;
+	create.values = values;
+	create.resume = origin == 1;
+	create.page_fd = &fds[0];
+	create.listener = &fds[1];
+	r = host_mdev_create(parent, &create, err);
+	host_values_free(values, parent->driver.attr_count);
+	return r;
+}
+
+static void parent_on_create(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
+			     size_t nfds)
+{
+	struct umdev_error err = {0};
+
+	if (parent_create(parent, params, fds, nfds, &err) < 0)
+		link_reply_error(&parent->link, id, &err);
+	else
+		link_reply(&parent->link, id, NULL);
+}
+
+/* The mdev that a request is about; on failure the request has been answered. */
+static struct umdev_mdev *parent_mdev(struct umdev_parent *parent, uint64_t id, json_t *params)
+{
+	const char *uuid = json_string_value(json_object_get(params, "uuid"));
+	struct umdev_mdev *mdev = uuid ? host_mdev_find(parent, uuid) : NULL;
+	struct umdev_error err = {0};
+
+	if (!mdev) {
+		error_set(&err, ERROR_NOT_ACTIVE, "mdev %.64s is not active here",
+			  uuid ? uuid : "?");
+		link_reply_error(&parent->link, id, &err);
+	}
+	return mdev;
+}
+
+static void parent_on_remove(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
+			     size_t nfds)
+{
+	struct umdev_mdev *mdev = parent_mdev(parent, id, params);
+	struct umdev_error err = {0};
+
+	if (!mdev)
+		return;
+	if (host_mdev_remove(mdev, id, json_is_true(json_object_get(params, "force")), &err) < 0)
+		link_reply_error(&parent->link, id, &err);
+}
+
+/* ---- attr, stats, discard ---- */
+
+static int parent_attr(struct umdev_parent *parent, struct umdev_mdev *mdev, json_t *params,
+		       struct umdev_error *err)
+{
+	const char *name = json_string_value(json_object_get(params, "name"));
+	const char *text = json_string_value(json_object_get(params, "value"));
+	struct umdev_value value = {.fd = -1};
+	int r;
+
+	if (!name || !text)
+		return error_set(err, ERROR_INVALID, "malformed attr");
+	for (uint32_t i = 0; i < parent->driver.attr_count; i++) {
+		const struct umdev_attr *a = driver_attr(&parent->driver, i);
+
+		if (strcmp(a->name, name) != 0)
+			continue;
+		if (a->when == UMDEV_WHEN_CREATE ||
+		    (a->when == UMDEV_WHEN_IDLE && vfio_session_client(mdev->session, NULL)))
+			return error_set_key(err, ERROR_DEVICE_BUSY, name,
+					     "attribute %s of %s cannot change while it is %s",
+					     name, mdev->uuid,
+					     a->when == UMDEV_WHEN_CREATE ? "active" : "in use");
+		r = host_attr_value(a, text, &value, err);
+		if (r < 0)
+			return r;
+		r = driver_attr_set(&parent->driver, mdev->priv, i, &value, err);
+		free((void *)(uintptr_t)value.text);
+		return r;
+	}
+	return error_set_key(err, ERROR_INVALID, name, "driver %s has no attribute %s",
+			     parent->driver.table.name, name);
+}
+
+static void parent_on_attr(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
+			   size_t nfds)
+{
+	struct umdev_mdev *mdev = parent_mdev(parent, id, params);
+	struct umdev_error err = {0};
+
+	if (!mdev)
+		return;
+	if (parent_attr(parent, mdev, params, &err) < 0)
+		link_reply_error(&parent->link, id, &err);
+	else
+		link_reply(&parent->link, id, NULL);
+}
+
+static json_t *parent_driver_stats(struct umdev_parent *parent, struct umdev_mdev *mdev)
+{
+	uint64_t values[DRIVER_TABLE_MAX] = {0};
+	json_t *stats = json_object();
+
+	driver_stats_get(&parent->driver, mdev->priv, values);
+	for (uint32_t i = 0; i < parent->driver.stat_count; i++)
+		json_object_set_new(stats, driver_stat(&parent->driver, i)->name,
+				    json_integer((json_int_t)values[i]));
+	return stats;
+}
+
+static void parent_on_stats(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
+			    size_t nfds)
+{
+	struct umdev_mdev *mdev = parent_mdev(parent, id, params);
+	struct vfio_session_stats s;
+	struct ucred peer;
+	json_t *client = NULL;
+
+	if (!mdev)
+		return;
+	vfio_session_stats(mdev->session, &s);
+	if (vfio_session_client(mdev->session, &peer))
+		client = json_pack("{s:i,s:i,s:I}", "pid", (int)peer.pid, "uid", (int)peer.uid,
+				   "since_ns", (json_int_t)mdev->client_since_ns);
+	link_reply(&parent->link, id,
+		   json_pack("{s:o,s:{s:I,s:I,s:I,s:I,s:I,s:I},s:o}", "stats",
+			     parent_driver_stats(parent, mdev), "host", "jobs",
+			     (json_int_t)mdev->jobs_done, "requests", (json_int_t)s.requests,
+			     "bad_requests", (json_int_t)s.bad_requests, "dma_maps",
+			     (json_int_t)s.dma_maps, "dma_bytes_by_message",
+			     (json_int_t)s.dma_bytes_by_message, "irqs", (json_int_t)s.irqs,
+			     "client", client ? client : json_null()));
+}
+
+static void parent_on_discard(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
+			      size_t nfds)
+{
+	struct umdev_error err = {0};
+	json_int_t start = -1;
+	json_int_t size = -1;
+	int r;
+
+	if (json_unpack(params, "{s:I,s:I}", "start", &start, "size", &size) < 0 || start < 0 ||
+	    size < 0 || !parent->opened) {
+		error_set(&err, ERROR_INVALID, "malformed discard");
+		link_reply_error(&parent->link, id, &err);
+		return;
+	}
+	if (parent->discard_id) {
+		error_set(&err, ERROR_DEVICE_BUSY, "parent %s is discarding another piece",
+			  parent->name);
+		link_reply_error(&parent->link, id, &err);
+		return;
+	}
+	parent->discard_id = id;
+	r = driver_discard(&parent->driver, parent->priv, (uint64_t)start, (uint64_t)size, &err);
+	if (r == -EINPROGRESS)
+		return;
+	parent->discard_id = 0;
+	if (r < 0)
+		link_reply_error(&parent->link, id, &err);
+	else
+		link_reply(&parent->link, id, NULL);
+}
+
+/* ---- The link ---- */
+
+static const struct {
+	const char *method;
+	void (*handle)(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
+		       size_t nfds);
+} parent_methods[] = {
+	{LINK_OPEN, parent_on_open},	 {LINK_CREATE, parent_on_create},
+	{LINK_REMOVE, parent_on_remove}, {LINK_ATTR, parent_on_attr},
+	{LINK_STATS, parent_on_stats},	 {LINK_DISCARD, parent_on_discard},
+};
+
+static void parent_request(struct link *link, uint64_t id, const char *method, json_t *params,
+			   int *fds, size_t nfds)
+{
+	struct umdev_error err = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(parent_methods); i++) {
+		if (strcmp(parent_methods[i].method, method) == 0) {
+			parent_methods[i].handle(link->data, id, params, fds, nfds);
+			return;
+		}
+	}
+	error_set(&err, ERROR_UNKNOWN_METHOD, "this host knows no %.32s", method);
+	link_reply_error(link, id, &err);
+}
+
+static void parent_link_closed(struct link *link, int error)
+{
+	host_shutdown(link->data);
+}
+
+const struct link_ops host_link_ops = {
+	.request = parent_request,
+	.closed = parent_link_closed,
+};
+
+/* ---- The end ---- */
+
+void host_mdev_gone(struct umdev_parent *parent)
+{
+	if (!parent->closing || !list_empty(&parent->mdevs))
+		return;
+	if (parent->opened)
+		driver_parent_close(&parent->driver, parent->priv);
+	parent->opened = false;
+	reactor_stop(parent->reactor);
+}
+
+void host_shutdown(struct umdev_parent *parent)
+{
+	struct umdev_mdev *mdev;
+	struct umdev_error err;
+
+	if (parent->closing)
+		return;
+	parent->closing = true;
+	alarm(HOST_SHUTDOWN_LIMIT_S); /* a driver that never lets go does not keep the process */
+	list_for_each (mdev, &parent->mdevs, link) {
+		if (!mdev->removing && host_mdev_remove(mdev, 0, true, &err) < 0)
+			umdev_log(LOG_WARNING, mdev->uuid, "host.remove", "%s", err.message);
+	}
+	host_mdev_gone(parent);
+}
