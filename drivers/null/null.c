@@ -13,8 +13,6 @@
 
 #include <umdev/driver.h>
 
-#define NULL_VECTORS 4u
-
 static const struct umdev_host_ops *host;
 
 /* All that a guest can see stands in the state page, so that another process can go on from here.
@@ -22,7 +20,6 @@ static const struct umdev_host_ops *host;
 struct null_state {
 	uint32_t id;
 	uint32_t scratch;
-	uint32_t vector;
 	uint32_t jobs;
 };
 
@@ -32,18 +29,18 @@ struct null_mdev {
 	struct umdev_job job;
 };
 
-static const struct umdev_type null_types[] = {{
+static const struct umdev_type null_type = {
 	.id = "basic",
 	.name = "umdev null device",
 	.description = "PCI device with a scratch register",
 	.class_name = "compute",
 	.cost = 1,
-}};
+};
 
 static int null_parent_open(struct umdev_parent *parent, const struct umdev_parent_args *args,
 			    struct umdev_parent_info *ret_info, void **ret_priv)
 {
-	ret_info->types = null_types;
+	ret_info->types = &null_type;
 	ret_info->type_count = 1;
 	ret_info->pool_units = 16;
 	return 0;
@@ -77,8 +74,7 @@ static int null_mdev_create(void *parent_priv, struct umdev_mdev *mdev,
 	ret_device->vendor_id = 0x1b36;
 	ret_device->device_id = 0x00fe; /* no stock driver binds to it */
 	ret_device->class_code = 0xff0000;
-	ret_device->msi_vectors = NULL_VECTORS;
-	ret_device->interrupt_pin = 1;
+	ret_device->msi_vectors = 1;
 	ret_device->bars[0].size = 4096;
 	*ret_priv = m;
 	return 0;
@@ -101,10 +97,8 @@ static int null_region_write(void *priv, uint32_t bar, uint64_t offset, const vo
 
 	if (offset == 0x4 && len == 4)
 		memcpy(&m->state->scratch, buf, len);
-	if (offset == 0x8 && len == 4) {
-		memcpy(&m->state->vector, buf, len);
+	if (offset == 0x8)
 		host->job_submit(m->handle, &m->job);
-	}
 	return 0;
 }
 
@@ -114,7 +108,7 @@ static void null_job_start(void *priv, struct umdev_job *job)
 
 	m->state->jobs++;
 	host->job_done(m->handle, job);
-	host->irq_raise(m->handle, m->state->vector % NULL_VECTORS);
+	host->irq_raise(m->handle, 0);
 }
 
 UMDEV_REGISTER_DRIVER(host, .name = "null", .description = "example without hardware",
