@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The smallest vendor driver: a PCI device with a scratch register and an interrupt, no hardware
- * behind it. Copy this directory to begin a driver of your own; umdev/driver.h explains every
- * member.
+ * The smallest vendor driver: no hardware behind it. Copy this directory to begin a driver of your
+ * own; umdev/driver.h explains every member.
  *
- * BAR 0, 32-bit registers:  0x0 id   0x4 scratch   0x8 write n: ends a job, then raises interrupt n
- * 0xc jobs ended
+ * BAR 0, 32-bit registers: 0x0 id, 0x4 scratch, 0x8 jobs ended; a write to 0x8 asks for one more
+ * job and an interrupt at its end.
  */
 #include <errno.h>
 #include <stdlib.h>
