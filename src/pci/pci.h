@@ -36,7 +36,8 @@ struct pci_function {
 	struct umdev_device device;
 	struct pci_page *page;
 	uint32_t config_size;
-	uint16_t msi_offset; /* of capabilities in configuration space; 0 absent */
+	uint16_t pm_offset; /* of capabilities in configuration space; 0 absent */
+	uint16_t msi_offset;
 	uint16_t msix_offset;
 	uint16_t express_offset;
 	uint8_t writable[PCI_EXPRESS_SIZE]; /* mask of bits a guest may change */
