@@ -9,6 +9,7 @@ is killed by the kernel if its parent dies.
 """
 
 import base64
+import contextlib
 import itertools
 import os
 import re
@@ -16,11 +17,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
 from pathlib import Path
 
 from . import VmError, cache
+from .lines import LinePeer
 from .qmp import Qmp
 
 # A busy host has taken 40 s for what takes 3 s on an idle one.
@@ -69,82 +70,50 @@ class Job:
 
     def wait(self, timeout_s: float = COMMAND_LIMIT_S) -> Result:
         """Its result, once it has ended."""
-        return self._guest.shell.result(self._ident, self.command, timeout_s)
+        with self._guest.described():
+            return self._guest.shell.result(self._ident, self.command, timeout_s)
 
 
-class Shell:
+class Shell(LinePeer):
     """The host's side of the protocol that guest/init speaks."""
 
-    def __init__(self, connection: socket.socket, describe):
-        """`describe` adds to an error what the machine looks like."""
-        self._connection = connection
-        self._describe = describe
-        self._changed = threading.Condition()
+    def __init__(self, connection: socket.socket):
+        super().__init__(connection)
         self._ids = itertools.count(1)
         self._results = {}
         self._boots = 0
         self._boots_seen = 0
-        self._closed = False
-        threading.Thread(target=self._read, name="guest-shell", daemon=True).start()
+        self._receiving = None
+        self._lines = []
+        self.listen()
 
-    def _read(self) -> None:
-        ident, lines = None, []
-        with self._connection.makefile("rb") as stream:
-            for line in stream:
-                words = line.decode("ascii", "replace").split()
-                with self._changed:
-                    if words[:1] == ["READY"]:
-                        ident, self._boots = None, self._boots + 1
-                    elif words[:1] == ["BEGIN"] and len(words) == 2:
-                        ident, lines = words[1], []
-                    elif words[:1] == ["END"] and len(words) == 3 and words[1] == ident:
-                        output = base64.b64decode("".join(lines)).decode("utf-8", "replace")
-                        self._results[ident] = Result((int(words[2]), output))
-                        ident = None
-                    elif ident and len(words) == 1:
-                        lines.append(words[0])
-                    self._changed.notify_all()
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    def _wait(self, look, what: str, timeout_s: float):
-        deadline = time.monotonic() + timeout_s
-        with self._changed:
-            while True:
-                found = look()
-                if found is not None:
-                    return found
-                left_s = deadline - time.monotonic()
-                if self._closed:
-                    raise VmError(f"the machine went away before {what}: {self._describe()}")
-                if left_s <= 0:
-                    raise VmError(f"not within {timeout_s:.0f} s: {what}: {self._describe()}")
-                self._changed.wait(left_s)
+    def receive(self, line: bytes) -> None:
+        words = line.decode("ascii", "replace").split()
+        if words[:1] == ["READY"]:
+            self._receiving, self._boots = None, self._boots + 1
+        elif words[:1] == ["BEGIN"] and len(words) == 2:
+            self._receiving, self._lines = words[1], []
+        elif words[:1] == ["END"] and len(words) == 3 and words[1] == self._receiving:
+            output = base64.b64decode("".join(self._lines)).decode("utf-8", "replace")
+            self._results[words[1]] = Result((int(words[2]), output))
+            self._receiving = None
+        elif self._receiving and len(words) == 1:
+            self._lines.append(words[0])
 
     def ready(self, timeout_s: float = BOOT_LIMIT_S) -> None:
         """Waits for the next boot to be complete."""
-        self._wait(lambda: True if self._boots > self._boots_seen else None, "the guest was ready", timeout_s)
+        self.wait(lambda: True if self._boots > self._boots_seen else None, "the guest was ready", timeout_s)
         self._boots_seen += 1
 
-    def send(self, command: str) -> str:
+    def start(self, command: str) -> str:
         """Starts `command`; the id to ask for its result by."""
         ident = str(next(self._ids))
-        text = base64.b64encode(command.encode()).decode()
-        self._connection.sendall(f"RUN {ident} {text}\n".encode())
+        self.send(f"RUN {ident} {base64.b64encode(command.encode()).decode()}".encode())
         return ident
 
     def result(self, ident: str, command: str, timeout_s: float) -> Result:
-        """The result of what `send` started, once."""
-        return self._wait(lambda: self._results.pop(ident, None), f"the guest ended '{command}'", timeout_s)
-
-    def close(self) -> None:
-        """Ends the connection; the reading thread ends with it."""
-        try:
-            self._connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # QEMU closed it first
-        self._connection.close()
+        """The result of what `start` started, once."""
+        return self.wait(lambda: self._results.pop(ident, None), f"the guest ended '{command}'", timeout_s)
 
 
 class Guest:
@@ -193,13 +162,11 @@ class Guest:
                 pass_fds=(kernel, initrd, *(end.fileno() for end in theirs)))
         for end in theirs:
             end.close()
+        self.shell = Shell(ours[1])
         try:
-            self.shell = Shell(ours[1], self._describe)
-            try:
+            with self.described():
                 self.qmp = Qmp(ours[0])
-            except VmError:
-                raise VmError(f"machine {self.name} did not start: {self._describe()}") from None
-            self.shell.ready()
+                self.shell.ready()
         except BaseException:
             self.kill()
             raise
@@ -216,13 +183,21 @@ class Guest:
         """QEMU's process id."""
         return self._process.pid
 
-    def _describe(self) -> str:
-        def tail(path: Path) -> str:
-            text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-            return " | ".join(text.split("\n")[-6:]).strip(" |") or "(empty)"
-        code = self._process.poll()
-        state = "running" if code is None else f"ended with {code}"
-        return f"machine {self.name}, QEMU {state}; console: {tail(self.console_path)}; QEMU says: {self.errors()}"
+    @contextlib.contextmanager
+    def described(self):
+        """Adds to an error of the block what the machine looks like."""
+        try:
+            yield
+        except VmError as error:
+            try:
+                # QEMU closes its connections a moment before it is gone.
+                state = f"ended with {self._process.wait(1)}"
+            except subprocess.TimeoutExpired:
+                state = "runs"
+            console = self.console_path.read_text(errors="replace") if self.console_path.exists() else ""
+            last_lines = " | ".join(console.splitlines()[-6:]) or "(nothing)"
+            raise VmError(f"{self.name}: {error}; QEMU {state} and said: {self.errors() or '(nothing)'}; "
+                          f"the console said: {last_lines}") from None
 
     def errors(self) -> str:
         """What QEMU wrote to its standard error so far."""
@@ -230,7 +205,7 @@ class Guest:
 
     def spawn(self, command: str) -> Job:
         """Starts shell text in the guest."""
-        return Job(self, self.shell.send(command), command)
+        return Job(self, self.shell.start(command), command)
 
     def run(self, command: str, timeout_s: float = COMMAND_LIMIT_S) -> Result:
         """Runs shell text in the guest: (exit code, output)."""
@@ -266,32 +241,48 @@ class Guest:
                 errors.append(match[2])
         return errors
 
-    def reboot(self) -> None:
-        """Resets the machine from inside, as `reboot` does, and waits until it is up again."""
-        self.shell.send("sync; reboot -f")
-        self.qmp.event("RESET", BOOT_LIMIT_S)
-        self.shell.ready()
+    def require_health(self) -> None:
+        """Fails where the guest's kernel or QEMU complained of anything."""
+        complaints = self.kernel_errors()
+        if complaints:
+            raise VmError(f"{self.name}: its kernel says: {' | '.join(complaints)}")
+        if self.errors():
+            raise VmError(f"{self.name}: QEMU says: {self.errors()}")
 
-    def poweroff(self) -> int:
-        """Turns the machine off from inside; QEMU's exit code."""
-        self.shell.send("sync; poweroff -f")
-        try:
-            return self._process.wait(BOOT_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            raise VmError(f"the guest does not power off: {self._describe()}") from None
+    def reboot(self) -> None:
+        """Resets a healthy machine from inside, as `reboot` does, and waits until it is up again."""
+        self.require_health()
+        self.shell.start("sync; reboot -f")
+        with self.described():
+            self.qmp.event("RESET", BOOT_LIMIT_S)
+            self.shell.ready()
+
+    def poweroff(self) -> None:
+        """Turns a healthy machine off from inside."""
+        self.require_health()
+        self.shell.start("sync; poweroff -f")
+        with self.described():
+            try:
+                if self._process.wait(BOOT_LIMIT_S):
+                    raise VmError("the machine was powered off, and failed after")
+            except subprocess.TimeoutExpired:
+                raise VmError("the guest does not power off") from None
+        self.kill()
 
     def plug(self, ident: str, **properties) -> None:
         """Hot-plugs a device; the guest notices when it gets to it."""
         port = self._free_ports[0]
-        self.qmp.command("device_add", id=ident, bus=port, **properties)
+        with self.described():
+            self.qmp.command("device_add", id=ident, bus=port, **properties)
         self._ports[ident] = port
         if self.machine == "q35":
             self._free_ports.remove(port)
 
     def unplug(self, ident: str, timeout_s: float = 60) -> None:
         """Hot-unplugs a device, and returns when guest and QEMU have let go of it."""
-        self.qmp.command("device_del", id=ident)
-        self.qmp.event("DEVICE_DELETED", timeout_s, device=ident)
+        with self.described():
+            self.qmp.command("device_del", id=ident)
+            self.qmp.event("DEVICE_DELETED", timeout_s, device=ident)
         port = self._ports.pop(ident)
         if self.machine == "q35":
             self._free_ports.append(port)
