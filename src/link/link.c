@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "util/clock.h"
@@ -59,6 +60,16 @@ static int link_flush(struct link *link)
 				 list_empty(&link->queue) ? EPOLLIN : EPOLLIN | EPOLLOUT);
 }
 
+/*
+ * Ends a link that cannot go on, without calling its owner from within a call of his: the next
+ * event finds the end of the stream and tells closed().
+ */
+static void link_give_up(struct link *link)
+{
+	if (link->source.fd >= 0)
+		(void)shutdown(link->source.fd, SHUT_RDWR);
+}
+
 static int link_message_dup_fds(struct link_message *m, const int *fds, size_t nfds)
 {
 	for (size_t i = 0; i < nfds; i++) {
@@ -93,8 +104,10 @@ static int link_put(struct link *link, json_t *object, const int *fds, size_t nf
 	if (m->len > LINK_MESSAGE_MAX)
 		goto fail;
 	r = -ENOBUFS;
-	if (link->queue_len >= LINK_QUEUE_MAX)
+	if (link->queue_len >= LINK_QUEUE_MAX) {
+		link_give_up(link);
 		goto fail;
+	}
 	if (list_empty(&link->queue)) {
 		ssize_t n = fd_send(link->source.fd, m->text, m->len, fds, nfds);
 
@@ -119,8 +132,10 @@ static void link_take_error(json_t *error, struct umdev_error *ret)
 	const char *message = "the peer gave no reason";
 	const char *key = "";
 
-	json_unpack(error, "{s?s,s?s,s?s}", "word", &word, "message", &message, "key", &key);
+	(void)json_unpack(error, "{s?s,s?s,s?s}", "word", &word, "message", &message, "key", &key);
 	error_set_key(ret, error_word_parse(word), key, "%s", message);
+	if (ret->word == ERROR_NONE)
+		ret->word = ERROR_INTERNAL; /* a failure stays one, whatever the peer calls it */
 }
 
 /* Finds the call that @id answers and ends it. An answer to nothing is dropped. */
@@ -131,33 +146,40 @@ static void link_take_reply(struct link *link, uint64_t id, json_t *msg)
 
 	list_for_each_safe (p, tmp, &link->calls, link) {
 		struct umdev_error err = {0};
-		json_t *error = json_object_get(msg, "error");
+		json_t *result = json_object_get(msg, "result");
 
 		if (p->id != id)
 			continue;
 		list_del(&p->link);
-		if (error)
-			link_take_error(error, &err);
-		p->reply(p->arg, error ? NULL : json_object_get(msg, "result"), &err);
+		if (!result || json_object_get(msg, "error")) {
+			link_take_error(json_object_get(msg, "error"), &err);
+			result = NULL;
+		}
+		p->reply(p->arg, result, &err);
 		free(p);
 		return;
 	}
 }
 
-static void link_take(struct link *link, json_t *msg, int *fds, size_t nfds)
+/* Acts on one object. Returns 0, or -EBADMSG for one that is no message; the link may be gone
+ * afterwards. */
+static int link_take(struct link *link, json_t *msg, int *fds, size_t nfds)
 {
 	json_int_t id = 0;
 	const char *method = NULL;
 	json_t *params = NULL;
 
-	if (json_unpack(msg, "{s?I,s?s,s?o}", "id", &id, "method", &method, "params", &params) <
-		    0 ||
-	    id < 0)
-		return;
+	if (json_unpack(msg, "{s?I,s?s,s?o}", "id", &id, "method", &method, "params", &params) < 0)
+		return -EBADMSG;
+	if (id < 0 || (params && !json_is_object(params)))
+		return -EBADMSG;
 	if (method)
 		link->ops->request(link, (uint64_t)id, method, params, fds, nfds);
 	else if (id > 0)
 		link_take_reply(link, (uint64_t)id, msg);
+	else
+		return -EBADMSG;
+	return 0;
 }
 
 static void link_break(struct link *link, int error)
@@ -189,19 +211,16 @@ static void link_ready(struct reactor_fd *source, uint32_t events)
 	if (n == -EAGAIN)
 		return;
 	if (n <= 0) {
+		fd_close_all(fds, nfds);
 		link_break(link, (int)n);
 		return;
 	}
 	msg = json_loadb(link->buffer, (size_t)n, JSON_REJECT_DUPLICATES, NULL);
-	if (!json_is_object(msg)) {
-		json_decref(msg);
-		fd_close_all(fds, nfds);
-		link_break(link, -EBADMSG);
-		return;
-	}
-	link_take(link, msg, fds, nfds);
+	r = json_is_object(msg) ? link_take(link, msg, fds, nfds) : -EBADMSG;
 	fd_close_all(fds, nfds);
 	json_decref(msg);
+	if (r < 0)
+		link_break(link, r);
 }
 
 int link_init(struct link *link, struct reactor *reactor, int fd, const struct link_ops *ops,
@@ -231,6 +250,7 @@ void link_done(struct link *link)
 {
 	struct link_message *m;
 	struct link_message *mtmp;
+	struct list calls;
 
 	if (!link->reactor)
 		return;
@@ -240,9 +260,14 @@ void link_done(struct link *link)
 		list_del(&m->link);
 		link_message_free(m);
 	}
-	link->queue_len = 0;
-	while (!list_empty(&link->calls)) {
-		struct link_pending *p = list_first(&link->calls, struct link_pending, link);
+	free(link->buffer);
+	/* From here on the link is gone: a reply function may free it, or end it again. */
+	list_add(&link->calls, &calls);
+	list_del(&link->calls);
+	memset(link, 0, sizeof(*link));
+	link->source.fd = -1;
+	while (!list_empty(&calls)) {
+		struct link_pending *p = list_first(&calls, struct link_pending, link);
 		struct umdev_error err = {0};
 
 		list_del(&p->link);
@@ -250,9 +275,6 @@ void link_done(struct link *link)
 		p->reply(p->arg, NULL, &err);
 		free(p);
 	}
-	free(link->buffer);
-	memset(link, 0, sizeof(*link));
-	link->source.fd = -1;
 }
 
 int link_call(struct link *link, const char *method, json_t *params, const int *fds, size_t nfds,
@@ -307,26 +329,43 @@ int link_notify_sync(struct link *link, const char *method, json_t *params, cons
 	return r;
 }
 
+/*
+ * Sends an answer. One that cannot be sent must not leave the caller waiting for ever: too large a
+ * one becomes an error, and when even that fails the link ends, which ends the call.
+ */
+static void link_put_reply(struct link *link, json_t *object, uint64_t id)
+{
+	struct umdev_error err = {0};
+	int r = link_put(link, object, NULL, 0);
+
+	if (r == -EMSGSIZE) {
+		error_set(&err, ERROR_LIMIT, "the answer is larger than %d bytes",
+			  LINK_MESSAGE_MAX);
+		link_reply_error(link, id, &err);
+	} else if (r < 0) {
+		link_give_up(link);
+	}
+}
+
 void link_reply(struct link *link, uint64_t id, json_t *result)
 {
 	if (id == 0) {
 		json_decref(result);
 		return;
 	}
-	/* A link that cannot take the answer breaks at its next event: nothing more to do here. */
-	(void)link_put(link,
+	link_put_reply(link,
 		       json_pack("{s:I,s:o}", "id", (json_int_t)id, "result",
 				 result ? result : json_object()),
-		       NULL, 0);
+		       id);
 }
 
 void link_reply_error(struct link *link, uint64_t id, const struct umdev_error *err)
 {
 	if (id == 0)
 		return;
-	(void)link_put(link,
+	link_put_reply(link,
 		       json_pack("{s:I,s:{s:s,s:s,s:s}}", "id", (json_int_t)id, "error", "word",
 				 error_word_name(err->word), "message", err->message, "key",
 				 err->key),
-		       NULL, 0);
+		       id);
 }

@@ -57,8 +57,8 @@ struct link {
 int link_init(struct link *link, struct reactor *reactor, int fd, const struct link_ops *ops,
 	      void *data) umdev_warn_unused;
 
-/* Closes the link. Calls not yet answered end with HOST_FAILED. Safe to call twice and on a zeroed
- * link. */
+/* Closes the link. Calls not yet answered end with HOST_FAILED, after which the link is not touched
+ * any more. Safe to call from within any callback, twice, and on a zeroed link. */
 void link_done(struct link *link);
 
 /*

@@ -40,23 +40,52 @@ static const struct {
 static_assert(sizeof(error_words) / sizeof(error_words[0]) == ERROR_WORD_COUNT,
 	      "every error word has a name and an errno");
 
-/* A message is one line whatever was formatted into it. */
+/* Bytes of the UTF-8 character at @p, or 0 when there is no whole, valid one. */
+static size_t error_utf8_length(const unsigned char *p)
+{
+	size_t len = p[0] < 0x80		   ? 1
+		     : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+		     : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
+		     : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+						   : 0;
+
+	for (size_t i = 1; i < len; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0;
+	return len;
+}
+
+/*
+ * A message is one line of valid UTF-8 whatever was formatted into it and wherever it was cut: it
+ * is on its way into JSON, which takes nothing else.
+ */
 static void error_one_line(char *text)
 {
-	for (; *text; text++) {
-		if ((unsigned char)*text < 0x20 || *text == 0x7f)
-			*text = ' ';
+	for (unsigned char *p = (unsigned char *)text; *p;) {
+		size_t len = error_utf8_length(p);
+
+		if (len == 0)
+			*p = '?';
+		else if (*p < 0x20 || *p == 0x7f)
+			*p = ' ';
+		p += len ? len : 1;
 	}
 }
 
-static int error_fill(struct umdev_error *err, enum error_word word, const char *key,
-		      const char *fmt, va_list ap)
+__attribute__((format(printf, 4, 0))) static int error_fill(struct umdev_error *err,
+							    enum error_word word, const char *key,
+							    const char *fmt, va_list ap)
 {
 	if (err) {
 		err->word = word;
 		vsnprintf(err->message, sizeof(err->message), fmt, ap);
 		error_one_line(err->message);
 		snprintf(err->key, sizeof(err->key), "%s", key);
+		error_one_line(err->key);
 	}
 	return -error_word_errno(word);
 }
@@ -97,10 +126,10 @@ int error_wrap(struct umdev_error *err, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(context, sizeof(context), fmt, ap);
 	va_end(ap);
-	error_one_line(context);
 	used = (size_t)snprintf(err->message, sizeof(err->message), "%s: ", context);
 	if (used < sizeof(err->message))
 		snprintf(err->message + used, sizeof(err->message) - used, "%s", old);
+	error_one_line(err->message);
 	return -error_word_errno(err->word);
 }
 

@@ -220,21 +220,38 @@ int fd_write_file_atomic(int dirfd, const char *path, const void *data, size_t l
 	return fd_sync_dir_of(dirfd, path);
 }
 
+/* One directory; that it is there already is fine, as long as it is one. */
+static int fd_mkdir(int dirfd, const char *path, mode_t mode)
+{
+	struct stat st;
+
+	if (mkdirat(dirfd, path, mode) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return -errno;
+	if (fstatat(dirfd, path, &st, 0) < 0)
+		return -errno;
+	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
 int fd_mkdir_parents(int dirfd, const char *path, mode_t mode)
 {
 	char copy[PATH_MAX];
 
+	if (!*path)
+		return -ENOENT;
 	if (snprintf(copy, sizeof(copy), "%s", path) >= (int)sizeof(copy))
 		return -ENAMETOOLONG;
 	for (char *p = copy + 1; *p; p++) {
+		int r;
+
 		if (*p != '/')
 			continue;
 		*p = '\0';
-		if (mkdirat(dirfd, copy, mode) < 0 && errno != EEXIST)
-			return -errno;
+		r = fd_mkdir(dirfd, copy, mode);
+		if (r < 0)
+			return r;
 		*p = '/';
 	}
-	if (mkdirat(dirfd, copy, mode) < 0 && errno != EEXIST)
-		return -errno;
-	return 0;
+	return fd_mkdir(dirfd, copy, mode);
 }

@@ -36,12 +36,13 @@ uint64_t log_dropped(void)
 	return log_state.dropped;
 }
 
-/* True when a line of up to PIPE_BUF bytes can be written to stderr without waiting. */
+/* True when a line of up to PIPE_BUF bytes can be written to stderr without waiting, and without the
+ * signal that a pipe nobody reads sends. */
 static bool log_writable(void)
 {
 	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
 
-	return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT);
+	return poll(&p, 1, 0) == 1 && (p.revents & (POLLOUT | POLLERR)) == POLLOUT;
 }
 
 static void log_write(char *line, size_t len)

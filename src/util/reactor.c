@@ -72,11 +72,12 @@ void reactor_stop(struct reactor *reactor)
 int reactor_fd_add(struct reactor *reactor, struct reactor_fd *source)
 {
 	struct epoll_event ev = {.events = source->events, .data.ptr = source};
+	int op = source->added ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
 
-	if (source->added)
-		return reactor_fd_events(reactor, source, source->events);
-	if (epoll_ctl(reactor->epoll_fd, EPOLL_CTL_ADD, source->fd, &ev) < 0)
+	if (epoll_ctl(reactor->epoll_fd, op, source->fd, &ev) < 0)
 		return -errno;
+	if (source->added)
+		return 0;
 	list_add_tail(&reactor->fds, &source->link);
 	source->added = true;
 	return 0;

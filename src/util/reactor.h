@@ -84,8 +84,8 @@ void reactor_fd_del(struct reactor *reactor, struct reactor_fd *source);
 void reactor_timer_set(struct reactor *reactor, struct reactor_timer *timer, uint64_t deadline_ns);
 void reactor_timer_cancel(struct reactor *reactor, struct reactor_timer *timer);
 
-/* Queues a task once; it runs in the present or next turn. A task queued by a task runs in the same
- * turn, last. */
+/* Queues a task once; it runs in the present or next turn, before the loop sleeps. A task queued by
+ * a task waits until those queued before it, and ready descriptors, had their turn. */
 void reactor_task_add(struct reactor *reactor, struct reactor_task *task);
 void reactor_task_del(struct reactor *reactor, struct reactor_task *task);
 
