@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 from vmlib import cache  # noqa: E402
 from vmlib.emulated import EmulatedDrives  # noqa: E402
 from vmlib.guest import Guest  # noqa: E402
-from vmlib.umdev import Daemon  # noqa: E402
+from vmlib.umdev import UmdevDrives  # noqa: E402
 
-PROVIDERS = {"umdev": Daemon, "qemu": EmulatedDrives}
+PROVIDERS = {"umdev": UmdevDrives, "qemu": EmulatedDrives}
 
 
 def provider_name() -> str:

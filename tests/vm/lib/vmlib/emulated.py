@@ -39,7 +39,7 @@ class EmulatedDrive:
 
 
 class EmulatedDrives:
-    """Makes drives; the counterpart of umdev.Daemon."""
+    """Makes drives; the counterpart of umdev.UmdevDrives."""
 
     def __init__(self, directory: Path):
         self._directory = directory

@@ -120,17 +120,19 @@ class Guest:
     """A machine, from power on to power off; a context manager that leaves no process."""
 
     def __init__(self, log_directory: Path, name: str = "guest", machine: str = "q35", memory_mb: int = 256,
-                 cpus: int = 1, arguments=(), own_memory: bool = True, image=None):
+                 cpus: int = 1, arguments=(), own_memory: bool = True, own_kernel: bool = True, image=None):
         """Describes the machine; start() makes it.
 
-        `arguments` are added to QEMU's own.  Memory is shared with devices' processes; without
-        `own_memory` the arguments have to say so, as those of `umdevctl qemu-args` do.
+        `arguments` are added to QEMU's own.  Memory is shared with devices' processes; without `own_memory`
+        the arguments have to say so, as those of `umdevctl qemu-args` do.  Without `own_kernel` the firmware
+        boots what it finds, and there is no shell.
         """
         self.name = name
         self.machine = machine
         self.image = image or cache.prepare()
         self.console_path = log_directory / f"{name}.console"
         self.stderr_path = log_directory / f"{name}.qemu"
+        self._own_kernel = own_kernel
         self._free_ports = list(HOTPLUG_PORTS[machine])
         self._ports = {}
         self._process = None
@@ -151,11 +153,12 @@ class Guest:
         kernel, initrd = MemoryFiles.fd(self.image.vmlinux), MemoryFiles.fd(self.image.initrd)
         ours, theirs = zip(*(socket.socketpair() for _ in ("qmp", "shell")))
         command = ["setpriv", "--pdeathsig", "KILL", *self.image.qemu_command, *self._arguments,
-                   "-kernel", f"/proc/self/fd/{kernel}", "-initrd", f"/proc/self/fd/{initrd}",
-                   "-append", KERNEL_OPTIONS,
                    "-chardev", f"file,id=console,path={self.console_path}", "-serial", "chardev:console",
                    "-chardev", f"socket,id=shell,fd={theirs[1].fileno()}", "-serial", "chardev:shell",
                    "-chardev", f"socket,id=qmp,fd={theirs[0].fileno()}", "-qmp", "chardev:qmp"]
+        if self._own_kernel:
+            command += ["-kernel", f"/proc/self/fd/{kernel}", "-initrd", f"/proc/self/fd/{initrd}",
+                        "-append", KERNEL_OPTIONS]
         with self.stderr_path.open("wb") as errors:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, env=self.image.qemu_environment,
@@ -166,7 +169,8 @@ class Guest:
         try:
             with self.described():
                 self.qmp = Qmp(ours[0])
-                self.shell.ready()
+                if self._own_kernel:
+                    self.shell.ready()
         except BaseException:
             self.kill()
             raise
@@ -194,7 +198,7 @@ class Guest:
                 state = f"ended with {self._process.wait(1)}"
             except subprocess.TimeoutExpired:
                 state = "runs"
-            console = self.console_path.read_text(errors="replace") if self.console_path.exists() else ""
+            console = self.console() if self.console_path.exists() else ""
             last_lines = " | ".join(console.splitlines()[-6:]) or "(nothing)"
             raise VmError(f"{self.name}: {error}; QEMU {state} and said: {self.errors() or '(nothing)'}; "
                           f"the console said: {last_lines}") from None
@@ -202,6 +206,10 @@ class Guest:
     def errors(self) -> str:
         """What QEMU wrote to its standard error so far."""
         return self.stderr_path.read_text(encoding="utf-8", errors="replace").strip()
+
+    def console(self) -> str:
+        """What was printed on the console so far."""
+        return self.console_path.read_text(encoding="utf-8", errors="replace")
 
     def spawn(self, command: str) -> Job:
         """Starts shell text in the guest."""

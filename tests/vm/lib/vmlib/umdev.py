@@ -66,12 +66,7 @@ class UmdevDrive:
 
     def qemu_arguments(self) -> list:
         """What gives a machine this drive from its start, whose memory is shared already."""
-        arguments = shlex.split(self._daemon.ctl("qemu-args", self.ident))
-        pairs = zip(arguments, arguments[1:])
-        devices = [value for option, value in pairs if option == "-device"]
-        if len(devices) != 1 or str(self.socket) not in devices[0]:
-            raise VmError(f"umdevctl qemu-args {self.ident} does not name one device at {self.socket}: {arguments}")
-        return ["-device", devices[0]]
+        return shlex.split(self._daemon.ctl("qemu-args", "--no-memory", "--shell", self.ident))
 
     def plug(self, guest: Guest) -> None:
         """Gives the drive to a running machine."""
@@ -88,11 +83,9 @@ class UmdevDrive:
 
 
 class Daemon:
-    """umdevd below a root directory, with one nvme parent on a file."""
+    """umdevd below a root directory."""
 
-    PARENT = "pool"
-
-    def __init__(self, directory: Path, size: str = "8G"):
+    def __init__(self, directory: Path):
         self.root = directory / "root"
         self.log_path = directory / "umdevd.log"
         self.root.mkdir()
@@ -102,8 +95,6 @@ class Daemon:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._log)
         try:
             self._await_ready()
-            self.ctl("parent", "add", self.PARENT, "--driver", "nvme",
-                     "--option", f"path={directory / 'pool.raw'}", "--option", f"size={size}")
         except BaseException:
             self.stop()
             raise
@@ -138,14 +129,6 @@ class Daemon:
             raise VmError(f"umdevctl {shlex.join(command[3:])} failed with {result.returncode}: "
                           f"{result.stderr.strip()}; {self._log_tail()}")
         return result.stdout
-
-    def drive(self, size: str = "1g", attributes=()) -> UmdevDrive:
-        """Defines and starts an mdev of the type nvme-`size`."""
-        ident = str(uuid.uuid4())
-        options = [word for attribute in attributes for word in ("--attr", attribute)]
-        self.ctl("define", "-u", ident, "-p", self.PARENT, "-t", f"nvme-{size}", *options)
-        self.ctl("start", "-u", ident)
-        return UmdevDrive(self, ident)
 
     def listing(self) -> list:
         """The active mdevs, as `list --dumpjson` tells them."""
@@ -186,3 +169,26 @@ class Daemon:
                 os.kill(int(pid), signal.SIGKILL)
         if stayed:
             raise VmError(f"umdevd ended and left processes {', '.join(stayed)} running")
+
+
+class UmdevDrives(Daemon):
+    """A daemon with one parent, whose types the drives are of."""
+
+    PARENT = "pool"
+
+    def __init__(self, directory: Path, size: str = "8G"):
+        super().__init__(directory)
+        try:
+            self.ctl("parent", "add", self.PARENT, "--driver", "nvme",
+                     "--option", f"path={directory / 'pool.raw'}", "--option", f"size={size}")
+        except BaseException:
+            self.stop()
+            raise
+
+    def drive(self, size: str = "1g", attributes=()) -> UmdevDrive:
+        """Defines and starts an mdev of the type nvme-`size`."""
+        ident = str(uuid.uuid4())
+        options = [word for attribute in attributes for word in ("--attr", attribute)]
+        self.ctl("define", "-u", ident, "-p", self.PARENT, "-t", f"nvme-{size}", *options)
+        self.ctl("start", "-u", ident)
+        return UmdevDrive(self, ident)
