@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the files of the load share; nobody else includes it. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "load.h"
+
+/* One command in flight, or a place for one. */
+struct load_slot {
+	uint64_t start_ns;
+	uint64_t block; /* first of the region's */
+	uint8_t *buffer;
+	uint64_t buffer_iova;
+	uint64_t *list; /* one page of PRP entries */
+	uint64_t list_iova;
+	uint64_t prp[2]; /* of a full-sized transfer at the start of the buffer */
+	uint32_t count;	 /* blocks */
+	uint32_t generation;
+	uint32_t shift; /* of the data from the start of the buffer */
+	enum load_op op;
+	bool busy;
+};
+
+struct load_queue {
+	struct nvme_queue *q;
+	struct load_slot *slots;
+	uint16_t *free;
+	uint32_t free_count;
+	bool starved; /* all tries to find unlocked blocks failed; to be tried again */
+};
+
+struct load {
+	const struct perf_options *options;
+	struct nvme_ctrl *ctrl;
+	struct verify_model *model; /* NULL: nothing is verified */
+	struct load_result *result;
+	struct load_queue queues[NVME_QUEUES_MAX];
+	uint32_t queue_count;
+	uint64_t first_lba;
+	uint64_t blocks;
+	uint32_t command_blocks; /* of one full-sized command */
+	uint32_t block_bytes;
+	uint64_t cursor; /* of sequential patterns and of the sweep */
+	uint64_t rng;
+	uint64_t issued;
+	uint64_t limit; /* of issued */
+	uint64_t in_flight;
+	uint32_t complaints;
+	bool sweeping;
+	bool stopping;
+	bool measuring;
+	bool random;
+	bool may_write;
+	/* Times. */
+	uint64_t measure_ns; /* when measuring begins */
+	uint64_t deadline_ns;
+	uint64_t window_start_ns;
+	uint64_t progress_ns; /* of the last completion */
+	uint64_t check_ns;    /* of the next load_check() */
+	uint64_t rings_before;
+	struct cpu_meter cpu;
+	pid_t server;
+	const volatile sig_atomic_t *stop;
+	int epoll;
+};
+
+/* Puts as many commands on queue @lq as it takes; they start at @now_ns. The caller rings. */
+void load_fill(struct load *l, struct load_queue *lq, uint64_t now_ns);
+
+/* Settles what the completed @slot did: status, contents, locks. */
+void load_settle(struct load *l, const struct load_queue *lq, struct load_slot *slot,
+		 uint16_t status);
+
+/* Whether a command of kind @op changes the blocks it names. */
+static inline bool load_op_changes(enum load_op op)
+{
+	return op == LOAD_WRITE || op == LOAD_ZEROES || op == LOAD_DEALLOCATE;
+}
