@@ -76,10 +76,34 @@ class UmdevDrive:
         """Takes it away again."""
         guest.unplug(f"umdev-{self.ident}")
 
-    def restart(self) -> None:
-        """Stops the mdev and starts it again; its definition and its data stay."""
-        self._daemon.ctl("stop", "-u", self.ident)
+    def stop(self, *options: str) -> None:
+        """Stops the mdev; its definition and its data stay."""
+        self._daemon.ctl("stop", "-u", self.ident, *options)
+
+    def start(self) -> None:
+        """Starts it again."""
         self._daemon.ctl("start", "-u", self.ident)
+
+    def restart(self) -> None:
+        """Stops it and starts it again."""
+        self.stop()
+        self.start()
+
+    def describe(self) -> dict:
+        """What umdev says of it."""
+        (mdev,) = json.loads(self._daemon.ctl("--json", "list", "-u", self.ident))
+        return mdev
+
+    def wait_until(self, condition, what: str, timeout_s: float = 60) -> dict:
+        """Asks until what umdev says meets the condition."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            mdev = self.describe()
+            if condition(mdev):
+                return mdev
+            if time.monotonic() > deadline:
+                raise VmError(f"not within {timeout_s:.0f} s: {what}; it says {json.dumps(mdev)}")
+            time.sleep(0.05)
 
 
 class Daemon:
@@ -130,10 +154,6 @@ class Daemon:
                           f"{result.stderr.strip()}; {self._log_tail()}")
         return result.stdout
 
-    def listing(self) -> list:
-        """The active mdevs, as `list --dumpjson` tells them."""
-        return json.loads(self.ctl("list", "--dumpjson") or "[]")
-
     def check(self) -> None:
         """Fails where the daemon ended, or where a sanitizer found something."""
         if self._process.poll() is not None:
@@ -172,23 +192,28 @@ class Daemon:
 
 
 class UmdevDrives(Daemon):
-    """A daemon with one parent, whose types the drives are of."""
+    """A daemon whose drives are slices of one parent, or of another where a test adds one."""
 
-    PARENT = "pool"
-
-    def __init__(self, directory: Path, size: str = "8G"):
+    def __init__(self, directory: Path):
         super().__init__(directory)
+        self._directory = directory
         try:
-            self.ctl("parent", "add", self.PARENT, "--driver", "nvme",
-                     "--option", f"path={directory / 'pool.raw'}", "--option", f"size={size}")
+            self.add_parent("pool", "size=8G")
         except BaseException:
             self.stop()
             raise
 
-    def drive(self, size: str = "1g", attributes=()) -> UmdevDrive:
+    def add_parent(self, name: str, *options: str) -> None:
+        """Adds a parent, on a file of its own unless the options say otherwise."""
+        if not any(option.startswith(("path=", "ram=")) for option in options):
+            options = (f"path={self._directory / name}.raw", *options)
+        self.ctl("parent", "add", name, "--driver", "nvme",
+                 *(word for option in options for word in ("--option", option)))
+
+    def drive(self, size: str = "1g", attributes=(), parent: str = "pool") -> UmdevDrive:
         """Defines and starts an mdev of the type nvme-`size`."""
         ident = str(uuid.uuid4())
         options = [word for attribute in attributes for word in ("--attr", attribute)]
-        self.ctl("define", "-u", ident, "-p", self.PARENT, "-t", f"nvme-{size}", *options)
+        self.ctl("define", "-u", ident, "-p", parent, "-t", f"nvme-{size}", *options)
         self.ctl("start", "-u", ident)
         return UmdevDrive(self, ident)
