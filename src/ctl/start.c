@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* umdevctl start: creates a defined or a transient mdev. Prints the UUID when it was generated. */
+#include <stdio.h>
+
+#include "ctl/ctl.h"
+
+int ctl_start(struct ctl *ctl)
+{
+	json_t *params = NULL;
+	json_t *mdev = NULL;
+	int r;
+
+	r = ctl_mdev_params(ctl, &params);
+	if (r != CTL_OK)
+		return r;
+	r = ctl_call(ctl, "mdev.start", params, &mdev);
+	if (r != CTL_OK)
+		return r;
+	if (ctl->json)
+		ctl_print_json(mdev, "\n");
+	else if (!ctl_has(ctl, "uuid"))
+		printf("%s\n", ctl_text(mdev, "uuid"));
+	json_decref(mdev);
+	return CTL_OK;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* umdevctl undefine: removes the definition under one parent or under all. */
+#include "ctl/ctl.h"
+
+int ctl_undefine(struct ctl *ctl)
+{
+	char uuid[CTL_UUID_STRING] = "";
+	json_t *params;
+	int r;
+
+	if (!ctl_has(ctl, "uuid"))
+		return ctl_usage(ctl, "--uuid is missing");
+	r = ctl_get_uuid(ctl, "uuid", uuid);
+	if (r != CTL_OK)
+		return r;
+	params = json_object();
+	ctl_put_text(params, "uuid", uuid);
+	ctl_put_text(params, "parent", ctl_get(ctl, "parent"));
+	ctl_put_flag(params, "force", ctl_has(ctl, "force"));
+	return ctl_call(ctl, "mdev.undefine", params, NULL);
+}
