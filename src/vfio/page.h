@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The session's part of a state page: all of a session that another process could not find out.
+ *
+ * Pointer-free, of fixed size, in a memfd that outlives the process. Descriptors stand in it as
+ * slot numbers (session.h). What the order of writes promises to a successor:
+ *
+ * - A request: its header is peeked; then rx.header.size is cleared and the message is received
+ * into rx. While the kernel still has it, the size is 0; otherwise it is here, whole when it came
+ * in one piece, and rx.have is set to how much there is right after. A request that brings
+ * descriptors is only copied here (VFIO_RX_PEEKED), acted on, its descriptors kept, and taken off
+ * the socket by the same rule at the end (VFIO_RX_TAKING); to act on such a request twice changes
+ * nothing.
+ * - A reply: built in tx and tx.len set before the first byte is sent; tx.sent grows afterwards.
+ *   tx.region says which region's descriptor rides on the first byte.
+ * - A DMA row, a memory file: every field, then valid, last. They are taken back by clearing valid,
+ *   and the descriptor's slot is dropped after that. A slot is kept before its row is valid.
+ * - A request of our own: its row in messages is filled before it is sent.
+ * - While state is VFIO_STATE_BUSY, rx holds the command whose effect is pending and
+ *   multi_next says how far a REGION_WRITE_MULTI got.
+ *
+ * Rows at and above a *_used number are zero: none was valid since the client connected. So a page
+ * costs memory only for what it holds.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "vfio/session.h"
+#include "vfio/wire.h"
+
+#define VFIO_PAGE_MAGIC	   0x70666976u /* "vifp" */
+#define VFIO_PAGE_VERSION  1u
+#define VFIO_MESSAGE_COUNT 64u /* requests of our own in flight */
+#define VFIO_VECTOR_MAX	   4096u
+
+enum vfio_state {
+	VFIO_STATE_IDLE,	/* no client; accepts one */
+	VFIO_STATE_NEGOTIATING, /* connected; VERSION is the only command */
+	VFIO_STATE_SERVING,	/* commands are served */
+	VFIO_STATE_BUSY,	/* the command in rx is in progress; nothing more is read */
+	VFIO_STATE_LOSING,	/* the client is gone; the device still lets go of its memory */
+	VFIO_STATE_COUNT
+};
+
+/* What the client turned out to be. */
+#define VFIO_PEER_MESSAGES	1u /* answers DMA_READ and DMA_WRITE, as far as we know */
+#define VFIO_PEER_HEADER_ERRORS 2u /* takes an error reply of a header alone, wherever */
+#define VFIO_PEER_PROBED	4u /* how it lays out DMA messages is known */
+#define VFIO_PEER_OLD_LAYOUT	8u /* QEMU before 11: reads come 4 bytes early, writes go astray */
+
+struct vfio_page_peer {
+	int32_t pid;
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t flags; /* VFIO_PEER_* */
+	uint16_t major;
+	uint16_t minor;
+	uint32_t max_msg_fds;
+	uint64_t max_data_xfer;
+};
+
+#define VFIO_RX_PEEKED 1u /* what is here still stands in the socket, too */
+#define VFIO_RX_TAKING 2u /* it is being taken off: header.size says whether that has happened */
+
+struct vfio_page_rx {
+	uint32_t have; /* bytes of the present message */
+	uint32_t flags;
+	uint32_t fd_count; /* descriptors that came with it */
+	uint32_t reserved;
+	uint64_t multi_next;  /* REGION_WRITE_MULTI: the entry to go on with */
+	uint64_t multi_count; /* entries that were written */
+	struct wire_header header;
+	uint8_t body[WIRE_MESSAGE_MAX - sizeof(struct wire_header)];
+};
+
+struct vfio_page_tx {
+	uint32_t len; /* 0: nothing to send */
+	uint32_t sent;
+	uint32_t region; /* 1 + the region whose descriptor goes along, or 0 */
+	uint32_t reserved;
+	struct wire_header header;
+	uint8_t body[WIRE_MESSAGE_MAX - sizeof(struct wire_header)];
+};
+
+enum vfio_message_state {
+	VFIO_MESSAGE_FREE,
+	VFIO_MESSAGE_WAITING,	/* for the client's reply */
+	VFIO_MESSAGE_ABANDONED, /* a reply may come and will be ignored */
+	VFIO_MESSAGE_STATE_COUNT
+};
+
+struct vfio_page_message {
+	uint32_t state;
+	uint16_t id;
+	uint16_t command;
+	uint64_t addr;
+	uint64_t count;
+};
+
+struct vfio_page_intx {
+	uint32_t level;	 /* as the device wants it */
+	uint32_t masked; /* by the client, or by having fired */
+};
+
+/* One file of guest memory, mapped whole. Its slot is VFIO_SLOT_MEMORY + the row's number. */
+struct vfio_page_file {
+	uint64_t dev;
+	uint64_t ino;
+	uint64_t size; /* bytes that were mapped */
+	uint32_t writable;
+	uint32_t checked; /* found to be shared with the client */
+	uint32_t reserved;
+	uint32_t valid;
+};
+
+#define VFIO_MAP_NO_FILE UINT32_MAX
+
+struct vfio_page_map {
+	uint64_t addr;
+	uint64_t size;
+	uint64_t offset; /* in the file */
+	uint32_t file;	 /* or VFIO_MAP_NO_FILE: reachable by messages only */
+	uint32_t access; /* WIRE_DMA_MAP_READ, WIRE_DMA_MAP_WRITE */
+	uint32_t reserved;
+	uint32_t valid;
+};
+
+struct vfio_page {
+	uint32_t magic;
+	uint32_t version;
+	uint64_t size;
+	uint32_t state; /* enum vfio_state */
+	uint16_t next_id;
+	uint16_t reserved;
+	uint32_t files_used;
+	uint32_t maps_used;
+	uint32_t irqs_used[VFIO_IRQ_COUNT];
+	uint32_t reserved2;
+	struct vfio_page_peer peer;
+	struct vfio_page_intx intx;
+	struct vfio_page_message messages[VFIO_MESSAGE_COUNT];
+	struct vfio_page_file files[VFIO_SLOT_MEMORY_MAX];
+	uint8_t irqs[VFIO_IRQ_COUNT][VFIO_VECTOR_MAX]; /* 1: an eventfd is in the slot */
+	struct vfio_page_rx rx;
+	struct vfio_page_tx tx;
+	struct vfio_page_map maps[WIRE_DMA_MAPS_MAX];
+};
+
+/* Makes @page the page of a session without client. @was_valid: its *_used numbers can be
+ * believed, so only what was used is cleared. */
+void vfio_page_reset(struct vfio_page *page, bool was_valid);
+
+/*
+ * Whether @page, as an earlier process left it, keeps every rule of this file for a device of
+ * @info. Returns 0, -ENODATA for one never used (all zero), or -EBADMSG.
+ */
+int vfio_page_check(const struct vfio_page *page,
+		    const struct vfio_device_info *info) umdev_warn_unused;

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A session's life: the listener, one client at a time, and how it ends.
+ *
+ *   idle         the listener accepts. Others who connect while a client is there are turned away.
+ *   negotiating  connected and admitted; VERSION is awaited, for a while.
+ *   serving      requests are served in order.
+ *   busy         the command in rx is in progress: a reset, or an unmap that waits for holds.
+ *                Nothing is read; the connection's end is seen nevertheless.
+ *   losing       the connection is closed; memory and descriptors live until the device has let go.
+ *                The listener rests: the next client waits in its queue.
+ *
+ * Whatever ends a connection (end of file, a broken rule, the operator) is noted by session_doom()
+ * and done by session_progress(), which runs with nothing of the session on the stack.
+ */
+#include "vfio/session.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "util/clock.h"
+#include "util/fd.h"
+#include "vfio/session-internal.h"
+
+#define SESSION_ACCEPTS	   16 /* connections looked at in one turn */
+#define SESSION_PAUSE_NS   (100 * NS_PER_MS)
+#define SESSION_STALL_S	   (VFIO_STALL_NS / NS_PER_S)
+#define SESSION_MSIX_LIMIT 2048
+
+static void session_progress(struct vfio_session *s);
+
+/* ---- Notes and the stack */
+
+void session_kick(struct vfio_session *s)
+{
+	reactor_task_add(s->reactor, &s->task);
+}
+
+void session_doom(struct vfio_session *s, bool blame, const char *fmt, ...)
+{
+	va_list args;
+
+	if (s->doomed || s->connection.fd < 0)
+		return;
+	s->doomed = true;
+	s->doom_blames = blame;
+	va_start(args, fmt);
+	vsnprintf(s->reason, sizeof(s->reason), fmt, args);
+	va_end(args);
+	session_kick(s);
+}
+
+void session_enter(struct vfio_session *s)
+{
+	s->depth++;
+}
+
+/* What is waited for on the connection follows from the state. */
+void session_leave(struct vfio_session *s)
+{
+	uint32_t events = EPOLLIN;
+
+	if (--s->depth > 0 || s->connection.fd < 0 || s->doomed)
+		return;
+	if (s->page->tx.len > 0)
+		events = EPOLLOUT;
+	else if (s->page->state == VFIO_STATE_BUSY)
+		events = 0;
+	if (reactor_fd_events(s->reactor, &s->connection, events) < 0)
+		session_doom(s, false, "the connection could not be watched");
+}
+
+static void session_task(struct reactor_task *task)
+{
+	session_progress(container_of(task, struct vfio_session, task));
+}
+
+/* ---- The connection */
+
+static void session_serve(struct vfio_session *s)
+{
+	for (int n = 0; n < VFIO_TURN_REQUESTS && !s->doomed; n++) {
+		if (rx_receive(s) <= 0)
+			return;
+		if ((s->request.header.flags & WIRE_FLAG_TYPE) == WIRE_TYPE_REPLY) {
+			message_reply(s);
+			rx_finish(s);
+			continue;
+		}
+		command_serve(s);
+		if (s->page->state == VFIO_STATE_BUSY || s->page->tx.len > 0)
+			return;
+		/* A client that asked for a reply now reads it; looking for more would be in vain.
+		 */
+		if (!(s->request.header.flags & WIRE_FLAG_NO_REPLY))
+			return;
+	}
+}
+
+static void session_ready(struct reactor_fd *source, uint32_t events)
+{
+	struct vfio_session *s = container_of(source, struct vfio_session, connection);
+
+	session_enter(s);
+	if (s->page->tx.len > 0) {
+		tx_send(s);
+		session_kick(s);
+	} else if (s->page->state == VFIO_STATE_BUSY) {
+		if (events & (EPOLLHUP | EPOLLERR))
+			session_doom(s, false, "client closed the connection");
+	} else {
+		session_serve(s);
+	}
+	session_leave(s);
+}
+
+static void session_late(struct reactor_timer *timer)
+{
+	struct vfio_session *s = container_of(timer, struct vfio_session, deadline);
+
+	if (s->page->state == VFIO_STATE_NEGOTIATING)
+		session_doom(s, true,
+			     "client (pid %d, uid %u) did not agree on a version within %llu s",
+			     s->page->peer.pid, s->page->peer.uid, SESSION_STALL_S);
+	else
+		session_doom(s, true, "client stopped in the middle of a message for %llu s",
+			     SESSION_STALL_S);
+}
+
+static void session_grace_over(struct reactor_timer *timer)
+{
+	struct vfio_session *s = container_of(timer, struct vfio_session, grace);
+
+	session_enter(s);
+	message_cancel(s, -ECANCELED);
+	session_leave(s);
+}
+
+/* ---- Accepting */
+
+/* Takes the connection *@fd as the client, if everybody agrees. */
+static int session_admit(struct vfio_session *s, int *fd, struct umdev_error *err)
+{
+	struct vfio_page_peer *peer = &s->page->peer;
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	int r;
+
+	if (getsockopt(*fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return error_set(err, ERROR_INTERNAL,
+				 "client turned away: who it is cannot be "
+				 "told: %m");
+	r = s->ops->admit(s->device, &cred, err);
+	if (r < 0)
+		return r;
+	r = s->ops->keep(s->device, VFIO_SLOT_CONNECTION, *fd);
+	if (r < 0)
+		return error_set(err, ERROR_INTERNAL,
+				 "client turned away: its connection cannot be kept: %s",
+				 strerror(-r));
+	s->connection = (struct reactor_fd){.fd = *fd, .events = EPOLLIN, .ready = session_ready};
+	r = reactor_fd_add(s->reactor, &s->connection);
+	if (r < 0) {
+		s->connection.fd = -1;
+		s->ops->drop(s->device, VFIO_SLOT_CONNECTION);
+		return error_set(err, ERROR_INTERNAL, "client turned away: %s", strerror(-r));
+	}
+	*fd = -1;
+	*peer = (struct vfio_page_peer){.pid = cred.pid, .uid = cred.uid, .gid = cred.gid};
+	s->page->state = VFIO_STATE_NEGOTIATING;
+	reactor_timer_set(s->reactor, &s->deadline, reactor_now_ns(s->reactor) + VFIO_STALL_NS);
+	return 0;
+}
+
+static void session_refuse_second(struct vfio_session *s, int fd)
+{
+	struct ucred cred = {0};
+	socklen_t len = sizeof(cred);
+	char reason[VFIO_REASON_MAX];
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		cred = (struct ucred){0};
+	snprintf(reason, sizeof(reason),
+		 "client (pid %d, uid %u) turned away: the device is in use by pid %d, uid %u",
+		 cred.pid, cred.uid, s->page->peer.pid, s->page->peer.uid);
+	s->ops->refused(s->device, reason);
+}
+
+static void session_accept(struct reactor_fd *source, uint32_t events)
+{
+	struct vfio_session *s = container_of(source, struct vfio_session, listener);
+
+	session_enter(s);
+	for (int i = 0; i < SESSION_ACCEPTS && s->listener.added; i++) {
+		umdev_autoclose int fd =
+			accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		struct umdev_error err = {0};
+
+		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+			continue;
+		if (fd < 0 && errno != EAGAIN) {
+			/* No descriptor or memory is free; the client waits in the queue. */
+			reactor_fd_del(s->reactor, &s->listener);
+			reactor_timer_set(s->reactor, &s->accept_pause,
+					  reactor_now_ns(s->reactor) + SESSION_PAUSE_NS);
+		}
+		if (fd < 0)
+			break;
+		if (s->connection.fd >= 0)
+			session_refuse_second(s, fd);
+		else if (session_admit(s, &fd, &err) < 0)
+			s->ops->refused(s->device,
+					err.message[0] ? err.message : "client turned away");
+	}
+	session_leave(s);
+}
+
+static void session_listen(struct vfio_session *s)
+{
+	if (reactor_fd_add(s->reactor, &s->listener) < 0)
+		reactor_timer_set(s->reactor, &s->accept_pause,
+				  reactor_now_ns(s->reactor) + SESSION_PAUSE_NS);
+}
+
+static void session_pause_over(struct reactor_timer *timer)
+{
+	struct vfio_session *s = container_of(timer, struct vfio_session, accept_pause);
+
+	if (s->page->state != VFIO_STATE_LOSING && !s->gone)
+		session_listen(s);
+}
+
+/* ---- Losing the client */
+
+/* The connection is closed: the device lets go of the guest's memory. */
+static void session_lose(struct vfio_session *s)
+{
+	s->page->state = VFIO_STATE_LOSING;
+	s->unmap_waits = false;
+	s->gone = false;
+	rx_abort(s);
+	message_cancel(s, -ECANCELED);
+	if (s->joined) {
+		s->joined = false;
+		s->lost_waits = s->ops->lost(s->device, s->reason) == -EINPROGRESS;
+	}
+	session_kick(s);
+}
+
+/* Closes the connection of a doomed client. */
+static void session_close(struct vfio_session *s)
+{
+	s->doomed = false;
+	if (s->connection.fd < 0)
+		return;
+	reactor_timer_cancel(s->reactor, &s->deadline);
+	reactor_timer_cancel(s->reactor, &s->grace);
+	reactor_fd_del(s->reactor, &s->connection);
+	reactor_fd_del(s->reactor, &s->listener);
+	reactor_timer_cancel(s->reactor, &s->accept_pause);
+	fd_close(&s->connection.fd);
+	s->page->tx.len = 0;
+	s->page->tx.region = 0;
+	if (s->doom_blames)
+		s->ops->refused(s->device, s->reason);
+	/* What the device was asked to do, it ends first. */
+	s->gone = s->device_busy;
+	if (!s->gone)
+		session_lose(s);
+}
+
+/* Nothing uses the client's memory any more: forgets all of it and waits for the next. */
+static void session_forget(struct vfio_session *s)
+{
+	irq_clear(s);
+	dma_clear(s, false);
+	reactor_fd_del(s->reactor, &s->wake);
+	fd_close(&s->wake.fd);
+	s->share = (struct share_check){0};
+	s->probing = false;
+	memset(s->in_flight, 0, sizeof(s->in_flight));
+	vfio_page_reset(s->page, true);
+	s->ops->drop(s->device, VFIO_SLOT_CONNECTION);
+	session_listen(s);
+}
+
+static bool session_held(const struct vfio_session *s)
+{
+	return s->dma.holds[0] > 0 || s->dma.holds[1] > 0;
+}
+
+/* Acts upon vfio_session_complete(). */
+static void session_completed(struct vfio_session *s)
+{
+	s->completed = false;
+	if (s->device_busy) {
+		s->device_busy = false;
+		if (s->gone)
+			session_lose(s);
+		else
+			command_resume(s, s->completion);
+	} else {
+		s->lost_waits = false;
+	}
+}
+
+/* Does what was noted while it was not safe. */
+static void session_progress(struct vfio_session *s)
+{
+	session_enter(s);
+	if (s->doomed)
+		session_close(s);
+	if (s->completed)
+		session_completed(s);
+	if (s->unmap_waits && dma_unmap_ready(s)) {
+		s->unmap_waits = false;
+		dma_unmap_finish(s);
+		command_resume(s, 0);
+	}
+	if (s->page->state == VFIO_STATE_LOSING && !s->lost_waits && !session_held(s))
+		session_forget(s);
+	share_start(s);
+	message_pump(s);
+	session_leave(s);
+}
+
+/* ---- For the device */
+
+void vfio_session_complete(struct vfio_session *session, int status)
+{
+	if (!session->device_busy && !session->lost_waits)
+		return;
+	session->completed = true;
+	session->completion = status;
+	/* The device is in the middle of something; what follows calls it again. */
+	session_kick(session);
+}
+
+void vfio_session_expel(struct vfio_session *session, const char *reason)
+{
+	session_doom(session, true, "%s", reason);
+	if (session->doomed && session->depth == 0)
+		session_progress(session);
+}
+
+bool vfio_session_client(const struct vfio_session *session, struct ucred *ret_peer)
+{
+	const struct vfio_page_peer *peer = &session->page->peer;
+
+	if (session->page->state == VFIO_STATE_IDLE)
+		return false;
+	if (ret_peer)
+		*ret_peer = (struct ucred){peer->pid, peer->uid, peer->gid};
+	return true;
+}
+
+void vfio_session_stats(const struct vfio_session *session, struct vfio_session_stats *ret_stats)
+{
+	*ret_stats = session->stats;
+}
+
+/* ---- New and free */
+
+static bool session_region_valid(const struct vfio_region *region)
+{
+	if (region->area_count > VFIO_AREA_COUNT || region->size > INT64_MAX)
+		return false;
+	for (uint32_t i = 0; i < region->area_count; i++) {
+		const struct vfio_area *area = &region->areas[i];
+
+		if (area->size == 0 || area->size > region->size ||
+		    area->offset > region->size - area->size)
+			return false;
+	}
+	return true;
+}
+
+static int session_check_info(const struct vfio_device_info *info)
+{
+	for (uint32_t i = 0; i < VFIO_REGION_COUNT; i++) {
+		if (!session_region_valid(&info->regions[i]))
+			return -EINVAL;
+	}
+	for (uint32_t i = 0; i < VFIO_IRQ_COUNT; i++) {
+		if (info->irq_counts[i] > SESSION_MSIX_LIMIT)
+			return -EINVAL;
+	}
+	return info->irq_counts[VFIO_IRQ_INTX] > 1 ? -EINVAL : 0;
+}
+
+static int session_start(struct vfio_session *s)
+{
+	/* A client that an earlier process served is not resumed yet: its connection is gone. */
+	int r = vfio_page_check(s->page, &s->info);
+
+	vfio_page_reset(s->page, r != -EBADMSG);
+	r = irq_init(s);
+	if (r == 0)
+		r = fd_set_nonblock(s->listener.fd, true);
+	if (r == 0)
+		r = reactor_fd_add(s->reactor, &s->listener);
+	return r;
+}
+
+int vfio_session_new(struct reactor *reactor, const struct vfio_device_info *info,
+		     const struct vfio_session_ops *ops, void *device, struct vfio_page *page,
+		     int listener, struct vfio_session **ret_session)
+{
+	umdev_autoclose int listener_fd = listener;
+	struct vfio_session *s;
+	int r = session_check_info(info);
+
+	if (r < 0)
+		return r;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->reactor = reactor;
+	s->info = *info;
+	s->ops = ops;
+	s->device = device;
+	s->page = page;
+	s->connection.fd = -1;
+	s->wake.fd = -1;
+	s->unmask.fd = -1;
+	s->listener.fd = umdev_steal_fd(&listener_fd);
+	s->listener.events = EPOLLIN;
+	s->listener.ready = session_accept;
+	s->deadline.expired = session_late;
+	s->grace.expired = session_grace_over;
+	s->accept_pause.expired = session_pause_over;
+	s->task.run = session_task;
+	list_init(&s->transfers);
+	list_init(&s->spare);
+	r = session_start(s);
+	if (r < 0) {
+		vfio_session_free(s);
+		return r;
+	}
+	*ret_session = s;
+	return 0;
+}
+
+void vfio_session_free(struct vfio_session *session)
+{
+	if (!session)
+		return;
+	reactor_timer_cancel(session->reactor, &session->deadline);
+	reactor_timer_cancel(session->reactor, &session->grace);
+	reactor_timer_cancel(session->reactor, &session->accept_pause);
+	reactor_task_del(session->reactor, &session->task);
+	reactor_fd_del(session->reactor, &session->listener);
+	reactor_fd_del(session->reactor, &session->connection);
+	reactor_fd_del(session->reactor, &session->wake);
+	irq_done(session);
+	message_free(session);
+	dma_clear(session, true);
+	fd_close_all(session->request.fds, MIN(session->request.fd_count, (size_t)WIRE_FDS_MAX));
+	fd_close(&session->connection.fd);
+	fd_close(&session->listener.fd);
+	fd_close(&session->wake.fd);
+	free(session);
+}

@@ -1,0 +1,955 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The session's life, framing, and the commands that touch neither memory nor interrupts. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "util/fd.h"
+
+#define READ_SIZE (sizeof(struct wire_region_access))
+
+/* A region access message's body: header and data. */
+static size_t access_body(uint8_t *body, uint32_t region, uint64_t offset, uint32_t count,
+			  const void *data)
+{
+	struct wire_region_access access = {offset, region, count};
+
+	memcpy(body, &access, sizeof(access));
+	if (data)
+		memcpy(body + sizeof(access), data, count);
+	return sizeof(access) + (data ? count : 0);
+}
+
+static int region_read(struct fixture *fx, uint32_t region, uint64_t offset, uint32_t count,
+		       void *data, size_t *ret_len)
+{
+	uint8_t body[READ_SIZE];
+	static uint8_t reply[READ_SIZE + 8192];
+	size_t len;
+	int error;
+
+	access_body(body, region, offset, count, NULL);
+	error = client_call(fx, WIRE_REGION_READ, body, sizeof(body), NULL, 0, reply, sizeof(reply),
+			    &len);
+	if (len > READ_SIZE) {
+		assert_memory_equal(reply, body, sizeof(body));
+		memcpy(data, reply + READ_SIZE, len - READ_SIZE);
+	}
+	*ret_len = len;
+	return error;
+}
+
+static int region_write(struct fixture *fx, uint32_t region, uint64_t offset, uint32_t count,
+			const void *data)
+{
+	uint8_t body[READ_SIZE + 64];
+	uint8_t reply[READ_SIZE];
+	size_t len = access_body(body, region, offset, count, data);
+	int error;
+
+	error = client_call(fx, WIRE_REGION_WRITE, body, len, NULL, 0, reply, sizeof(reply), &len);
+	if (!error) {
+		assert_int_equal(len, sizeof(reply));
+		assert_memory_equal(reply, body, sizeof(reply));
+	}
+	return error;
+}
+
+/* ---- Life */
+
+static void test_join_and_leave(void **state)
+{
+	struct fixture *fx = *state;
+	struct ucred peer;
+
+	assert_false(vfio_session_client(fx->session, NULL));
+	client_join_qemu(fx);
+	assert_true(vfio_session_client(fx->session, &peer));
+	assert_int_equal(peer.pid, getpid());
+	assert_int_equal(fx->joined, 1);
+	assert_true(fx->kept[VFIO_SLOT_CONNECTION]);
+	client_leave(fx);
+	assert_int_equal(fx->lost, 1);
+	assert_string_equal(fx->lost_reason, "client closed the connection");
+	assert_int_equal(fx->refused, 0);
+	assert_int_equal(fx->kept_count, 0);
+	assert_false(vfio_session_client(fx->session, NULL));
+	client_join_crate(fx);
+	assert_int_equal(fx->joined, 2);
+}
+
+static void test_second_client(void **state)
+{
+	struct fixture *fx = *state;
+	char byte;
+	int second;
+
+	client_join_qemu(fx);
+	second = client_connect(fx);
+	assert_int_equal(recv(second, &byte, 1, MSG_DONTWAIT), 0);
+	close(second);
+	assert_int_equal(fx->refused, 1);
+	assert_non_null(strstr(fx->refused_reason, "in use by pid"));
+	assert_int_equal(client_call(fx, WIRE_DEVICE_RESET, NULL, 0, NULL, 0, NULL, 0, NULL), 0);
+}
+
+static void test_not_admitted(void **state)
+{
+	struct fixture *fx = *state;
+
+	fx->admit_result = -EPERM;
+	fx->client = client_connect(fx);
+	assert_true(client_closed(fx));
+	assert_string_equal(fx->refused_reason, "this client may not");
+	assert_int_equal(fx->kept_count, 0);
+	assert_false(vfio_session_client(fx->session, NULL));
+}
+
+static void test_connection_not_kept(void **state)
+{
+	struct fixture *fx = *state;
+
+	fx->keep_result = -ENOBUFS;
+	fx->client = client_connect(fx);
+	assert_true(client_closed(fx));
+	assert_int_equal(fx->refused, 1);
+	assert_non_null(strstr(fx->refused_reason, "cannot be kept"));
+}
+
+static void test_expel(void **state)
+{
+	struct fixture *fx = *state;
+
+	vfio_session_expel(fx->session, "nobody is there");
+	assert_int_equal(fx->refused, 0);
+	client_join_qemu(fx);
+	vfio_session_expel(fx->session, "go away");
+	assert_int_equal(fx->lost, 1);
+	assert_string_equal(fx->lost_reason, "go away");
+	assert_string_equal(fx->refused_reason, "go away");
+	assert_true(client_closed(fx));
+}
+
+static void expel_on_access(struct fixture *fx, uint32_t region, bool write, uint64_t offset)
+{
+	vfio_session_expel(fx->session, "bad access");
+	assert_int_equal(fx->lost, 0);
+}
+
+static void test_expel_in_callback(void **state)
+{
+	struct fixture *fx = *state;
+	uint8_t body[READ_SIZE];
+
+	client_join_qemu(fx);
+	fx->on_access = expel_on_access;
+	access_body(body, 0, 0, 4, NULL);
+	client_send(fx, WIRE_REGION_READ, 0, body, sizeof(body), NULL, 0);
+	assert_true(client_closed(fx));
+	assert_int_equal(fx->lost, 1);
+	assert_string_equal(fx->lost_reason, "bad access");
+}
+
+static void test_lost_takes_time(void **state)
+{
+	struct fixture *fx = *state;
+	int next;
+	char byte;
+
+	client_join_qemu(fx);
+	fx->lost_result = -EINPROGRESS;
+	client_leave(fx);
+	assert_int_equal(fx->lost, 1);
+	assert_true(vfio_session_client(fx->session, NULL));
+	/* The next client waits in the listener's queue and is served afterwards. */
+	next = client_connect(fx);
+	assert_true(recv(next, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
+	assert_int_equal(fx->refused, 0);
+	vfio_session_complete(fx->session, 0);
+	fixture_turn(fx);
+	assert_int_equal(fx->page->state, VFIO_STATE_NEGOTIATING);
+	close(next);
+	fixture_turn(fx);
+	assert_int_equal(fx->page->state, VFIO_STATE_IDLE);
+	assert_int_equal(fx->lost, 1);
+}
+
+/* ---- Version */
+
+static int version_error(struct fixture *fx, uint16_t major, uint16_t minor, const char *json,
+			 size_t json_len)
+{
+	uint8_t body[8192] = {0};
+	uint16_t version[2] = {major, minor};
+	int error;
+
+	fx->client = client_connect(fx);
+	memcpy(body, version, sizeof(version));
+	memcpy(body + 4, json, json_len);
+	error = client_call(fx, WIRE_VERSION, body, 4 + json_len, NULL, 0, NULL, 0, NULL);
+	if (error)
+		assert_true(client_closed(fx));
+	client_leave(fx);
+	return error;
+}
+
+static void test_version_refusals(void **state)
+{
+	struct fixture *fx = *state;
+	static const char *const bad[] = {
+		"x",
+		"[]",
+		"{",
+		"{\"capabilities\":[]}",
+		"{\"capabilities\":{\"max_msg_fds\":\"1\"}}",
+		"{\"capabilities\":{\"max_msg_fds\":-1}}",
+		"{\"capabilities\":{\"max_data_xfer_size\":0}}",
+		"{\"capabilities\":{\"max_data_xfer_size\":1.5}}",
+		"{\"capabilities\":{\"write_multiple\":1}}",
+		"{\"capabilities\":{\"pgsizes\":null}}",
+	};
+	char *deep = malloc(WIRE_JSON_MAX + 2);
+
+	assert_non_null(deep);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(version_error(fx, 0, 0, bad[i], strlen(bad[i]) + 1), EINVAL);
+	/* not NUL-terminated; longer than anyone needs */
+	assert_int_equal(version_error(fx, 0, 0, "{}", 2), EINVAL);
+	memset(deep, ' ', WIRE_JSON_MAX + 1);
+	memcpy(deep, "{}", 2);
+	deep[WIRE_JSON_MAX + 1] = '\0';
+	assert_int_equal(version_error(fx, 0, 0, deep, WIRE_JSON_MAX + 2), EINVAL);
+	deep[WIRE_JSON_MAX] = '\0';
+	assert_int_equal(version_error(fx, 0, 0, deep, WIRE_JSON_MAX + 1), 0);
+	free(deep);
+	assert_int_equal(version_error(fx, 1, 0, "{}", 3), EINVAL);
+	assert_non_null(strstr(fx->refused_reason, "major version"));
+	assert_int_equal(version_error(fx, 0, 7, "{\"other\":1}", 12), 0);
+	assert_int_equal(version_error(fx, 0, 1, "", 0), 0);
+}
+
+static void test_version_order(void **state)
+{
+	struct fixture *fx = *state;
+
+	fx->client = client_connect(fx);
+	assert_int_equal(client_call(fx, WIRE_DEVICE_RESET, NULL, 0, NULL, 0, NULL, 0, NULL),
+			 EINVAL);
+	assert_true(client_closed(fx));
+	assert_non_null(strstr(fx->refused_reason, "DEVICE_RESET"));
+	assert_int_equal(fx->resets, 0);
+	assert_int_equal(fx->lost, 0);
+	client_leave(fx);
+	client_join_qemu(fx);
+	assert_int_equal(client_call(fx, WIRE_VERSION, "\0\0\0\0", 4, NULL, 0, NULL, 0, NULL),
+			 EINVAL);
+	assert_int_equal(client_call(fx, WIRE_DEVICE_RESET, NULL, 0, NULL, 0, NULL, 0, NULL), 0);
+}
+
+static void test_version_timeout(void **state)
+{
+	struct fixture *fx = *state;
+
+	fx->client = client_connect(fx);
+	fixture_advance(9900000000ull);
+	assert_false(client_closed(fx));
+	fixture_advance(200000000ull);
+	assert_true(client_closed(fx));
+	assert_non_null(strstr(fx->refused_reason, "version within 10 s"));
+}
+
+/* ---- Framing */
+
+/* Every way to cut a message with a body in two, and a message with a descriptor too. */
+static void test_fragments(void **state)
+{
+	struct fixture *fx = *state;
+	struct {
+		struct wire_header header;
+		struct wire_region_access access;
+		uint32_t data;
+	} __attribute__((packed)) m = {
+		{1, WIRE_REGION_WRITE, sizeof(m), 0, 0},
+		{0x20, 0, 4},
+		0,
+	};
+
+	client_join_qemu(fx);
+	for (size_t cut = 1; cut < sizeof(m); cut++) {
+		struct wire_header header;
+		struct wire_region_access reply;
+		uint32_t value;
+
+		m.data = 0x01010101u * (uint32_t)cut;
+		m.header.id = (uint16_t)cut;
+		client_send_raw(fx, &m, cut, NULL, 0);
+		assert_true(client_silent(fx));
+		client_send_raw(fx, (uint8_t *)&m + cut, sizeof(m) - cut, NULL, 0);
+		assert_int_equal(client_recv(fx, &header, &reply, sizeof(reply), NULL), 16);
+		assert_int_equal(header.id, cut);
+		assert_int_equal(header.error, 0);
+		memcpy(&value, fx->bar0 + 0x20, 4);
+		assert_int_equal(value, m.data);
+	}
+	/* and byte by byte */
+	for (size_t i = 0; i < sizeof(m); i++) {
+		client_send_raw(fx, (uint8_t *)&m + i, 1, NULL, 0);
+		fixture_turn(fx);
+	}
+	assert_false(client_silent(fx));
+}
+
+static void test_fragments_with_fd(void **state)
+{
+	struct fixture *fx = *state;
+	struct {
+		struct wire_header header;
+		struct wire_dma_map map;
+	} m = {{0, WIRE_DMA_MAP, sizeof(m), 0, 0}, {32, 3, 0, 0, 0x1000}};
+	int fd = memory_new(0x100000, 1);
+	int fds;
+
+	client_join_crate(fx);
+	fds = count_fds();
+	for (size_t cut = 1; cut <= sizeof(m); cut++) {
+		struct wire_header header;
+		struct iovec iov;
+
+		m.map.addr = cut * 0x1000;
+		client_send_raw(fx, &m, cut, &fd, 1);
+		fixture_turn(fx);
+		if (cut < sizeof(m))
+			client_send_raw(fx, (uint8_t *)&m + cut, sizeof(m) - cut, NULL, 0);
+		client_recv(fx, &header, NULL, 0, NULL);
+		assert_int_equal(header.error, 0);
+		assert_int_equal(vfio_dma_translate(fx->session, m.map.addr, 0x1000, 3, &iov, 1),
+				 1);
+		assert_int_equal(*(uint8_t *)iov.iov_base, 1);
+	}
+	/* Only the eventfd that watches mapped memory has come to stay. */
+	assert_int_equal(count_fds(), fds + 1);
+	assert_int_equal(fx->kept_count, 2);
+	close(fd);
+}
+
+static void test_pipelining(void **state)
+{
+	struct fixture *fx = *state;
+	uint8_t stream[40 * (16 + 16 + 4)];
+	size_t len = 0;
+
+	client_join_qemu(fx);
+	for (uint32_t i = 0; i < 40; i++) {
+		struct wire_header header = {(uint16_t)i, WIRE_REGION_WRITE, 36, 0, 0};
+
+		/* every other one wants no reply */
+		if (i & 1)
+			header.flags = WIRE_FLAG_NO_REPLY;
+		memcpy(stream + len, &header, 16);
+		access_body(stream + len + 16, 0, i * 4, 4, &i);
+		len += 36;
+	}
+	client_send_raw(fx, stream, len, NULL, 0);
+	for (uint32_t i = 0; i < 40; i += 2) {
+		struct wire_header header;
+		uint8_t reply[16];
+
+		assert_int_equal(client_recv(fx, &header, reply, sizeof(reply), NULL), 16);
+		assert_int_equal(header.id, i);
+	}
+	assert_true(client_silent(fx));
+	for (uint32_t i = 0; i < 40; i++)
+		assert_int_equal(((uint32_t *)fx->bar0)[i], i);
+}
+
+static void test_no_reply(void **state)
+{
+	struct fixture *fx = *state;
+	uint8_t body[READ_SIZE + 4];
+	size_t len;
+
+	client_join_qemu(fx);
+	client_send(fx, WIRE_DEVICE_RESET, WIRE_FLAG_NO_REPLY, NULL, 0, NULL, 0);
+	len = access_body(body, 99, 0, 4, "abcd");
+	client_send(fx, WIRE_REGION_WRITE, WIRE_FLAG_NO_REPLY, body, len, NULL, 0);
+	client_send(fx, WIRE_REGION_READ, WIRE_FLAG_NO_REPLY, body, len, NULL, 0);
+	client_send(fx, 99, WIRE_FLAG_NO_REPLY, NULL, 0, NULL, 0);
+	assert_true(client_silent(fx));
+	assert_int_equal(fx->resets, 1);
+}
+
+static void test_bad_headers(void **state)
+{
+	struct fixture *fx = *state;
+	static const struct {
+		struct wire_header header;
+		const char *reason;
+	} bad[] = {
+		{{1, WIRE_DEVICE_RESET, 15, 0, 0}, "no vfio-user message"},
+		{{1, WIRE_DEVICE_RESET, 0, 0, 0}, "no vfio-user message"},
+		{{1, WIRE_DEVICE_RESET, 16, 2, 0}, "no vfio-user message"},
+		{{1, WIRE_REGION_WRITE, WIRE_MESSAGE_MAX + 1, 0, 0}, "the limit is"},
+		{{1, WIRE_REGION_WRITE, UINT32_MAX, 0, 0}, "the limit is"},
+		{{1, WIRE_DMA_READ, 16, WIRE_TYPE_REPLY, 0}, "not made"},
+		{{1, WIRE_DEVICE_RESET, 16, WIRE_TYPE_REPLY, 0}, "not made"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		client_join_qemu(fx);
+		client_send_raw(fx, &bad[i].header, sizeof(bad[i].header), NULL, 0);
+		assert_true(client_closed(fx));
+		assert_non_null(strstr(fx->lost_reason, bad[i].reason));
+		assert_string_equal(fx->lost_reason, fx->refused_reason);
+		client_leave(fx);
+	}
+	assert_int_equal(fx->lost, ARRAY_SIZE(bad));
+}
+
+static void test_largest_message(void **state)
+{
+	struct fixture *fx = *state;
+	uint8_t *body = calloc(1, WIRE_MESSAGE_MAX);
+	uint8_t reply[16];
+	size_t len;
+
+	assert_non_null(body);
+	client_join_qemu(fx);
+	/* The most a message may hold, for a region that is smaller. */
+	access_body(body, 0, 0, WIRE_TRANSFER_MAX, NULL);
+	assert_int_equal(client_call(fx, WIRE_REGION_WRITE, body, 16 + WIRE_TRANSFER_MAX, NULL, 0,
+				     reply, sizeof(reply), &len),
+			 EINVAL);
+	assert_int_equal(fx->accesses, 0);
+	free(body);
+	assert_int_equal(client_call(fx, WIRE_DEVICE_RESET, NULL, 0, NULL, 0, NULL, 0, NULL), 0);
+}
+
+static void test_stall(void **state)
+{
+	struct fixture *fx = *state;
+	struct wire_header header = {1, WIRE_REGION_WRITE, 36, 0, 0};
+
+	client_join_qemu(fx);
+	fixture_advance(60000000000ull); /* silence between messages is fine */
+	assert_false(client_closed(fx));
+	client_send_raw(fx, &header, sizeof(header), NULL, 0);
+	fixture_turn(fx);
+	fixture_advance(9900000000ull);
+	assert_false(client_closed(fx));
+	/* A byte more buys no more time. */
+	client_send_raw(fx, &header, 1, NULL, 0);
+	assert_false(client_closed(fx));
+	fixture_advance(200000000ull);
+	assert_true(client_closed(fx));
+	assert_string_equal(fx->lost_reason, "client stopped in the middle of a message for 10 s");
+}
+
+static void test_stall_in_header(void **state)
+{
+	struct fixture *fx = *state;
+
+	client_join_qemu(fx);
+	client_send_raw(fx, "\1\0\1", 3, NULL, 0);
+	fixture_turn(fx);
+	fixture_advance(10100000000ull);
+	assert_true(client_closed(fx));
+}
+
+static void test_end_inside_message(void **state)
+{
+	struct fixture *fx = *state;
+	struct wire_header header = {1, WIRE_DMA_MAP, 48, 0, 0};
+	int fd = memory_new(4096, 1);
+
+	client_join_qemu(fx);
+	client_send_raw(fx, &header, 7, &fd, 1);
+	fixture_turn(fx);
+	client_leave(fx);
+	assert_string_equal(fx->lost_reason,
+			    "client closed the connection in the middle of a message");
+	close(fd);
+}
+
+/* Descriptors that nobody asked for are closed, on success and on failure (the teardown counts). */
+static void test_stray_fds(void **state)
+{
+	struct fixture *fx = *state;
+	int fds[FD_MESSAGE_MAX];
+	int before;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = STDIN_FILENO;
+	client_join_qemu(fx);
+	before = count_fds();
+	assert_int_equal(
+		client_call(fx, WIRE_DEVICE_RESET, NULL, 0, fds, WIRE_FDS_MAX, NULL, 0, NULL), 0);
+	assert_int_equal(client_call(fx, WIRE_DEVICE_RESET, NULL, 0, fds, WIRE_FDS_MAX + 1, NULL, 0,
+				     NULL),
+			 EINVAL);
+	assert_int_equal(client_call(fx, WIRE_DEVICE_RESET, NULL, 0, fds, FD_MESSAGE_MAX, NULL, 0,
+				     NULL),
+			 EINVAL);
+	assert_int_equal(client_call(fx, 99, NULL, 0, fds, 3, NULL, 0, NULL), ENOSYS);
+	assert_int_equal(fx->resets, 1);
+	assert_int_equal(count_fds(), before);
+}
+
+/* ---- Commands */
+
+static void test_info(void **state)
+{
+	struct fixture *fx = *state;
+	struct wire_device_info info = {.argsz = sizeof(info)};
+	size_t len;
+
+	client_join_qemu(fx);
+	assert_int_equal(client_call(fx, WIRE_GET_INFO, &info, sizeof(info), NULL, 0, &info,
+				     sizeof(info), &len),
+			 0);
+	assert_int_equal(len, 16);
+	assert_int_equal(info.argsz, 16);
+	assert_int_equal(info.flags, 3);
+	assert_int_equal(info.num_regions, 9);
+	assert_int_equal(info.num_irqs, 5);
+	assert_int_equal(client_call(fx, WIRE_GET_INFO, &info, 15, NULL, 0, NULL, 0, NULL), EINVAL);
+	info.argsz = 15;
+	assert_int_equal(client_call(fx, WIRE_GET_INFO, &info, sizeof(info), NULL, 0, NULL, 0,
+				     NULL),
+			 EINVAL);
+}
+
+struct region_reply {
+	struct wire_region_info info;
+	struct wire_region_sparse sparse;
+	struct wire_region_area areas[2];
+};
+
+static size_t region_info(struct fixture *fx, uint32_t index, uint32_t argsz, size_t body_len,
+			  struct region_reply *ret, int *ret_fd)
+{
+	uint8_t body[4096] = {0};
+	struct wire_region_info info = {.argsz = argsz, .index = index};
+	struct wire_header header;
+	size_t len;
+
+	memcpy(body, &info, sizeof(info));
+	memset(ret, 0, sizeof(*ret));
+	client_send(fx, WIRE_GET_REGION_INFO, 0, body, body_len, NULL, 0);
+	len = client_recv(fx, &header, ret, sizeof(*ret), ret_fd);
+	assert_int_equal(header.error, 0);
+	assert_true(len <= argsz);
+	return len;
+}
+
+static void test_region_info(void **state)
+{
+	struct fixture *fx = *state;
+	struct region_reply r;
+	struct wire_region_info info = {.argsz = 32, .index = 9};
+	int fd;
+
+	client_join_qemu(fx);
+	/* too little room for the capability: what is needed, and nothing that misleads */
+	assert_int_equal(region_info(fx, 0, 32, 32, &r, &fd), 32);
+	assert_int_equal(r.info.argsz, 64);
+	assert_int_equal(r.info.flags, 7);
+	assert_int_equal(r.info.cap_offset, 0);
+	assert_int_equal(fd, -1);
+	/* enough, by a client that sends a longer body than it must */
+	assert_int_equal(region_info(fx, 0, 4064, 4096, &r, &fd), 64);
+	assert_int_equal(r.info.argsz, 64);
+	assert_int_equal(r.info.flags, 15);
+	assert_int_equal(r.info.cap_offset, 32);
+	assert_int_equal(r.info.size, FIXTURE_BAR0_SIZE);
+	assert_int_equal(r.info.offset, 0);
+	assert_int_equal(r.sparse.id, 1);
+	assert_int_equal(r.sparse.version, 1);
+	assert_int_equal(r.sparse.next, 0);
+	assert_int_equal(r.sparse.nr_areas, 1);
+	assert_int_equal(r.areas[0].offset, 0x1000);
+	assert_int_equal(r.areas[0].size, 0x2000);
+	assert_true(fd >= 0);
+	close(fd);
+	/* the whole region needs no capability */
+	assert_int_equal(region_info(fx, 2, 32, 32, &r, &fd), 32);
+	assert_int_equal(r.info.flags, 7);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(region_info(fx, 8, 32, 32, &r, &fd), 32);
+	assert_int_equal(r.info.size, 0);
+	assert_int_equal(r.info.flags, 0);
+	assert_int_equal(region_info(fx, 4, 32, 32, &r, &fd), 32);
+	assert_int_equal(r.info.flags, 1);
+	assert_int_equal(client_call(fx, WIRE_GET_REGION_INFO, &info, 32, NULL, 0, NULL, 0, NULL),
+			 EINVAL);
+	info.index = 0;
+	info.argsz = 31;
+	assert_int_equal(client_call(fx, WIRE_GET_REGION_INFO, &info, 32, NULL, 0, NULL, 0, NULL),
+			 EINVAL);
+	assert_int_equal(client_call(fx, WIRE_GET_REGION_INFO, &info, 31, NULL, 0, NULL, 0, NULL),
+			 EINVAL);
+}
+
+static void test_region_io_fds(void **state)
+{
+	struct fixture *fx = *state;
+	struct wire_region_io_fds info = {.argsz = 16, .index = 0};
+	struct wire_region_io_fds reply;
+	size_t len;
+
+	client_join_qemu(fx);
+	assert_int_equal(
+		client_call(fx, WIRE_GET_REGION_IO_FDS, &info, 16, NULL, 0, &reply, 16, &len), 0);
+	assert_int_equal(len, 16);
+	assert_int_equal(reply.argsz, 16);
+	assert_int_equal(reply.count, 0);
+	info.index = 9;
+	assert_int_equal(client_call(fx, WIRE_GET_REGION_IO_FDS, &info, 16, NULL, 0, NULL, 0, NULL),
+			 EINVAL);
+	info.index = 0;
+	info.flags = 1;
+	assert_int_equal(client_call(fx, WIRE_GET_REGION_IO_FDS, &info, 16, NULL, 0, NULL, 0, NULL),
+			 EINVAL);
+}
+
+static void test_region_access(void **state)
+{
+	struct fixture *fx = *state;
+	uint8_t data[4096];
+	size_t len;
+
+	client_join_qemu(fx);
+	for (size_t i = 0; i < sizeof(fx->config); i++)
+		fx->config[i] = (uint8_t)i;
+	assert_int_equal(region_read(fx, VFIO_REGION_CONFIG, 0, 256, data, &len), 0);
+	assert_int_equal(len, 16 + 256);
+	assert_memory_equal(data, fx->config, 256);
+	assert_int_equal(region_write(fx, 0, 0x3ff8, 8, "12345678"), 0);
+	assert_memory_equal(fx->bar0 + 0x3ff8, "12345678", 8);
+	assert_int_equal(region_read(fx, 0, 0x3fff, 1, data, &len), 0);
+	assert_int_equal(data[0], '8');
+	fx->accesses = 0;
+	/* what does not exist, or not so; errors are bare headers */
+	assert_int_equal(region_read(fx, 0, 0x3fff, 2, data, &len), EINVAL);
+	assert_int_equal(len, 0);
+	assert_int_equal(region_read(fx, 0, UINT64_MAX, 4, data, &len), EINVAL);
+	assert_int_equal(region_read(fx, 0, UINT64_MAX - 3, 4, data, &len), EINVAL);
+	assert_int_equal(region_read(fx, 1, 0, 1, data, &len), EINVAL);
+	assert_int_equal(region_read(fx, 9, 0, 1, data, &len), EINVAL);
+	assert_int_equal(region_read(fx, UINT32_MAX, 0, 1, data, &len), EINVAL);
+	assert_int_equal(region_read(fx, 0, 0, 0, data, &len), EINVAL);
+	assert_int_equal(region_read(fx, 0, 0, WIRE_TRANSFER_MAX + 1, data, &len), EINVAL);
+	assert_int_equal(region_write(fx, 4, 0, 4, "abcd"), EPERM);
+	assert_int_equal(region_write(fx, VFIO_REGION_CONFIG, 253, 4, "abcd"), EINVAL);
+	assert_int_equal(fx->accesses, 0);
+	fx->read_result = -EIO;
+	assert_int_equal(region_read(fx, 0, 0, 4, data, &len), EIO);
+	assert_int_equal(len, 0);
+}
+
+/* Shorter than it says. */
+static void test_region_write_short(void **state)
+{
+	struct fixture *fx = *state;
+	uint8_t body[READ_SIZE + 8];
+
+	client_join_qemu(fx);
+	access_body(body, 0, 0, 8, "abcdefgh");
+	for (size_t len = 0; len < sizeof(body); len++)
+		assert_int_equal(client_call(fx, WIRE_REGION_WRITE, body, len, NULL, 0, NULL, 0,
+					     NULL),
+				 EINVAL);
+	for (size_t len = 0; len < READ_SIZE; len++)
+		assert_int_equal(client_call(fx, WIRE_REGION_READ, body, len, NULL, 0, NULL, 0,
+					     NULL),
+				 EINVAL);
+	assert_int_equal(fx->accesses, 0);
+}
+
+/* Clients other than QEMU read replies at fixed sizes and do not look at the error flag. */
+static void test_region_errors_in_full(void **state)
+{
+	struct fixture *fx = *state;
+	uint8_t body[READ_SIZE + 4];
+	uint8_t reply[64];
+	uint8_t data[64];
+	size_t len;
+
+	client_join_crate(fx);
+	assert_int_equal(region_read(fx, 1, 0, 4, data, &len), EINVAL);
+	assert_int_equal(len, 20);
+	assert_memory_equal(data, "\xff\xff\xff\xff", 4);
+	access_body(body, 1, 0, 4, "abcd");
+	assert_int_equal(client_call(fx, WIRE_REGION_WRITE, body, sizeof(body), NULL, 0, reply,
+				     sizeof(reply), &len),
+			 EINVAL);
+	assert_int_equal(len, 16);
+}
+
+static size_t multi_body(uint8_t *body, const struct wire_multi_entry *entries, uint64_t count)
+{
+	memcpy(body, &count, sizeof(count));
+	memcpy(body + 8, entries, count * sizeof(*entries));
+	return 8 + count * sizeof(*entries);
+}
+
+static void test_write_multi(void **state)
+{
+	struct fixture *fx = *state;
+	static const struct wire_multi_entry entries[] = {
+		{0, 0, 4, "aaaa"},	{4, 0, 8, "bbbbbbbb"},
+		{0, 99, 4, "cccc"},	/* no such region */
+		{0x3ffe, 0, 4, "dddd"}, /* beyond its end */
+		{12, 0, 9, "eeeeeeee"}, /* too much */
+		{12, 0, 0, ""},		/* nothing */
+		{0x3ffc, 0, 4, "ffff"},
+	};
+	uint8_t body[8 + sizeof(entries)];
+	uint64_t count;
+	size_t len = multi_body(body, entries, ARRAY_SIZE(entries));
+
+	client_join_qemu(fx);
+	assert_int_equal(client_call(fx, WIRE_REGION_WRITE_MULTI, body, len, NULL, 0, &count,
+				     sizeof(count), NULL),
+			 0);
+	assert_int_equal(count, 3);
+	assert_memory_equal(fx->bar0, "aaaabbbbbbbb", 12);
+	assert_memory_equal(fx->bar0 + 0x3ffc, "ffff", 4);
+	client_send(fx, WIRE_REGION_WRITE_MULTI, WIRE_FLAG_NO_REPLY, body, len, NULL, 0);
+	assert_true(client_silent(fx));
+	assert_int_equal(fx->accesses, 6);
+	/* more entries than bytes */
+	for (size_t n = 0; n < len; n++)
+		assert_int_equal(client_call(fx, WIRE_REGION_WRITE_MULTI, body, n, NULL, 0, NULL, 0,
+					     NULL),
+				 EINVAL);
+	count = UINT64_MAX / 8;
+	memcpy(body, &count, 8);
+	assert_int_equal(client_call(fx, WIRE_REGION_WRITE_MULTI, body, len, NULL, 0, NULL, 0,
+				     NULL),
+			 EINVAL);
+	assert_int_equal(fx->accesses, 6);
+}
+
+static void test_features(void **state)
+{
+	struct fixture *fx = *state;
+	static const struct {
+		uint32_t flags;
+		int error;
+	} tries[] = {
+		{1 | WIRE_FEATURE_GET, ENOTSUP},
+		{2 | WIRE_FEATURE_SET, ENOTSUP},
+		{1 | WIRE_FEATURE_PROBE, ENOTSUP},
+		{6 | WIRE_FEATURE_PROBE | WIRE_FEATURE_SET, ENOTSUP},
+		{8 | WIRE_FEATURE_PROBE | WIRE_FEATURE_SET | WIRE_FEATURE_GET, ENOTSUP},
+		{1 | WIRE_FEATURE_GET | WIRE_FEATURE_SET, EINVAL},
+		{1, EINVAL},
+		{1 | WIRE_FEATURE_GET | 0x80000, EINVAL},
+	};
+	struct wire_feature feature = {.argsz = 8};
+	size_t len;
+
+	client_join_qemu(fx);
+	for (size_t i = 0; i < ARRAY_SIZE(tries); i++) {
+		feature.flags = tries[i].flags;
+		assert_int_equal(client_call(fx, WIRE_DEVICE_FEATURE, &feature, 8, NULL, 0, NULL, 0,
+					     &len),
+				 tries[i].error);
+		assert_int_equal(len, 0);
+	}
+	assert_int_equal(client_call(fx, WIRE_DEVICE_FEATURE, &feature, 7, NULL, 0, NULL, 0, NULL),
+			 EINVAL);
+	assert_int_equal(client_call(fx, WIRE_MIG_DATA_READ, &feature, 8, NULL, 0, NULL, 0, NULL),
+			 ENOTSUP);
+	assert_int_equal(client_call(fx, WIRE_MIG_DATA_WRITE, NULL, 0, NULL, 0, NULL, 0, NULL),
+			 ENOTSUP);
+	assert_int_equal(client_call(fx, 14, NULL, 0, NULL, 0, NULL, 0, NULL), ENOSYS);
+	assert_int_equal(client_call(fx, WIRE_DMA_READ, NULL, 0, NULL, 0, NULL, 0, NULL), ENOSYS);
+	assert_int_equal(client_call(fx, 0, NULL, 0, NULL, 0, NULL, 0, NULL), ENOSYS);
+	assert_int_equal(client_call(fx, UINT16_MAX, NULL, 0, NULL, 0, NULL, 0, NULL), ENOSYS);
+}
+
+/* ---- Effects that take time */
+
+static void test_reset_takes_time(void **state)
+{
+	struct fixture *fx = *state;
+	struct wire_header header;
+	uint8_t body[READ_SIZE];
+	uint8_t reply[64];
+
+	client_join_qemu(fx);
+	fx->reset_result = -EINPROGRESS;
+	client_send(fx, WIRE_DEVICE_RESET, 0, NULL, 0, NULL, 0);
+	access_body(body, 0, 0, 4, NULL);
+	client_send(fx, WIRE_REGION_READ, 0, body, sizeof(body), NULL, 0);
+	assert_true(client_silent(fx));
+	assert_int_equal(fx->page->state, VFIO_STATE_BUSY);
+	assert_int_equal(vfio_page_check(fx->page, &fx->info), 0);
+	assert_int_equal(fx->accesses, 0);
+	vfio_session_complete(fx->session, 0);
+	client_recv(fx, &header, reply, sizeof(reply), NULL);
+	assert_int_equal(header.command, WIRE_DEVICE_RESET);
+	assert_int_equal(header.error, 0);
+	client_recv(fx, &header, reply, sizeof(reply), NULL);
+	assert_int_equal(header.command, WIRE_REGION_READ);
+	/* a completion that nobody waits for */
+	vfio_session_complete(fx->session, 0);
+	fixture_turn(fx);
+	fx->reset_result = -EIO;
+	assert_int_equal(client_call(fx, WIRE_DEVICE_RESET, NULL, 0, NULL, 0, NULL, 0, NULL), EIO);
+}
+
+static void test_client_leaves_in_reset(void **state)
+{
+	struct fixture *fx = *state;
+
+	client_join_qemu(fx);
+	fx->reset_result = -EINPROGRESS;
+	client_send(fx, WIRE_DEVICE_RESET, 0, NULL, 0, NULL, 0);
+	fixture_turn(fx);
+	client_leave(fx);
+	assert_int_equal(fx->lost, 0);
+	assert_true(vfio_session_client(fx->session, NULL));
+	fx->lost_result = -EINPROGRESS;
+	vfio_session_complete(fx->session, 0);
+	fixture_turn(fx);
+	assert_int_equal(fx->lost, 1);
+	assert_true(vfio_session_client(fx->session, NULL));
+	vfio_session_complete(fx->session, 0);
+	fixture_turn(fx);
+	assert_false(vfio_session_client(fx->session, NULL));
+}
+
+static void test_write_takes_time(void **state)
+{
+	struct fixture *fx = *state;
+	static const struct wire_multi_entry entries[] = {
+		{0, 0, 4, "aaaa"},
+		{4, VFIO_REGION_CONFIG, 4, "bbbb"},
+		{8, 0, 4, "cccc"},
+		{4, VFIO_REGION_CONFIG, 4, "bbbb"},
+	};
+	uint8_t body[8 + sizeof(entries)];
+	struct wire_header header;
+	uint64_t count;
+	uint8_t reply[16];
+	size_t len = access_body(body, VFIO_REGION_CONFIG, 0, 4, "flr!");
+
+	client_join_qemu(fx);
+	fx->write_result = -EINPROGRESS;
+	client_send(fx, WIRE_REGION_WRITE, 0, body, len, NULL, 0);
+	assert_true(client_silent(fx));
+	vfio_session_complete(fx->session, 0);
+	assert_int_equal(client_recv(fx, &header, reply, sizeof(reply), NULL), 16);
+	assert_memory_equal(reply, body, 16);
+	/* among several */
+	len = multi_body(body, entries, ARRAY_SIZE(entries));
+	client_send(fx, WIRE_REGION_WRITE_MULTI, 0, body, len, NULL, 0);
+	assert_true(client_silent(fx));
+	assert_int_equal(fx->page->rx.multi_next, 2);
+	vfio_session_complete(fx->session, 0);
+	assert_true(client_silent(fx));
+	assert_memory_equal(fx->bar0 + 8, "cccc", 4);
+	vfio_session_complete(fx->session, -EIO);
+	assert_int_equal(client_recv(fx, &header, &count, sizeof(count), NULL), 8);
+	assert_int_equal(count, 3);
+}
+
+/* A client that does not read its replies gets no further service until it does. */
+static void test_slow_reader(void **state)
+{
+	struct fixture *fx = *state;
+	uint8_t body[READ_SIZE];
+	struct wire_header header;
+	static uint8_t reply[READ_SIZE + FIXTURE_BAR0_SIZE];
+	uint32_t sent = 0;
+	uint32_t served;
+
+	client_join_qemu(fx);
+	access_body(body, 0, 0, FIXTURE_BAR0_SIZE, NULL);
+	for (; sent < 100; sent++) {
+		client_send(fx, WIRE_REGION_READ, 0, body, sizeof(body), NULL, 0);
+		fixture_turn(fx);
+	}
+	served = fx->accesses;
+	assert_true(served < sent);
+	assert_true(fx->page->tx.len > 0);
+	assert_int_equal(vfio_page_check(fx->page, &fx->info), 0);
+	for (uint32_t i = 0; i < sent; i++) {
+		assert_int_equal(client_recv(fx, &header, reply, sizeof(reply), NULL),
+				 sizeof(reply));
+		assert_int_equal(header.error, 0);
+	}
+	assert_int_equal(fx->accesses, sent);
+	assert_true(client_silent(fx));
+}
+
+/* A page that an earlier process left is taken up without its client. */
+static void test_page_of_earlier_process(void **state)
+{
+	struct fixture *fx = *state;
+
+	client_join_qemu(fx);
+	assert_int_equal(client_map(fx, 0, 0x1000, 0, 3, -1), 0);
+	assert_int_equal(vfio_page_check(fx->page, &fx->info), 0);
+	client_leave(fx);
+	assert_int_equal(fx->page->maps_used, 0);
+	assert_int_equal(vfio_page_check(fx->page, &fx->info), 0);
+	for (size_t i = offsetof(struct vfio_page, peer); i < sizeof(*fx->page); i++) {
+		/* rx and tx bodies may hold old bytes, nothing else does */
+		if (i >= offsetof(struct vfio_page, rx) && i < offsetof(struct vfio_page, maps))
+			continue;
+		assert_int_equal(((uint8_t *)fx->page)[i], 0);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		TEST(test_join_and_leave),
+		TEST(test_second_client),
+		TEST(test_not_admitted),
+		TEST(test_connection_not_kept),
+		TEST(test_expel),
+		TEST(test_expel_in_callback),
+		TEST(test_lost_takes_time),
+		TEST(test_version_refusals),
+		TEST(test_version_order),
+		TEST(test_version_timeout),
+		TEST(test_fragments),
+		TEST(test_fragments_with_fd),
+		TEST(test_pipelining),
+		TEST(test_no_reply),
+		TEST(test_bad_headers),
+		TEST(test_largest_message),
+		TEST(test_stall),
+		TEST(test_stall_in_header),
+		TEST(test_end_inside_message),
+		TEST(test_stray_fds),
+		TEST(test_info),
+		TEST(test_region_info),
+		TEST(test_region_io_fds),
+		TEST(test_region_access),
+		TEST(test_region_write_short),
+		TEST(test_region_errors_in_full),
+		TEST(test_write_multi),
+		TEST(test_features),
+		TEST(test_reset_takes_time),
+		TEST(test_client_leaves_in_reset),
+		TEST(test_write_takes_time),
+		TEST(test_slow_reader),
+		TEST(test_page_of_earlier_process),
+	};
+
+	return cmocka_run_group_tests_name("vfio/session", tests, NULL, NULL);
+}
