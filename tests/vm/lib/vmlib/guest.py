@@ -30,7 +30,8 @@ COMMAND_LIMIT_S = 120
 KERNEL_OPTIONS = "quiet console=ttyS0 cryptomgr.notests rodata=off"
 HOTPLUG_PORTS = {"q35": ("port0", "port1", "port2", "port3"), "pc": ("pci.0",)}
 # Printed below the level of an error, but no good news all the same.
-KERNEL_COMPLAINT = re.compile(r"BUG:|WARNING:|Oops|Call Trace|I/O error|time(d )?out\b|blocked for more than|[Cc]ontroller is down")
+KERNEL_COMPLAINT = re.compile(r"BUG:|WARNING:|Oops|Call Trace|I/O error|time(d )?out\b|blocked for more than|"
+                              r"[Cc]ontroller is down")
 KERNEL_ERROR_LEVEL = 3
 
 
