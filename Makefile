@@ -16,14 +16,14 @@ comma       := ,
 PACKAGES_BUILD := gcc libc6-dev meson ninja-build pkg-config scdoc python3 libjansson-dev liburing-dev \
 		  uuid-dev libseccomp-dev libsmartcols-dev libcmocka-dev
 PACKAGES_DEMO  := $(PACKAGES_BUILD) apt dpkg tar zstd lz4 xz-utils procps debian-archive-keyring
-PACKAGES_CHECK := $(PACKAGES_DEMO) git g++ clang-14 libclang-rt-14-dev clang-format-14 python3-pytest fio \
+PACKAGES_CHECK := $(PACKAGES_DEMO) git g++ clang-14 clang-tidy-14 libclang-rt-14-dev clang-format-14 python3-pytest fio \
 		  cpio binutils mandoc codespell shellcheck
 PACKAGES_BENCH := $(PACKAGES_BUILD) fio
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: help build demo check check-quick check-asan build-asan build-clang bench install clean dist \
+.PHONY: help build demo check check-quick check-asan build-asan build-clang tidy bench install clean dist \
 	deps deps-build deps-demo deps-check deps-bench
 
 help:
@@ -82,6 +82,10 @@ build-asan: deps-build
 build-clang: deps-check
 	$(call configure,$(CLANG_BUILD),,CC=clang-14 CXX=clang++-14)
 	@ninja -j$(JOBS) -C $(CLANG_BUILD)
+
+# Not a part of "make check": it takes minutes, and its findings are for a person to judge.
+tidy: build-clang
+	@git ls-files 'src/*.c' 'drivers/*.c' 'tools/*.c' | xargs -P$(JOBS) -n4 clang-tidy-14 --quiet -p $(CLANG_BUILD)
 
 demo: deps-demo build
 	@tools/vm/demo

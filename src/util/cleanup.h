@@ -10,11 +10,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* The functions behind the macros below; nothing else calls them. */
 static inline void cleanup_free(void *p)
 {
 	free(*(void **)p);
 }
 
+/* As above, for descriptors; errno is kept. */
 static inline void cleanup_close(const int *fd)
 {
 	int saved = errno;
@@ -24,12 +26,14 @@ static inline void cleanup_close(const int *fd)
 	errno = saved;
 }
 
+/* As above, for streams. */
 static inline void cleanup_fclose(FILE **f)
 {
 	if (*f)
 		fclose(*f);
 }
 
+/* Takes the descriptor out of its variable. */
 static inline int cleanup_steal_fd(int *fd)
 {
 	int stolen = *fd;

@@ -15,17 +15,20 @@ struct list {
 	struct list *prev;
 };
 
+/* Makes @l an empty list, or a node that is on none. */
 static inline void list_init(struct list *l)
 {
 	l->next = l;
 	l->prev = l;
 }
 
+/* Whether nothing is on the list, or the node is on none. */
 static inline bool list_empty(const struct list *l)
 {
 	return l->next == l;
 }
 
+/* Puts @node, which is on no list, last; before @head, when that is a node itself. */
 static inline void list_add_tail(struct list *head, struct list *node)
 {
 	node->prev = head->prev;
@@ -34,11 +37,13 @@ static inline void list_add_tail(struct list *head, struct list *node)
 	head->prev = node;
 }
 
+/* Puts @node, which is on no list, first. */
 static inline void list_add(struct list *head, struct list *node)
 {
 	list_add_tail(head->next, node);
 }
 
+/* Takes @node off its list. Nothing happens when it is on none. */
 static inline void list_del(struct list *node)
 {
 	node->prev->next = node->next;
