@@ -132,9 +132,10 @@ static int driver_check_callbacks(const struct umdev_driver *t, const char *name
 
 static int driver_check_attrs(struct host_driver *d, struct umdev_error *err)
 {
-	for (uint32_t i = 0; i < d->attr_count; i++) {
-		const struct umdev_attr *a = driver_attr(d, i);
+	const struct umdev_option *o;
+	const struct umdev_attr *a;
 
+	for (uint32_t i = 0; (a = driver_attr(d, i)); i++) {
 		if (!a->default_value || !a->description || a->kind >= UMDEV_KIND_BACKING ||
 		    a->when > UMDEV_WHEN_LIVE)
 			return error_set_key(
@@ -147,9 +148,7 @@ static int driver_check_attrs(struct host_driver *d, struct umdev_error *err)
 					 "driver %s lacks attr_set, which attribute %s needs",
 					 d->table.name, a->name);
 	}
-	for (uint32_t i = 0; i < d->option_count; i++) {
-		const struct umdev_option *o = driver_option(d, i);
-
+	for (uint32_t i = 0; (o = driver_option(d, i)); i++) {
 		if (!o->description || o->kind > UMDEV_KIND_MEMORY)
 			return error_set_key(
 				err, ERROR_DRIVER_FAILED, o->name,

@@ -98,10 +98,10 @@ static int host_load(struct umdev_parent *parent, const struct host_options *opt
 		r = driver_load(path, options->driver, &host_ops, &parent->driver, &err);
 	if (r < 0)
 		/* The exit code says it too, should the link be gone. */
-		(void)link_notify_sync(&parent->link, LINK_FAILED,
-				       json_pack("{s:s,s:s}", "word", error_word_name(err.word),
-						 "message", err.message),
-				       NULL, 0, UINT64_C(1000000000));
+		link_notify_sync(&parent->link, LINK_FAILED,
+				 json_pack("{s:s,s:s}", "word", error_word_name(err.word),
+					   "message", err.message),
+				 NULL, 0, UINT64_C(1000000000));
 	else
 		r = link_notify(
 			&parent->link, LINK_HELLO,

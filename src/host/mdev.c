@@ -38,9 +38,8 @@ static void mdev_drop(void *device, uint32_t slot)
 	struct umdev_mdev *mdev = device;
 
 	/* A broker that cannot be told is gone, and its slots with it. */
-	(void)link_notify(&mdev->parent->link, LINK_DROP,
-			  json_pack("{s:s,s:[i]}", "uuid", mdev->uuid, "slots", (int)slot), NULL,
-			  0);
+	link_notify(&mdev->parent->link, LINK_DROP,
+		    json_pack("{s:s,s:[i]}", "uuid", mdev->uuid, "slots", (int)slot), NULL, 0);
 }
 
 static int mdev_session_reset(void *device)

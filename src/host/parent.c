@@ -27,7 +27,7 @@ void host_event(struct umdev_parent *parent, struct umdev_mdev *mdev, int level,
 		json_object_set_new(params, "uid", json_integer(peer->uid));
 	}
 	/* Without a broker there is nobody to tell. */
-	(void)link_notify(&parent->link, LINK_EVENT, params, NULL, 0);
+	link_notify(&parent->link, LINK_EVENT, params, NULL, 0);
 }
 
 /* ---- open ---- */

@@ -68,9 +68,11 @@ void link_done(struct link *link);
 int link_call(struct link *link, const char *method, json_t *params, const int *fds, size_t nfds,
 	      link_reply_fn *reply, void *arg) umdev_warn_unused;
 
-/* Sends a notification. @params is stolen. Returns 0 or -errno. */
-int link_notify(struct link *link, const char *method, json_t *params, const int *fds,
-		size_t nfds) umdev_warn_unused;
+/*
+ * Sends a notification. @params is stolen. Returns 0 or -errno; a link that cannot take it is told
+ * as closed at its next event, so a caller need not look.
+ */
+int link_notify(struct link *link, const char *method, json_t *params, const int *fds, size_t nfds);
 
 /*
  * As link_notify(), but returns only when the message, and all before it, are in the peer's socket
@@ -78,7 +80,7 @@ int link_notify(struct link *link, const char *method, json_t *params, const int
  * @timeout_ns with -ETIMEDOUT. What is in that buffer survives the death of the sender.
  */
 int link_notify_sync(struct link *link, const char *method, json_t *params, const int *fds,
-		     size_t nfds, uint64_t timeout_ns) umdev_warn_unused;
+		     size_t nfds, uint64_t timeout_ns);
 
 /* Answers request @id. @result is stolen (NULL: an empty object). */
 void link_reply(struct link *link, uint64_t id, json_t *result);
