@@ -29,6 +29,7 @@ struct arena {
 int arena_init(struct arena *arena, uint64_t iova, uint64_t size,
 	       struct umdev_error *err) umdev_warn_unused;
 
+/* Unmaps and closes it. An arena that was never made is fine. */
 void arena_done(struct arena *arena);
 
 /*

@@ -85,8 +85,8 @@ static int load_init_epoll(struct load *l)
 	return 0;
 }
 
-int load_new(const struct perf_options *options, struct nvme_ctrl *ctrl, struct verify_model *model,
-	     uint64_t first_lba, uint64_t blocks, struct load **ret_load, struct umdev_error *err)
+int load_new(const struct perf_options *options, struct nvme_ctrl *ctrl,
+	     const struct load_region *region, struct load **ret_load, struct umdev_error *err)
 {
 	struct load *l = calloc(1, sizeof(*l));
 	int r = 0;
@@ -96,9 +96,9 @@ int load_new(const struct perf_options *options, struct nvme_ctrl *ctrl, struct 
 	l->epoll = -1;
 	l->options = options;
 	l->ctrl = ctrl;
-	l->model = model;
-	l->first_lba = first_lba;
-	l->blocks = blocks;
+	l->model = region->model;
+	l->first_lba = region->first_lba;
+	l->blocks = region->blocks;
 	l->block_bytes = ctrl->id.block_bytes;
 	l->command_blocks = options->block_bytes / ctrl->id.block_bytes;
 	l->rng = random_mix(options->seed);

@@ -41,12 +41,19 @@ const char *load_op_name(enum load_op op);
 /* Bytes of arena that the buffers of a run take. */
 uint64_t load_arena_bytes(const struct perf_options *options);
 
+/* The part of the namespace that a run uses. */
+struct load_region {
+	uint64_t first_lba;
+	uint64_t blocks;
+	struct verify_model *model; /* of exactly these blocks; NULL: nothing is verified */
+};
+
 /*
- * Prepares a run on the queues of @ctrl; @model is NULL unless blocks are verified, and covers the
- * region [@first_lba, @first_lba + @blocks). All must outlive the object. Returns 0 or -errno.
+ * Prepares a run on the queues of @ctrl. All arguments but @region must outlive the object, and so
+ * must its model. Returns 0 or -errno.
  */
-int load_new(const struct perf_options *options, struct nvme_ctrl *ctrl, struct verify_model *model,
-	     uint64_t first_lba, uint64_t blocks, struct load **ret_load,
+int load_new(const struct perf_options *options, struct nvme_ctrl *ctrl,
+	     const struct load_region *region, struct load **ret_load,
 	     struct umdev_error *err) umdev_warn_unused;
 
 /* Frees it, after telling the model to forget what was still being written. NULL is fine. */

@@ -36,8 +36,7 @@ struct main_run {
 	struct verify_model model;
 	struct load *load;
 	struct load_result result;
-	uint64_t first_lba;
-	uint64_t blocks;
+	struct load_region region;
 };
 
 static void main_signal(int number)
@@ -91,8 +90,8 @@ static int main_region(struct main_run *run, struct umdev_error *err)
 		return error_set_key(err, ERROR_INVALID, "size",
 				     "the region of %llu bytes is smaller than one command",
 				     (unsigned long long)size);
-	run->first_lba = o->offset_bytes / id->block_bytes;
-	run->blocks = size / id->block_bytes;
+	run->region.first_lba = o->offset_bytes / id->block_bytes;
+	run->region.blocks = size / id->block_bytes;
 	return 0;
 }
 
@@ -105,11 +104,13 @@ static int main_model(struct main_run *run, struct umdev_error *err)
 		return 0;
 	if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
 		return error_set(err, ERROR_INTERNAL, "getrandom: %s", strerror(errno));
-	r = verify_init(&run->model, run->first_lba, run->blocks, run->ctrl.id.block_bytes, number);
+	r = verify_init(&run->model, run->region.first_lba, run->region.blocks,
+			run->ctrl.id.block_bytes, number);
 	if (r < 0)
 		return error_set_key(err, ERROR_LIMIT, "size",
 				     "cannot verify %llu blocks: %s; give a smaller --size",
-				     (unsigned long long)run->blocks, strerror(-r));
+				     (unsigned long long)run->region.blocks, strerror(-r));
+	run->region.model = &run->model;
 	return run->options->state_file[0] ? verify_load(&run->model, run->options->state_file, err)
 					   : 0;
 }
@@ -143,8 +144,7 @@ static int main_set_up(struct main_run *run, struct umdev_error *err)
 	if (r == 0)
 		r = main_model(run, err);
 	if (r == 0)
-		r = load_new(o, &run->ctrl, o->verify ? &run->model : NULL, run->first_lba,
-			     run->blocks, &run->load, err);
+		r = load_new(o, &run->ctrl, &run->region, &run->load, err);
 	return r;
 }
 

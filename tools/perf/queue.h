@@ -39,13 +39,13 @@ struct nvme_queue {
 	uint32_t vector;
 };
 
-/* The next free entry of the submission queue, which must not be full; queued by nvme_queue_push().
- */
+/* The next free entry of the submission queue, which must not be full. */
 static inline struct nvme_command *nvme_queue_slot(struct nvme_queue *q)
 {
 	return &q->sq[q->sq_tail];
 }
 
+/* Counts the entry in; the device learns of it from the next nvme_queue_ring(). */
 static inline void nvme_queue_push(struct nvme_queue *q)
 {
 	q->sq_tail = q->sq_tail + 1 == q->sq_entries ? 0 : q->sq_tail + 1;

@@ -57,6 +57,7 @@ struct verify_mismatch {
 int verify_init(struct verify_model *m, uint64_t first_lba, uint64_t blocks, uint32_t block_bytes,
 		uint32_t run) umdev_warn_unused;
 
+/* Frees what the model holds; also after a failed verify_init(). */
 void verify_done(struct verify_model *m);
 
 /* Blocks are numbered from the beginning of the region from here on. */
