@@ -112,6 +112,8 @@ static void parent_fill_line(struct libscols_line *line, const json_t *parent)
 	const char *detail = ctl_text(parent, "error");
 	char text[64];
 
+	if (!detail[0])
+		detail = ctl_text(parent, "description");
 	parent_cell(line, PARENT_NAME, ctl_text(parent, "name"));
 	parent_cell(line, PARENT_DRIVER, ctl_text(parent, "driver"));
 	parent_cell(line, PARENT_STATE, ctl_text(parent, "state"));
@@ -126,7 +128,7 @@ static void parent_fill_line(struct libscols_line *line, const json_t *parent)
 	parent_cell(line, PARENT_DEFINED, text);
 	parent_format(json_object_get(host, "restarts"), false, text, sizeof(text));
 	parent_cell(line, PARENT_RESTARTS, text);
-	parent_cell(line, PARENT_DETAIL, detail[0] ? detail : ctl_text(parent, "description"));
+	parent_cell(line, PARENT_DETAIL, detail[0] ? detail : "-");
 }
 
 static int parent_print_table(json_t **parents)

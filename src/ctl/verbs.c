@@ -154,6 +154,8 @@ const struct ctl_verb *ctl_verb_find(const char *first, const char *second, bool
 {
 	size_t len = strlen(first);
 
+	if (strchr(first, ' '))
+		return NULL;
 	for (const struct ctl_verb *v = ctl_verbs; v->name; v++) {
 		if (strcmp(v->name, first) == 0) {
 			*ret_two = false;
