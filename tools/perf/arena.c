@@ -10,8 +10,12 @@
 
 int arena_init(struct arena *arena, uint64_t iova, uint64_t size, struct umdev_error *err)
 {
-	umdev_autoclose int fd = fd_memfd("umdev-perf", size);
+	umdev_autoclose int fd = -1;
 	void *base;
+
+	/* DMA is mapped in whole pages. */
+	size = (size + ARENA_PAGE - 1) & ~(uint64_t)(ARENA_PAGE - 1);
+	fd = fd_memfd("umdev-perf", size);
 
 	if (fd < 0)
 		return error_set(err, ERROR_NO_MEMORY, "cannot make %llu bytes of memory: %s",
