@@ -15,6 +15,11 @@ FUNCTION_LINES = 80
 PARAMS = 6
 NESTING = 4
 
+# Files that others start from stay small.
+SMALLER = {
+    "drivers/null/null.c": 119,
+}
+
 # file or file:function -> why its size is right. An entry that is no longer needed is an error.
 EXEMPT = {
     "include/umdev/driver.h": "one ABI, read from top to bottom by the author of a driver",
@@ -46,7 +51,7 @@ def check_c(path: Path, findings: Findings) -> None:
     """One C source or header."""
     name = csource.relative(path)
     text = path.read_text()
-    limit = HEADER_LINES if path.suffix == ".h" else FILE_LINES
+    limit = HEADER_LINES if path.suffix == ".h" else SMALLER.get(name, FILE_LINES)
     findings.check(name, 1, "lines in the file", text.count("\n"), limit)
     for function in csource.parse(text)[0]:
         key = f"{name}:{function.name}"
