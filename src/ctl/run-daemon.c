@@ -20,7 +20,7 @@
 #include "util/fd.h"
 
 #define RUN_READY_TIME (60 * NS_PER_S)
-#define RUN_STOP_TIME  (10 * NS_PER_S)
+#define RUN_STOP_TIME  (5 * NS_PER_S)
 #define RUN_LOG_SHOWN  4096
 /* What the longest socket of an mdev adds to the root. */
 #define RUN_SOCKET_TAIL "/run/umdev/mdevs/00000000-0000-0000-0000-000000000000/vfio-user.sock"

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -164,6 +165,8 @@ static int run_command(const struct ctl *ctl)
 	if (command < 0)
 		return ctl_fail_word(ctl, ERROR_INTERNAL, "cannot fork: %s", strerror(errno));
 	if (command == 0) {
+		/* Without this program its mdevs are gone, and it is of no use. */
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
 		sigprocmask(SIG_SETMASK, &before, NULL);
 		execvp(argv[0], argv);
 		ctl_warn("cannot run '%s': %s", argv[0], strerror(errno));
