@@ -281,7 +281,7 @@ static void test_task_once(void **state)
 
 	reactor_task_add(f->reactor, &p->task);
 	reactor_task_add(f->reactor, &p->task);
-	assert_int_equal(reactor_turn(f->reactor, 30 * NS_PER_S), 0);
+	assert_int_equal(reactor_turn(f->reactor, 0), 0);
 	assert_int_equal(p->calls, 1);
 	assert_int_equal(reactor_turn(f->reactor, 0), 0);
 	assert_int_equal(p->calls, 1);
