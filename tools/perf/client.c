@@ -356,6 +356,10 @@ static int client_version(struct client *c, struct umdev_error *err)
 
 	call.data_len = (size_t)n + 1;
 	r = client_request(c, &call, err);
+	if (r == -ECONNRESET)
+		error_set(err, ERROR_DEVICE_BUSY,
+			  "the server turned this client away; another one may be using the "
+			  "device");
 	if (r < 0)
 		return r;
 	memcpy(&reply, c->in + sizeof(struct proto_header), sizeof(reply));

@@ -119,7 +119,7 @@ static int main_model(struct main_run *run, struct umdev_error *err)
 static int main_set_up(struct main_run *run, struct umdev_error *err)
 {
 	const struct perf_options *o = run->options;
-	uint64_t memory = nvme_ctrl_arena_bytes(o->queues, o->depth + 1) + load_arena_bytes(o);
+	uint64_t memory = nvme_ctrl_arena_bytes(o->queues, OPTIONS_ENTRIES) + load_arena_bytes(o);
 	int r;
 
 	if (memory > MAIN_MEMORY_MAX)
@@ -140,7 +140,7 @@ static int main_set_up(struct main_run *run, struct umdev_error *err)
 	if (r == 0)
 		r = main_region(run, err);
 	if (r == 0)
-		r = nvme_ctrl_create_queues(&run->ctrl, o->queues, o->depth, err);
+		r = nvme_ctrl_create_queues(&run->ctrl, o, err);
 	if (r == 0)
 		r = main_model(run, err);
 	if (r == 0)

@@ -287,9 +287,11 @@ static int nvme_create_pair(struct nvme_ctrl *ctrl, uint16_t id, uint32_t entrie
 	return r;
 }
 
-int nvme_ctrl_create_queues(struct nvme_ctrl *ctrl, uint32_t count, uint32_t depth,
+int nvme_ctrl_create_queues(struct nvme_ctrl *ctrl, const struct perf_options *options,
 			    struct umdev_error *err)
 {
+	uint32_t count = options->queues;
+	uint32_t entries = options->entries;
 	struct nvme_command command = {
 		.opcode = NVME_ADMIN_SET_FEATURES,
 		.cdw10 = NVME_FEATURE_QUEUES,
@@ -305,12 +307,14 @@ int nvme_ctrl_create_queues(struct nvme_ctrl *ctrl, uint32_t count, uint32_t dep
 	if (granted < count)
 		return error_set_key(err, ERROR_LIMIT, "queues",
 				     "--queues %u: the controller grants %u", count, granted);
-	if (depth + 1 > entries_max)
+	if (options->depth + 1 > entries_max || entries > entries_max)
 		return error_set_key(err, ERROR_LIMIT, "depth",
-				     "--depth %u: the controller's queues hold %u commands", depth,
-				     entries_max - 1);
+				     "--depth %u: the controller's queues hold %u commands",
+				     options->depth, entries_max - 1);
+	if (!entries)
+		entries = MIN(entries_max, OPTIONS_ENTRIES);
 	for (uint32_t i = 0; i < count && r == 0; i++)
-		r = nvme_create_pair(ctrl, (uint16_t)(i + 1), MAX(depth + 1, 2u), err);
+		r = nvme_create_pair(ctrl, (uint16_t)(i + 1), entries, err);
 	return r;
 }
 

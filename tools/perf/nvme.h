@@ -79,8 +79,8 @@ uint64_t nvme_ctrl_arena_bytes(uint32_t queues, uint32_t entries);
 int nvme_ctrl_init(struct nvme_ctrl *ctrl, struct client *client, struct arena *arena,
 		   const struct perf_options *options, struct umdev_error *err) umdev_warn_unused;
 
-/* Creates @count queue pairs, each for @depth commands in flight. */
-int nvme_ctrl_create_queues(struct nvme_ctrl *ctrl, uint32_t count, uint32_t depth,
+/* Creates options->queues queue pairs, each for options->depth commands in flight. */
+int nvme_ctrl_create_queues(struct nvme_ctrl *ctrl, const struct perf_options *options,
 			    struct umdev_error *err) umdev_warn_unused;
 
 /* Deletes the queues and shuts the controller down as before power off. */

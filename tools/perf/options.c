@@ -24,6 +24,7 @@ enum options_id {
 	OPTION_BS,
 	OPTION_DEPTH,
 	OPTION_QUEUES,
+	OPTION_ENTRIES,
 	OPTION_RUNTIME,
 	OPTION_COUNT,
 	OPTION_SIZE,
@@ -54,6 +55,7 @@ static const struct option options_long[] = {
 	{"bs", required_argument, NULL, OPTION_BS},
 	{"depth", required_argument, NULL, OPTION_DEPTH},
 	{"queues", required_argument, NULL, OPTION_QUEUES},
+	{"entries", required_argument, NULL, OPTION_ENTRIES},
 	{"runtime", required_argument, NULL, OPTION_RUNTIME},
 	{"count", required_argument, NULL, OPTION_COUNT},
 	{"size", required_argument, NULL, OPTION_SIZE},
@@ -129,6 +131,7 @@ void options_usage(FILE *out)
 	      "  --bs SIZE        bytes of one command (4k)\n"
 	      "  --depth N        commands in flight on each queue, 1..1023 (1)\n"
 	      "  --queues N       queue pairs, 1..64 (1)\n"
+	      "  --entries N      entries of their rings, 2..1024 (1024, or as many as there are)\n"
 	      "  --runtime S      seconds to run (10)\n"
 	      "  --count N        commands to run, instead of or besides a runtime\n"
 	      "  --ramp S         seconds to run before measuring (0)\n"
@@ -291,6 +294,8 @@ static int options_choice(struct perf_options *o, int id, const char *name, cons
 		return options_range(name, arg, 1, OPTIONS_DEPTH_MAX, &o->depth, err);
 	case OPTION_QUEUES:
 		return options_range(name, arg, 1, OPTIONS_QUEUES_MAX, &o->queues, err);
+	case OPTION_ENTRIES:
+		return options_range(name, arg, 2, OPTIONS_ENTRIES, &o->entries, err);
 	case OPTION_NSID:
 		return options_range(name, arg, 1, UINT32_MAX - 1, &o->nsid, err);
 	case OPTION_SERVER_PID:
@@ -393,6 +398,10 @@ static int options_check(struct perf_options *o, const struct options_raw *raw,
 		return error_set_key(err, ERROR_INVALID, "mix",
 				     "--mix goes with --rw rw or --rw randrw, not %s",
 				     options_pattern_name(o->pattern));
+	if (o->entries && o->entries <= o->depth)
+		return error_set_key(err, ERROR_INVALID, "entries",
+				     "--entries %u: one more than --depth %u is needed", o->entries,
+				     o->depth);
 	if (o->state_file[0] && !o->verify)
 		return error_set_key(err, ERROR_INVALID, "state", "--state goes with --verify");
 	if (o->mixed && (o->pattern == PATTERN_READ || o->pattern == PATTERN_RANDREAD))

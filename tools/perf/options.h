@@ -11,6 +11,7 @@
 
 #define OPTIONS_DEPTH_MAX  1023u /* a queue of 1024 entries holds one command less */
 #define OPTIONS_QUEUES_MAX 64u
+#define OPTIONS_ENTRIES	   1024u      /* what operating systems' drivers take */
 #define OPTIONS_BLOCK_MAX  (1u << 20) /* one PRP list page describes more than this */
 #define OPTIONS_SOCKET_MAX 4096
 
@@ -42,6 +43,7 @@ struct perf_options {
 	uint32_t block_bytes;
 	uint32_t depth;
 	uint32_t queues;
+	uint32_t entries; /* of each ring; 0: as an operating system would */
 	uint32_t nsid;
 	int32_t server_pid; /* 0: to be found */
 	uint64_t runtime_ns;

@@ -51,17 +51,19 @@ static void test_everything(void **state)
 	struct perf_options o;
 	struct umdev_error err;
 
-	assert_int_equal(parse("--socket=/s --rw rw --mix 70 --bs 128k --depth 1023 --queues 64 "
-			       "--runtime 2.5 --count 7 --size 1G --offset 1M --seed 0x10 --poll "
-			       "--ramp 0.25 --json --doorbells trapped --sgl --nsid 2 --timeout 3 "
-			       "--server-pid 42",
-			       &o, &err),
-			 0);
+	assert_int_equal(
+		parse("--socket=/s --rw rw --mix 70 --bs 128k --depth 1023 --queues 64 "
+		      "--entries 1024 --runtime 2.5 --count 7 --size 1G --offset 1M --seed 0x10 --poll "
+		      "--ramp 0.25 --json --doorbells trapped --sgl --nsid 2 --timeout 3 "
+		      "--server-pid 42",
+		      &o, &err),
+		0);
 	assert_int_equal(o.pattern, PATTERN_RW);
 	assert_int_equal(o.read_percent, 70);
 	assert_int_equal(o.block_bytes, 131072);
 	assert_int_equal(o.depth, 1023);
 	assert_int_equal(o.queues, 64);
+	assert_int_equal(o.entries, 1024);
 	assert_int_equal(o.runtime_ns, 2500000000ULL);
 	assert_int_equal(o.count, 7);
 	assert_int_equal(o.size_bytes, 1ULL << 30);
@@ -157,6 +159,9 @@ static void test_mistakes(void **state)
 		{"--socket /s --depth 1024", "depth", "--depth 1024: must be 1 to 1023"},
 		{"--socket /s --depth 1x", "depth", "--depth 1x: must be 1 to 1023"},
 		{"--socket /s --queues 65", "queues", "--queues 65: must be 1 to 64"},
+		{"--socket /s --entries 1025", "entries", "--entries 1025: must be 2 to 1024"},
+		{"--socket /s --entries 32 --depth 32", "entries",
+		 "--entries 32: one more than --depth 32 is needed"},
 		{"--socket /s --mix 101 --rw rw", "mix", "--mix 101: must be 0 to 100"},
 		{"--socket /s --mix 50", "mix",
 		 "--mix goes with --rw rw or --rw randrw, not randread"},

@@ -35,7 +35,7 @@ class DeviceTest(unittest.TestCase):
     def mixed(self, behaviour, *arguments, status=0):
         """The same in verify mode."""
         return self.perf(behaviour, "--mixed", "--depth", "8", "--queues", "3", "--count", "600", "--size", "256k",
-                         "--bs", "16k", *arguments, status=status)
+                         "--bs", "16k", "--entries", "9", *arguments, status=status)
 
     def test_verify(self):
         """All is well with a right device, however it interrupts and however its doorbells work."""
