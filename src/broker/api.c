@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Calls and the table of their handlers. See api.h. */
+#include "broker/api.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+const struct api_method api_methods[] = {
+	{"version", rpc_version},
+	{"parent.add", rpc_parent_add},
+	{"parent.remove", rpc_parent_remove},
+	{"parent.list", rpc_parent_list},
+	{"driver.list", rpc_driver_list},
+	{"type.list", rpc_type_list},
+	{"mdev.list", rpc_mdev_list},
+	{"mdev.define", rpc_mdev_define},
+	{"mdev.undefine", rpc_mdev_undefine},
+	{"mdev.modify", rpc_mdev_modify},
+	{"mdev.start", rpc_mdev_start},
+	{"mdev.stop", rpc_mdev_stop},
+	{"event.list", rpc_event_list},
+	{"doctor", rpc_doctor},
+	{NULL, NULL},
+};
+
+struct api_call *api_call_new(struct broker *broker, json_t *params,
+			      void (*done)(struct api_call *call, json_t *result,
+					   const struct umdev_error *err),
+			      void *arg)
+{
+	struct api_call *call = calloc(1, sizeof(*call));
+
+	if (!call)
+		return NULL;
+	call->broker = broker;
+	call->params = params ? json_incref(params) : json_object();
+	call->done = done;
+	call->arg = arg;
+	if (!call->params) {
+		free(call);
+		return NULL;
+	}
+	return call;
+}
+
+static void api_end(struct api_call *call, json_t *result, const struct umdev_error *err)
+{
+	call->done(call, result, err);
+	json_decref(call->params);
+	free(call);
+}
+
+void api_reply(struct api_call *call, json_t *result)
+{
+	struct umdev_error err = {0};
+
+	if (!call) {
+		json_decref(result);
+		return;
+	}
+	if (!result)
+		error_set(&err, ERROR_NO_MEMORY, "out of memory");
+	api_end(call, result, result ? NULL : &err);
+}
+
+void api_fail(struct api_call *call, const struct umdev_error *err)
+{
+	if (call)
+		api_end(call, NULL, err);
+}
+
+const char *api_text(const struct api_call *call, const char *key)
+{
+	return json_string_value(json_object_get(call->params, key));
+}
+
+bool api_flag(const struct api_call *call, const char *key)
+{
+	return json_is_true(json_object_get(call->params, key));
+}
+
+size_t api_size(const struct api_call *call, const char *key, size_t missing)
+{
+	const json_t *value = json_object_get(call->params, key);
+
+	return json_is_integer(value) && json_integer_value(value) >= 0
+		       ? (size_t)json_integer_value(value)
+		       : missing;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One request of a client while the broker works on it.
+ *
+ * The handlers of the nouns (rpc_*.c) see nothing but this, so that they can be driven without a
+ * socket. A call is answered exactly once, by api_reply() or api_fail(), at once or later, which
+ * also frees it.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <sys/types.h>
+
+#include "util/error.h"
+
+struct broker;
+
+struct api_call {
+	struct broker *broker;
+	uid_t uid; /* who asks */
+	pid_t pid;
+	json_t *params; /* the call's, an object that fits the method table */
+	/* Takes the outcome: @result (stolen), or NULL and @err. The call is freed afterwards. */
+	void (*done)(struct api_call *call, json_t *result, const struct umdev_error *err);
+	void *arg;
+};
+
+typedef void api_handler(struct api_call *call);
+
+struct api_method {
+	const char *name;
+	api_handler *handler;
+};
+
+/* Every method but event.watch, which is about the connection. Ends with a NULL name. */
+extern const struct api_method api_methods[];
+
+/* A call with a reference to @params (may be NULL: no parameters), or NULL when out of memory. */
+struct api_call *api_call_new(struct broker *broker, json_t *params,
+			      void (*done)(struct api_call *call, json_t *result,
+					   const struct umdev_error *err),
+			      void *arg);
+
+/* Answers with @result (stolen; NULL: out of memory). A NULL @call is one that nobody waits for. */
+void api_reply(struct api_call *call, json_t *result);
+void api_fail(struct api_call *call, const struct umdev_error *err);
+
+/* Parameters that may be absent: NULL, false or @missing then. */
+const char *api_text(const struct api_call *call, const char *key);
+bool api_flag(const struct api_call *call, const char *key);
+size_t api_size(const struct api_call *call, const char *key, size_t missing);
+
+/* The handlers. */
+api_handler rpc_version, rpc_parent_add, rpc_parent_remove, rpc_parent_list, rpc_driver_list,
+	rpc_type_list, rpc_mdev_list, rpc_mdev_define, rpc_mdev_undefine, rpc_mdev_modify,
+	rpc_mdev_start, rpc_mdev_stop, rpc_event_list, rpc_doctor;

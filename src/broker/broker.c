@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* One root directory and all that is in it: begin and end. See broker.h. */
+#include "broker/broker.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "broker/mdev.h"
+#include "broker/parent.h"
+#include "broker/store.h"
+#include "util/clock.h"
+#include "util/fd.h"
+
+const struct broker_config broker_defaults = {
+	.call_timeout_ns = 10 * NS_PER_S,
+	.discard_timeout_ns = 600 * NS_PER_S,
+	.exit_timeout_ns = 8 * NS_PER_S,
+	.lock_timeout_ns = 10 * NS_PER_S,
+	.restart_delay_ns = 100 * NS_PER_MS,
+	.restart_delay_max_ns = 5 * NS_PER_S,
+	.restart_window_ns = 60 * NS_PER_S,
+	.restart_deaths_max = 5,
+	.keep_fds_max = 4096,
+};
+
+static void broker_run_booted(struct reactor_task *task)
+{
+	struct broker *broker = container_of(task, struct broker, booted_task);
+
+	if (broker->booted)
+		broker->booted(broker);
+}
+
+static void broker_run_ended(struct reactor_task *task)
+{
+	struct broker *broker = container_of(task, struct broker, ended_task);
+
+	if (broker->ended)
+		broker->ended(broker);
+}
+
+/* One daemon per root: whoever holds the lock is it. */
+static int broker_lock(struct broker *broker, struct umdev_error *err)
+{
+	char pid[24] = "";
+	ssize_t n;
+
+	broker->lock_fd = openat(broker->root_fd, BROKER_LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (broker->lock_fd < 0)
+		return error_set(err, error_word_from_errno(errno), "cannot open %s/%s: %s",
+				 broker->config.root, BROKER_LOCK, strerror(errno));
+	if (flock(broker->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK)
+			return error_set(err, ERROR_INTERNAL, "cannot lock %s: %s", BROKER_LOCK,
+					 strerror(errno));
+		n = pread(broker->lock_fd, pid, sizeof(pid) - 1, 0);
+		pid[n > 0 ? strspn(pid, "0123456789") : 0] = '\0';
+		return error_set(err, ERROR_LOCKED,
+				 "another umdevd (process %s) serves %s: stop it, or use another "
+				 "--root",
+				 pid[0] ? pid : "unknown", broker->config.root);
+	}
+	snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	if (ftruncate(broker->lock_fd, 0) < 0 || pwrite(broker->lock_fd, pid, strlen(pid), 0) < 0)
+		return error_set(err, error_word_from_errno(errno), "cannot write %s: %s",
+				 BROKER_LOCK, strerror(errno));
+	return 0;
+}
+
+/* Removes the sockets of a daemon that died. Only what we name is touched. */
+static void broker_clear_sockets(struct broker *broker)
+{
+	struct dirent **names = NULL;
+	int n = scandirat(broker->root_fd, BROKER_SOCKETS_DIR, &names, NULL, NULL);
+
+	for (int i = 0; i < n; i++) {
+		char path[PATH_MAX];
+		char uuid[IDENT_UUID_SIZE];
+
+		if (ident_uuid_parse(names[i]->d_name, uuid) == 0) {
+			snprintf(path, sizeof(path), "%s/%s/%s", BROKER_SOCKETS_DIR, uuid,
+				 BROKER_SOCKET_NAME);
+			unlinkat(broker->root_fd, path, 0);
+			snprintf(path, sizeof(path), "%s/%s", BROKER_SOCKETS_DIR, uuid);
+			unlinkat(broker->root_fd, path, AT_REMOVEDIR);
+		}
+		free(names[i]);
+	}
+	free(names);
+}
+
+int broker_new(const struct broker_config *config, struct reactor *reactor,
+	       struct broker **ret_broker, struct umdev_error *err)
+{
+	struct broker *broker = calloc(1, sizeof(*broker));
+	int r;
+
+	if (!broker)
+		return error_set(err, ERROR_NO_MEMORY, "out of memory");
+	broker->config = *config;
+	broker->reactor = reactor;
+	broker->lock_fd = -1;
+	broker->uid = geteuid();
+	list_init(&broker->parents);
+	list_init(&broker->mdevs);
+	events_init(&broker->events);
+	broker->booted_task.run = broker_run_booted;
+	broker->ended_task.run = broker_run_ended;
+	broker->root_fd = open(config->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (broker->root_fd < 0)
+		r = error_set(err, error_word_from_errno(errno), "cannot open the root %s: %s",
+			      config->root, strerror(errno));
+	else
+		r = store_init(broker->root_fd, err);
+	if (r == 0)
+		r = broker_lock(broker, err);
+	if (r < 0) {
+		broker_free(broker);
+		return r;
+	}
+	broker_clear_sockets(broker);
+	*ret_broker = broker;
+	return 0;
+}
+
+int broker_boot(struct broker *broker, struct umdev_error *err)
+{
+	int r;
+
+	broker->booting = 1;
+	r = store_load_definitions(broker, err);
+	if (r == 0)
+		r = store_load_parents(broker, err);
+	broker_boot_step(broker);
+	return r;
+}
+
+void broker_boot_step(struct broker *broker)
+{
+	if (--broker->booting == 0)
+		reactor_task_add(broker->reactor, &broker->booted_task);
+}
+
+void broker_shutdown(struct broker *broker)
+{
+	struct parent *parent;
+	struct parent *tmp;
+
+	if (broker->ending)
+		return;
+	broker->ending = true;
+	list_for_each_safe (parent, tmp, &broker->parents, link) {
+		if (parent->state != PARENT_REMOVING)
+			parent_remove(parent, NULL);
+	}
+	broker_end_step(broker);
+}
+
+void broker_end_step(struct broker *broker)
+{
+	if (broker->ending && list_empty(&broker->parents))
+		reactor_task_add(broker->reactor, &broker->ended_task);
+}
+
+void broker_free(struct broker *broker)
+{
+	if (!broker)
+		return;
+	while (!list_empty(&broker->parents))
+		parent_free(list_first(&broker->parents, struct parent, link));
+	while (!list_empty(&broker->mdevs))
+		mdev_free(list_first(&broker->mdevs, struct mdev, link));
+	reactor_task_del(broker->reactor, &broker->booted_task);
+	reactor_task_del(broker->reactor, &broker->ended_task);
+	events_done(&broker->events);
+	fd_close(&broker->lock_fd);
+	fd_close(&broker->root_fd);
+	free(broker);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The broker: all parents and mdevs of one root directory, and the truth about them on disk.
+ *
+ * Everything runs on one reactor. A request that needs a host becomes a chain of callbacks; while
+ * it runs, the mdev or parent is in a state of its own and other requests for it are DEVICE_BUSY.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "broker/events.h"
+#include "util/cleanup.h"
+#include "util/error.h"
+#include "util/list.h"
+#include "util/reactor.h"
+
+#define BROKER_PARENTS_DIR "etc/umdev/parents.d"
+#define BROKER_MDEVS_DIR   "etc/umdev/mdevs.d"
+#define BROKER_RUN_DIR	   "run/umdev"
+#define BROKER_SOCKETS_DIR "run/umdev/mdevs"
+#define BROKER_LOCK	   "run/umdev/umdevd.lock"
+#define BROKER_CONTROL	   "run/umdev/control.sock"
+#define BROKER_SOCKET_NAME "vfio-user.sock"
+
+#define BROKER_PARENTS_MAX 256
+#define BROKER_MDEVS_MAX   65536 /* defined or active */
+
+/* Where things are and how long they may take. */
+struct broker_config {
+	const char *root; /* absolute */
+	const char *host_path;
+	const char *driver_dir;
+	uint64_t call_timeout_ns;    /* an answer of a host */
+	uint64_t discard_timeout_ns; /* ... that wipes a piece */
+	uint64_t exit_timeout_ns;    /* the orderly end of a host */
+	uint64_t lock_timeout_ns;    /* at start: for the hosts of a daemon that died to let go */
+	uint64_t restart_delay_ns;   /* after a host's first death; doubles up to ... */
+	uint64_t restart_delay_max_ns;
+	uint64_t restart_window_ns; /* restart_deaths_max deaths within this end the restarts */
+	unsigned restart_deaths_max;
+	uint32_t keep_fds_max; /* descriptors kept for one mdev */
+};
+
+/* The figures that umdevd works with; paths are NULL. */
+extern const struct broker_config broker_defaults;
+
+struct broker {
+	struct broker_config config;
+	struct reactor *reactor;
+	int root_fd;
+	int lock_fd;
+	uid_t uid; /* the daemon's own */
+	struct list parents;
+	struct list mdevs;
+	size_t mdev_count;
+	struct events events;
+	unsigned booting;		       /* parents whose first start is not through yet */
+	void (*booted)(struct broker *broker); /* called once, when there is none left */
+	void *booted_data;
+	struct reactor_task booted_task;
+	void (*ended)(struct broker *broker); /* called once, at the end of broker_shutdown() */
+	struct reactor_task ended_task;
+	bool ending;
+};
+
+/*
+ * Takes possession of the root directory: makes its directories, locks it (LOCKED when another
+ * daemon has it), clears what a daemon that died left below run/. Nothing is started. Freed with
+ * broker_free().
+ */
+int broker_new(const struct broker_config *config, struct reactor *reactor,
+	       struct broker **ret_broker, struct umdev_error *err) umdev_warn_unused;
+
+/*
+ * Loads definitions and parents and starts the parents and what is defined to start by itself. A
+ * parent or definition that cannot be used is reported and skipped. broker->booted is called, never
+ * from within, when all of that has succeeded or failed.
+ */
+int broker_boot(struct broker *broker, struct umdev_error *err) umdev_warn_unused;
+
+/* Stops all mdevs and hosts in order; broker->ended is called, never from within. */
+void broker_shutdown(struct broker *broker);
+
+/* Frees everything; hosts that still run are killed. NULL is fine. */
+void broker_free(struct broker *broker);
+
+/* One of the parents that broker_boot() counted is through. */
+void broker_boot_step(struct broker *broker);
+
+/* Part of broker_shutdown(): a parent is gone. */
+void broker_end_step(struct broker *broker);

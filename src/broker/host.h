@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One umdev-host process and the link to it.
+ *
+ * The broker never waits for a host: a call has a deadline, and a host that misses one is killed,
+ * for nobody can tell what a process that does not answer will still do. Whatever ends a host, its
+ * death is told once, after the last message it sent was handled, after all calls were failed and
+ * after the process was reaped.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "link/link.h"
+#include "util/cleanup.h"
+#include "util/error.h"
+#include "util/reactor.h"
+
+struct host;
+
+struct host_ops {
+	/* The driver is loaded: @params of LINK_HELLO. Called at most once. */
+	void (*hello)(void *data, json_t *params);
+	/* A notification of the host. Descriptors as in struct link_ops. */
+	void (*notify)(void *data, const char *method, json_t *params, int *fds, size_t nfds);
+	/* The process is gone and the host freed: why, and the host's own words if it had some. */
+	void (*died)(void *data, const struct umdev_error *err);
+};
+
+struct host_config {
+	struct reactor *reactor;
+	const char *path; /* of the program */
+	const char *driver_dir;
+	const char *driver;
+	const char *parent;
+	uint64_t call_timeout_ns; /* for the hello, and to end when asked */
+	uint64_t exit_timeout_ns;
+};
+
+/* Starts a host. Its @ops are called from the reactor, never from within this or another function
+ * here. */
+int host_spawn(const struct host_config *config, const struct host_ops *ops, void *data,
+	       struct host **ret_host, struct umdev_error *err) umdev_warn_unused;
+
+/*
+ * Calls the host; @reply gets the outcome, HOST_FAILED when the host dies before it answered or
+ * does not answer within @timeout_ns. @params is stolen. Returns 0, or a negative errno with @reply
+ * not called.
+ */
+int host_call(struct host *host, const char *method, json_t *params, const int *fds, size_t nfds,
+	      uint64_t timeout_ns, link_reply_fn *reply, void *arg) umdev_warn_unused;
+
+/* Asks the host to end in order: closes the link, and kills it should that take too long. */
+void host_stop(struct host *host);
+
+/* Kills the host, because of what the text says. */
+void host_kill(struct host *host, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Kills, reaps and frees at once, without telling; outstanding calls fail. NULL is fine. */
+void host_free(struct host *host);
+
+pid_t host_pid(const struct host *host);
+uint64_t host_started_ns(const struct host *host); /* wall clock */

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Descriptors that outlive a host. See keeper.h. */
+#include "broker/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "link/protocol.h"
+#include "util/fd.h"
+
+void keeper_init(struct keeper *keeper)
+{
+	memset(keeper, 0, sizeof(*keeper));
+	keeper->page_fd = -1;
+	keeper->listen_fd = -1;
+}
+
+void keeper_done(struct keeper *keeper)
+{
+	keeper_drop_all(keeper);
+	free(keeper->slots);
+	fd_close(&keeper->page_fd);
+	fd_close(&keeper->listen_fd);
+	keeper_init(keeper);
+}
+
+int keeper_page_new(struct keeper *keeper, uint64_t size)
+{
+	umdev_autoclose int fd = -1;
+
+	if (size == 0)
+		return -EINVAL;
+	if (size > KEEPER_PAGE_MAX)
+		return -EFBIG;
+	fd = fd_memfd("umdev-state", size);
+	if (fd < 0)
+		return fd;
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		return -errno;
+	fd_close(&keeper->page_fd);
+	keeper->page_fd = umdev_steal_fd(&fd);
+	keeper->page_size = size;
+	return 0;
+}
+
+/* The index of the first slot that is not below @slot. */
+static size_t keeper_find(const struct keeper *keeper, uint32_t slot)
+{
+	size_t low = 0;
+	size_t high = keeper->count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (keeper->slots[mid].slot < slot)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static bool keeper_has(const struct keeper *keeper, size_t i, uint32_t slot)
+{
+	return i < keeper->count && keeper->slots[i].slot == slot;
+}
+
+int keeper_keep(struct keeper *keeper, uint32_t slot, int *fd, size_t max)
+{
+	size_t i = keeper_find(keeper, slot);
+
+	if (slot >= LINK_SLOT_COUNT || *fd < 0)
+		return -EINVAL;
+	if (!keeper_has(keeper, i, slot)) {
+		if (keeper->count >= max)
+			return -EDQUOT;
+		if (keeper->count == keeper->room) {
+			size_t room = keeper->room ? keeper->room * 2 : 16;
+			struct keeper_slot *slots =
+				reallocarray(keeper->slots, room, sizeof(*slots));
+
+			if (!slots)
+				return -ENOMEM;
+			keeper->slots = slots;
+			keeper->room = room;
+		}
+		memmove(&keeper->slots[i + 1], &keeper->slots[i],
+			(keeper->count - i) * sizeof(*keeper->slots));
+		keeper->count++;
+		keeper->slots[i] = (struct keeper_slot){.slot = slot, .fd = -1};
+	}
+	fd_close(&keeper->slots[i].fd);
+	keeper->slots[i].fd = umdev_steal_fd(fd);
+	return 0;
+}
+
+void keeper_drop(struct keeper *keeper, uint32_t slot)
+{
+	size_t i = keeper_find(keeper, slot);
+
+	if (!keeper_has(keeper, i, slot))
+		return;
+	fd_close(&keeper->slots[i].fd);
+	keeper->count--;
+	memmove(&keeper->slots[i], &keeper->slots[i + 1],
+		(keeper->count - i) * sizeof(*keeper->slots));
+}
+
+void keeper_drop_all(struct keeper *keeper)
+{
+	for (size_t i = 0; i < keeper->count; i++)
+		fd_close(&keeper->slots[i].fd);
+	keeper->count = 0;
+}
+
+int keeper_get(const struct keeper *keeper, uint32_t slot)
+{
+	size_t i = keeper_find(keeper, slot);
+
+	return keeper_has(keeper, i, slot) ? keeper->slots[i].fd : -1;
+}

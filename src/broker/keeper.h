@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What outlives the host of an mdev: its state page, its listening socket and the descriptors that
+ * the host asked to keep, by slot number.
+ *
+ * Slots are chosen by the host, so they are bounded and their number is limited; a host that wants
+ * more than that loses what it wants kept, not the mdev.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/cleanup.h"
+
+#define KEEPER_PAGE_MAX (64u << 20)
+
+struct keeper_slot {
+	uint32_t slot;
+	int fd;
+};
+
+struct keeper {
+	int page_fd;   /* -1: none */
+	int listen_fd; /* -1: none */
+	uint64_t page_size;
+	struct keeper_slot *slots; /* sorted by slot */
+	size_t count;
+	size_t room;
+};
+
+void keeper_init(struct keeper *keeper);
+
+/* Closes everything. */
+void keeper_done(struct keeper *keeper);
+
+/* Makes a state page of zeros, of a size that cannot change, in place of one that is there. 0 or
+ * -errno; -EFBIG beyond KEEPER_PAGE_MAX, -EINVAL for 0. */
+int keeper_page_new(struct keeper *keeper, uint64_t size) umdev_warn_unused;
+
+/*
+ * Keeps *@fd under @slot, replacing what is there, and sets *@fd to -1. -EINVAL for a slot out of
+ * range, -EDQUOT when @max descriptors are kept already, -ENOMEM; *@fd is untouched then.
+ */
+int keeper_keep(struct keeper *keeper, uint32_t slot, int *fd, size_t max) umdev_warn_unused;
+
+/* Closes the descriptor of @slot, or all of them. */
+void keeper_drop(struct keeper *keeper, uint32_t slot);
+void keeper_drop_all(struct keeper *keeper);
+
+/* The descriptor kept under @slot, or -1. */
+int keeper_get(const struct keeper *keeper, uint32_t slot);

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Changing attributes of an active mdev: all of them, or none.
+ *
+ * What differs between what it runs as and what it shall run as is sent to the host one by one;
+ * when one is refused, those before it are set back.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <umdev/driver.h>
+
+#include "broker/mdev.h"
+#include "link/protocol.h"
+#include "util/log.h"
+
+struct live {
+	struct mdev *mdev;
+	struct definition *next;
+	struct api_call *call;
+	void (*then)(struct mdev *mdev, struct api_call *call);
+	size_t at;	/* row of the driver's table */
+	bool backwards; /* setting back */
+	struct umdev_error err;
+};
+
+static void live_step(struct live *live);
+
+/* The value of a row in a definition: given, or the default. */
+static const char *live_value(const struct definition *d, const struct spec *spec)
+{
+	const char *value = definition_attr(d, spec->name);
+
+	return value ? value : spec->default_value;
+}
+
+static bool live_differs(const struct definition *a, const struct definition *b,
+			 const struct spec *spec)
+{
+	const char *of_a = live_value(a, spec);
+	const char *of_b = live_value(b, spec);
+
+	if (!of_a || !of_b)
+		return of_a != of_b;
+	return strcmp(of_a, of_b) != 0;
+}
+
+static int live_check_row(const struct mdev *mdev, const struct definition *next,
+			  const struct spec *spec, struct umdev_error *err)
+{
+	if (!live_differs(mdev->running, next, spec) || spec->when == UMDEV_WHEN_LIVE)
+		return 0;
+	if (spec->when == UMDEV_WHEN_CREATE)
+		return error_set_key(err, ERROR_DEVICE_BUSY, spec->name,
+				     "%s cannot change while %s is active: change the definition "
+				     "and start it again",
+				     spec->name, mdev->uuid);
+	if (mdev->in_use)
+		return error_set_key(err, ERROR_DEVICE_BUSY, spec->name,
+				     "%s cannot change while %s is in use by process %d",
+				     spec->name, mdev->uuid, (int)mdev->client_pid);
+	return 0;
+}
+
+static int live_check(const struct mdev *mdev, const struct definition *next,
+		      struct umdev_error *err)
+{
+	const struct spec_table *tables[] = {spec_standard(), &mdev->parent->attr_specs};
+
+	if (next->type_id && strcmp(next->type_id, mdev->running->type_id) != 0)
+		return error_set_key(err, ERROR_DEVICE_BUSY, "mdev_type",
+				     "the type of %s cannot change while it is active", mdev->uuid);
+	for (size_t t = 0; t < ARRAY_SIZE(tables); t++) {
+		for (size_t i = 0; i < tables[t]->count; i++) {
+			int r = live_check_row(mdev, next, &tables[t]->rows[i], err);
+
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+/* All rows are through, or the host is gone. */
+static void live_end(struct live *live)
+{
+	struct mdev *mdev = live->mdev;
+
+	mdev->changing = false;
+	if (live->err.word != ERROR_NONE) {
+		api_fail(live->call, &live->err);
+	} else {
+		definition_free(mdev->running);
+		mdev->running = umdev_steal_ptr(&live->next);
+		mdev_event(mdev, "mdev.modified", LOG_INFO, "attributes changed while active");
+		live->then(mdev, live->call);
+	}
+	definition_free(live->next);
+	free(live);
+}
+
+static void live_replied(void *arg, json_t *result, const struct umdev_error *err)
+{
+	struct live *live = arg;
+
+	if (!result && live->err.word == ERROR_NONE) {
+		live->err = *err;
+		live->backwards = true;
+		live->at--; /* this one was not set */
+	}
+	if (!result && err->word == ERROR_HOST_FAILED) {
+		live_end(live);
+		return;
+	}
+	live_step(live);
+}
+
+/* Sends the next row that differs; going back, what was set before. */
+static void live_step(struct live *live)
+{
+	struct mdev *mdev = live->mdev;
+	const struct spec_table *specs = &mdev->parent->attr_specs;
+
+	while (live->backwards ? live->at > 0 : live->at < specs->count) {
+		const struct spec *spec = &specs->rows[live->backwards ? live->at - 1 : live->at];
+		const struct definition *to = live->backwards ? mdev->running : live->next;
+		int r;
+
+		if (live->backwards)
+			live->at--;
+		else
+			live->at++;
+		if (!live_differs(mdev->running, live->next, spec))
+			continue;
+		r = mdev->parent->host ? host_call(mdev->parent->host, LINK_ATTR,
+						   json_pack("{s:s,s:s,s:s}", "uuid", mdev->uuid,
+							     "name", spec_local_name(spec), "value",
+							     live_value(to, spec)),
+						   NULL, 0, mdev->broker->config.call_timeout_ns,
+						   live_replied, live)
+				       : -ENOTCONN;
+		if (r == 0)
+			return;
+		if (live->err.word == ERROR_NONE)
+			error_set(&live->err, ERROR_HOST_FAILED,
+				  "the host of %s cannot be asked: %s", mdev->parent_name,
+				  strerror(-r));
+		break;
+	}
+	live_end(live);
+}
+
+/* What names and owns the device stays as it is. */
+static int live_keep_identity(const struct definition *running, struct definition *next)
+{
+	int r = definition_set_type(next, running->type_id, running->type_name);
+
+	if (r == 0)
+		r = definition_set_owner(next, running->owner);
+	next->has_uid = running->has_uid;
+	next->uid = running->uid;
+	return r;
+}
+
+static int live_new(struct mdev *mdev, struct definition *next, struct live **ret_live,
+		    struct umdev_error *err)
+{
+	struct live *live = calloc(1, sizeof(*live));
+
+	if (!live || live_keep_identity(mdev->running, next) < 0) {
+		free(live);
+		return error_set(err, ERROR_NO_MEMORY, "out of memory");
+	}
+	live->mdev = mdev;
+	live->next = next;
+	*ret_live = live;
+	return 0;
+}
+
+int mdev_change_live(struct mdev *mdev, struct definition *next, struct api_call *call,
+		     void (*then)(struct mdev *mdev, struct api_call *call),
+		     struct umdev_error *err)
+{
+	struct live *live = NULL;
+	int r = 0;
+
+	if (mdev->state != MDEV_ACTIVE)
+		r = error_set(err, mdev->state == MDEV_IDLE ? ERROR_NOT_ACTIVE : ERROR_DEVICE_BUSY,
+			      "mdev %s is %s", mdev->uuid,
+			      mdev->state == MDEV_IDLE ? "not active"
+						       : mdev_state_name(mdev->state));
+	else if (mdev->changing)
+		r = error_set(err, ERROR_DEVICE_BUSY, "mdev %s is being changed: try again",
+			      mdev->uuid);
+	if (r == 0)
+		r = definition_check_attrs(next, &mdev->parent->attr_specs, mdev->parent->driver,
+					   err);
+	if (r == 0)
+		r = live_check(mdev, next, err);
+	if (r == 0)
+		r = live_new(mdev, next, &live, err);
+	if (r < 0 || !live) {
+		definition_free(next);
+		return r;
+	}
+	live->call = call;
+	live->then = then;
+	mdev->changing = true;
+	live_step(live);
+	return 0;
+}

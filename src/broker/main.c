@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * umdevd: the daemon. Options, signals, and telling whoever started it that it is ready: a line on
+ * stdout in the foreground, systemd's notification socket, or the end of the program that was run
+ * when it went to the background.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "broker/broker.h"
+#include "broker/control.h"
+#include "broker/paths.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+#define EXIT_USAGE 2
+
+static const char daemon_usage[] =
+	"usage: umdevd [--root DIR] [--foreground] [--driver-dir DIR] [--host-path FILE] [--debug]\n"
+	"Shares physical devices between virtual machines. See umdevd(8).\n";
+
+struct daemon_options {
+	char *root; /* absolute */
+	char *host_path;
+	char *driver_dir;
+	bool foreground;
+	bool debug;
+};
+
+struct daemon {
+	struct broker_config config;
+	struct reactor *reactor;
+	struct broker *broker;
+	struct control control;
+	struct reactor_fd signals;
+	bool foreground;
+	int ready_fd; /* tells the program that was run, when in the background; else -1 */
+};
+
+/* ---- Options --------------------------------------------------------------------------------- */
+
+static int daemon_usage_error(void)
+{
+	fputs(daemon_usage, stderr);
+	return EXIT_USAGE;
+}
+
+static void daemon_options_done(struct daemon_options *o)
+{
+	free(o->root);
+	free(o->host_path);
+	free(o->driver_dir);
+}
+
+/* Returns -1 to go on, or the exit code. */
+static int daemon_parse(int argc, char **argv, struct daemon_options *o, const char **ret_root)
+{
+	static const struct option longs[] = {
+		{"root", required_argument, NULL, 'r'},
+		{"foreground", no_argument, NULL, 'f'},
+		{"driver-dir", required_argument, NULL, 'D'},
+		{"host-path", required_argument, NULL, 'H'},
+		{"debug", no_argument, NULL, 'd'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "hV", longs, NULL)) != -1) {
+		switch (c) {
+		case 'r':
+			*ret_root = optarg;
+			break;
+		case 'f':
+			o->foreground = true;
+			break;
+		case 'D':
+			free(o->driver_dir);
+			o->driver_dir = strdup(optarg);
+			break;
+		case 'H':
+			free(o->host_path);
+			o->host_path = strdup(optarg);
+			break;
+		case 'd':
+			o->debug = true;
+			break;
+		case 'h':
+			fputs(daemon_usage, stdout);
+			return EXIT_SUCCESS;
+		case 'V':
+			puts("umdevd " UMDEV_VERSION);
+			return EXIT_SUCCESS;
+		default:
+			return daemon_usage_error();
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "umdevd: unexpected argument '%s'\n", argv[optind]);
+		return daemon_usage_error();
+	}
+	return -1;
+}
+
+/* Makes every path absolute: the daemon may leave the directory it was started in. */
+static int daemon_paths(struct daemon_options *o, const char *root)
+{
+	char *absolute;
+
+	if (!root || !root[0])
+		root = "/";
+	if (mkdir(root, 0755) < 0 && errno != EEXIST) {
+		fprintf(stderr, "umdevd: cannot make the root %s: %s\n", root, strerror(errno));
+		return -errno;
+	}
+	o->root = realpath(root, NULL);
+	if (!o->root) {
+		fprintf(stderr, "umdevd: cannot use the root %s: %s\n", root, strerror(errno));
+		return -errno;
+	}
+	absolute = o->host_path ? realpath(o->host_path, NULL) : paths_host();
+	if (!absolute) {
+		fprintf(stderr, "umdevd: cannot use %s: %s\n", o->host_path, strerror(errno));
+		return -errno;
+	}
+	free(o->host_path);
+	o->host_path = absolute;
+	absolute = o->driver_dir ? realpath(o->driver_dir, NULL) : paths_driver_dir();
+	if (!absolute) {
+		fprintf(stderr, "umdevd: cannot use %s: %s\n", o->driver_dir, strerror(errno));
+		return -errno;
+	}
+	free(o->driver_dir);
+	o->driver_dir = absolute;
+	return 0;
+}
+
+/* ---- Being ready ----------------------------------------------------------------------------- */
+
+/* Tells systemd, if it asked. */
+static void daemon_notify(const char *state)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	umdev_autoclose int fd = -1;
+	size_t len = path ? strlen(path) : 0;
+
+	if (len < 2 || len >= sizeof(address.sun_path) || (path[0] != '/' && path[0] != '@'))
+		return;
+	memcpy(address.sun_path, path, len);
+	if (path[0] == '@') /* abstract */
+		address.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 ||
+	    sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address,
+		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
+		umdev_log(LOG_WARNING, "umdevd", "daemon.notify", "cannot tell systemd: %s",
+			  strerror(errno));
+}
+
+static void daemon_booted(struct broker *broker)
+{
+	struct daemon *d = broker->booted_data;
+
+	daemon_notify("READY=1");
+	if (d->foreground) {
+		puts("ready");
+		fflush(stdout);
+	}
+	if (d->ready_fd >= 0 && write(d->ready_fd, "r", 1) < 0)
+		umdev_log(LOG_WARNING, "umdevd", "daemon.ready", "nobody waits for it");
+	fd_close(&d->ready_fd);
+	umdev_log(LOG_INFO, "umdevd", "daemon.ready", "serves %s", broker->config.root);
+}
+
+/*
+ * Goes to the background. In the program that was run, waits until the daemon is ready or has
+ * failed and returns its exit code; in the daemon, returns -1 and the fd to report to.
+ */
+static int daemon_background(int *ret_ready_fd)
+{
+	int pipe_fds[2];
+	int null;
+	char byte;
+	ssize_t n;
+	pid_t pid;
+
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return EXIT_FAILURE;
+	pid = fork();
+	if (pid < 0)
+		return EXIT_FAILURE;
+	if (pid > 0) {
+		close(pipe_fds[1]);
+		do {
+			n = read(pipe_fds[0], &byte, 1);
+		} while (n < 0 && errno == EINTR);
+		return n == 1 ? EXIT_SUCCESS : EXIT_FAILURE;
+	}
+	close(pipe_fds[0]);
+	setsid();
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 ||
+	    chdir("/") < 0)
+		return EXIT_FAILURE;
+	close(null);
+	*ret_ready_fd = pipe_fds[1];
+	return -1;
+}
+
+/* ---- Running --------------------------------------------------------------------------------- */
+
+static void daemon_ended(struct broker *broker)
+{
+	reactor_stop(broker->reactor);
+}
+
+static void daemon_signalled(struct reactor_fd *source, uint32_t events)
+{
+	struct daemon *d = container_of(source, struct daemon, signals);
+	struct signalfd_siginfo info;
+
+	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	umdev_log(LOG_INFO, "umdevd", "daemon.stop", "signal %u: stopping", info.ssi_signo);
+	daemon_notify("STOPPING=1");
+	broker_shutdown(d->broker);
+}
+
+static int daemon_watch_signals(struct daemon *d)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	d->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (d->signals.fd < 0)
+		return -errno;
+	d->signals.events = EPOLLIN;
+	d->signals.ready = daemon_signalled;
+	return reactor_fd_add(d->reactor, &d->signals);
+}
+
+/* Each guest needs descriptors for its memory and interrupts; the hard limit is the bound. */
+static void daemon_raise_limits(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int daemon_start(struct daemon *d, struct umdev_error *err)
+{
+	int r;
+
+	d->reactor = reactor_new();
+	r = d->reactor ? daemon_watch_signals(d) : -errno;
+	if (r < 0)
+		return error_set(err, ERROR_INTERNAL, "cannot begin: %s", strerror(-r));
+	r = broker_new(&d->config, d->reactor, &d->broker, err);
+	if (r < 0)
+		return r;
+	d->broker->booted = daemon_booted;
+	d->broker->booted_data = d;
+	d->broker->ended = daemon_ended;
+	r = control_open(&d->control, d->broker, err);
+	return r < 0 ? r : broker_boot(d->broker, err);
+}
+
+static int daemon_run(const struct daemon_options *o, int ready_fd)
+{
+	struct daemon d = {
+		.config = broker_defaults,
+		.foreground = o->foreground,
+		.ready_fd = ready_fd,
+		.signals.fd = -1,
+	};
+	struct umdev_error err = {0};
+	int r;
+
+	d.config.root = o->root;
+	d.config.host_path = o->host_path;
+	d.config.driver_dir = o->driver_dir;
+	r = daemon_start(&d, &err);
+	if (r < 0) {
+		umdev_log(LOG_ERR, "umdevd", "daemon.start", "%s", err.message);
+	} else {
+		r = reactor_run(d.reactor);
+		if (r < 0)
+			umdev_log(LOG_ERR, "umdevd", "daemon.run", "%s", strerror(-r));
+	}
+	control_close(&d.control);
+	broker_free(d.broker);
+	fd_close(&d.signals.fd);
+	fd_close(&d.ready_fd);
+	reactor_free(d.reactor);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	struct daemon_options o = {0};
+	const char *root = getenv("UMDEV_ROOT");
+	int ready_fd = -1;
+	int code = daemon_parse(argc, argv, &o, &root);
+
+	if (code < 0 && daemon_paths(&o, root) < 0)
+		code = EXIT_FAILURE;
+	if (code < 0) {
+		log_setup("umdevd", o.debug ? LOG_DEBUG : LOG_INFO);
+		signal(SIGPIPE, SIG_IGN);
+		if (!o.foreground && !getenv("NOTIFY_SOCKET"))
+			code = daemon_background(&ready_fd);
+	}
+	if (code < 0) {
+		daemon_raise_limits();
+		code = daemon_run(&o, ready_fd);
+	}
+	daemon_options_done(&o);
+	return code;
+}

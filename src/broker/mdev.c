@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Mdev objects: found, made, shown, and told what their hosts report. See mdev.h. */
+#include "broker/mdev.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/store.h"
+#include "link/protocol.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+/* Negative, zero or positive: the order of listings. */
+static int mdev_compare(const struct mdev *mdev, const char *parent, const char *uuid)
+{
+	int order = strcmp(mdev->parent_name, parent);
+
+	return order ? order : strcmp(mdev->uuid, uuid);
+}
+
+struct mdev *mdev_find(struct broker *broker, const char *parent, const char *uuid)
+{
+	struct mdev *mdev;
+
+	list_for_each (mdev, &broker->mdevs, link) {
+		if (mdev_compare(mdev, parent, uuid) == 0)
+			return mdev;
+	}
+	return NULL;
+}
+
+struct mdev *mdev_find_active(struct broker *broker, const char *uuid)
+{
+	struct mdev *mdev;
+
+	list_for_each (mdev, &broker->mdevs, link) {
+		if (mdev->state != MDEV_IDLE && strcmp(mdev->uuid, uuid) == 0)
+			return mdev;
+	}
+	return NULL;
+}
+
+int mdev_get(struct broker *broker, const char *parent, const char *uuid, struct mdev **ret_mdev,
+	     struct umdev_error *err)
+{
+	struct mdev *mdev = mdev_find(broker, parent, uuid);
+	struct mdev *after;
+
+	if (mdev) {
+		*ret_mdev = mdev;
+		return 0;
+	}
+	if (broker->mdev_count >= BROKER_MDEVS_MAX)
+		return error_set(err, ERROR_LIMIT, "there are %d mdevs already, the limit",
+				 BROKER_MDEVS_MAX);
+	mdev = calloc(1, sizeof(*mdev));
+	if (!mdev)
+		return error_set(err, ERROR_NO_MEMORY, "out of memory");
+	mdev->broker = broker;
+	snprintf(mdev->uuid, sizeof(mdev->uuid), "%s", uuid);
+	snprintf(mdev->parent_name, sizeof(mdev->parent_name), "%s", parent);
+	keeper_init(&mdev->keeper);
+	list_for_each (after, &broker->mdevs, link) {
+		if (mdev_compare(after, parent, uuid) > 0)
+			break;
+	}
+	list_add_tail(&after->link, &mdev->link);
+	broker->mdev_count++;
+	*ret_mdev = mdev;
+	return 0;
+}
+
+void mdev_free(struct mdev *mdev)
+{
+	list_del(&mdev->link);
+	mdev->broker->mdev_count--;
+	keeper_done(&mdev->keeper);
+	definition_free(mdev->definition);
+	definition_free(mdev->running);
+	free(mdev);
+}
+
+void mdev_put(struct mdev *mdev)
+{
+	if (mdev->state == MDEV_IDLE && !mdev_is_defined(mdev))
+		mdev_free(mdev);
+}
+
+bool mdev_is_defined(const struct mdev *mdev)
+{
+	return mdev->definition || mdev->unreadable.word != ERROR_NONE;
+}
+
+void mdev_set_state(struct mdev *mdev, enum mdev_state state)
+{
+	assert(mdev_state_may(mdev->state, state));
+	mdev->state = state;
+}
+
+int mdev_may_change(const struct mdev *mdev, uid_t uid, struct umdev_error *err)
+{
+	const struct definition *d = mdev->definition ? mdev->definition : mdev->running;
+	struct mdev_owner owner = {.uid = mdev->broker->uid};
+
+	if (d) {
+		owner.uid = d->has_uid ? d->uid : mdev->broker->uid;
+		owner.text = d->owner;
+	}
+	return mdev_owner_check(&owner, uid, mdev->broker->uid, mdev->uuid, err);
+}
+
+int mdev_store(struct mdev *mdev, struct umdev_error *err)
+{
+	int r = store_definition(mdev, err);
+
+	if (r == 0)
+		memset(&mdev->unreadable, 0, sizeof(mdev->unreadable));
+	return r;
+}
+
+/* ---- What hosts report ----------------------------------------------------------------------- */
+
+/* Descriptors of one message, slot by slot. What cannot be kept is closed by the link. */
+static void mdev_take_keep(struct mdev *mdev, json_t *slots, int *fds, size_t nfds)
+{
+	uint32_t max = mdev->broker->config.keep_fds_max;
+	int error = 0;
+
+	if (json_array_size(slots) != nfds)
+		error = -EINVAL;
+	for (size_t i = 0; error == 0 && i < nfds; i++) {
+		json_t *slot = json_array_get(slots, i);
+		json_int_t n = json_is_integer(slot) ? json_integer_value(slot) : -1;
+
+		error = n < 0 || n >= LINK_SLOT_COUNT
+				? -EINVAL
+				: keeper_keep(&mdev->keeper, (uint32_t)n, &fds[i], max);
+	}
+	if (error < 0 && !mdev->keep_refused) {
+		mdev->keep_refused = true;
+		mdev_event(mdev, EVENT_DRIVER, LOG_WARNING,
+			   "its host asks to keep what cannot be kept (%s; %zu descriptors are): "
+			   "it would not survive the death of its host",
+			   error == -EDQUOT ? "too much" : strerror(-error), mdev->keeper.count);
+	}
+}
+
+static void mdev_take_drop(struct mdev *mdev, json_t *slots)
+{
+	size_t i;
+	json_t *slot;
+
+	json_array_foreach (slots, i, slot) {
+		json_int_t n = json_is_integer(slot) ? json_integer_value(slot) : -1;
+
+		if (n >= 0 && n < LINK_SLOT_COUNT)
+			keeper_drop(&mdev->keeper, (uint32_t)n);
+	}
+}
+
+/* What an event of a known name means for the mdev. */
+static void mdev_take_client(struct mdev *mdev, const struct event *event, const char *message)
+{
+	if (strcmp(event->name, EVENT_CLIENT_CONNECTED) == 0) {
+		mdev->in_use = true;
+		mdev->client_pid = event->pid;
+		mdev->client_uid = event->uid;
+		mdev->client_since_ns = clock_wall_ns();
+	} else if (strcmp(event->name, EVENT_CLIENT_DISCONNECTED) == 0) {
+		mdev->in_use = false;
+	} else if (strcmp(event->name, EVENT_CLIENT_REFUSED) == 0) {
+		snprintf(mdev->last_refusal, sizeof(mdev->last_refusal), "%s", message);
+	}
+}
+
+/* True unless the parent's host has used up what it may report in this second. */
+static bool mdev_event_allowed(struct parent *parent)
+{
+	uint64_t second = clock_now_ns() / NS_PER_S;
+
+	if (second != parent->event_second) {
+		parent->event_second = second;
+		parent->event_count = 0;
+	}
+	return ++parent->event_count <= PARENT_EVENTS_PER_S;
+}
+
+static void mdev_take_event(struct parent *parent, struct mdev *mdev, json_t *params)
+{
+	static const char *const known[] = {EVENT_CLIENT_CONNECTED, EVENT_CLIENT_DISCONNECTED,
+					    EVENT_CLIENT_REFUSED};
+	const char *name = json_string_value(json_object_get(params, "event"));
+	const char *message = json_string_value(json_object_get(params, "message"));
+	json_int_t level = json_integer_value(json_object_get(params, "level"));
+	struct event event = {.name = EVENT_DRIVER, .parent = parent->name};
+
+	for (size_t i = 0; mdev && name && i < ARRAY_SIZE(known); i++) {
+		if (strcmp(known[i], name) == 0)
+			event.name = known[i];
+	}
+	event.uuid = mdev ? mdev->uuid : NULL;
+	event.level = level < LOG_ERR ? LOG_ERR : level > LOG_INFO ? LOG_INFO : (int)level;
+	event.pid = (pid_t)json_integer_value(json_object_get(params, "pid"));
+	event.uid = (uid_t)json_integer_value(json_object_get(params, "uid"));
+	event.has_peer = json_object_get(params, "pid") && json_object_get(params, "uid");
+	if (!message)
+		message = "";
+	if (mdev)
+		mdev_take_client(mdev, &event, message);
+	if (mdev_event_allowed(parent))
+		broker_event(parent->broker, &event, "%s", message);
+}
+
+void mdev_host_notify(struct parent *parent, const char *method, json_t *params, int *fds,
+		      size_t nfds)
+{
+	const char *uuid = json_string_value(json_object_get(params, "uuid"));
+	struct mdev *mdev = uuid ? mdev_find(parent->broker, parent->name, uuid) : NULL;
+
+	if (mdev && mdev->parent != parent)
+		mdev = NULL; /* idle by now */
+	if (strcmp(method, LINK_EVENT) == 0)
+		mdev_take_event(parent, mdev, params);
+	else if (mdev && strcmp(method, LINK_KEEP) == 0)
+		mdev_take_keep(mdev, json_object_get(params, "slots"), fds, nfds);
+	else if (mdev && strcmp(method, LINK_DROP) == 0)
+		mdev_take_drop(mdev, json_object_get(params, "slots"));
+}
+
+/* ---- Showing --------------------------------------------------------------------------------- */
+
+static const char *mdev_shown_state(const struct mdev *mdev)
+{
+	if (mdev->state == MDEV_FAILED)
+		return "failed";
+	if (mdev_state_is_active(mdev->state))
+		return mdev->in_use ? "in-use" : "active";
+	return "defined";
+}
+
+static const char *mdev_class(const struct mdev *mdev, const struct definition *d)
+{
+	const struct parent *parent = parent_find(mdev->broker, mdev->parent_name);
+	const struct type *type =
+		parent && d->type_id ? type_find_id(&parent->types, d->type_id) : NULL;
+
+	return type ? type->class_name : NULL;
+}
+
+static void mdev_print_active(const struct mdev *mdev, json_t *object)
+{
+	char path[512];
+
+	mdev_socket_path(mdev, path, sizeof(path));
+	json_object_set_new(object, "socket", json_string(path));
+	json_object_set_new(object, "piece",
+			    json_pack("{s:I,s:I}", "start", (json_int_t)mdev->piece.start, "size",
+				      (json_int_t)mdev->piece.size));
+	if (mdev->in_use)
+		json_object_set_new(object, "client",
+				    json_pack("{s:I,s:I,s:I}", "pid", (json_int_t)mdev->client_pid,
+					      "uid", (json_int_t)mdev->client_uid, "since_ns",
+					      (json_int_t)mdev->client_since_ns));
+}
+
+json_t *mdev_print(const struct mdev *mdev, bool as_defined)
+{
+	static const struct definition nothing;
+	const struct definition *d = as_defined ? mdev->definition : mdev->running;
+	bool active = mdev_state_is_active(mdev->state);
+	const struct umdev_error *error =
+		mdev->unreadable.word != ERROR_NONE ? &mdev->unreadable : &mdev->error;
+	json_t *object;
+
+	if (!d)
+		d = mdev->definition ? mdev->definition : mdev->running;
+	if (!d)
+		d = &nothing;
+	object = json_pack("{s:s,s:s,s:s,s:s,s:s*,s:s,s:b,s:b,s:b,s:s,s:o,s:s*,s:I,s:s*,s:s*}",
+			   "uuid", mdev->uuid, "parent", mdev->parent_name, "type",
+			   d->type_id ? d->type_id : "", "type_name",
+			   d->type_name ? d->type_name : "", "class", mdev_class(mdev, d), "start",
+			   d->auto_start ? "auto" : "manual", "defined", mdev_is_defined(mdev),
+			   "active", active, "in_use", mdev->in_use, "state",
+			   mdev_shown_state(mdev), "attrs", definition_print_attrs(d), "owner",
+			   d->owner, "uid", (json_int_t)(d->has_uid ? d->uid : mdev->broker->uid),
+			   "last_refusal", mdev->last_refusal[0] ? mdev->last_refusal : NULL,
+			   "error", error->word != ERROR_NONE ? error->message : NULL);
+	if (object && active)
+		mdev_print_active(mdev, object);
+	return object;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Virtual devices: one object per parent and UUID, there while it is defined or not idle.
+ *
+ * Starting is a transaction (start.c): claim a piece, discard what is dirty of it, write the map,
+ * bind the socket, have the host create the device, and only then announce it; any failure undoes
+ * every step. Stopping (stop.c) is its reverse. Which transitions are legal: model/mdev.h.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/api.h"
+#include "broker/broker.h"
+#include "broker/keeper.h"
+#include "broker/parent.h"
+#include "model/definition.h"
+#include "model/mdev.h"
+
+struct mdev {
+	struct list link; /* of the broker, sorted by parent and uuid */
+	struct broker *broker;
+	char uuid[IDENT_UUID_SIZE];
+	char parent_name[IDENT_PARENT_NAME_MAX + 1];
+	char group[IDENT_UUID_SIZE];   /* the group it belongs to; "": none */
+	struct definition *definition; /* on disk; NULL: none, or unreadable */
+	struct umdev_error unreadable; /* why the definition cannot be read */
+	enum mdev_state state;
+	struct umdev_error error; /* what went wrong last */
+
+	/* While not idle. */
+	struct parent *parent;
+	struct definition *running; /* what it was started with */
+	size_t type_index;
+	struct pool_range piece;
+	struct pool_range old_piece; /* given up by this start, to be taken back if it fails */
+	bool claimed;		     /* the piece was claimed by this start */
+	bool touched;		     /* the host was asked to create it: the piece may be written */
+	bool keep_refused;	     /* the host wanted more kept than there is room for */
+	bool changing;		     /* attributes are being changed live */
+	struct parent_discard discard;
+	struct keeper keeper;
+	struct api_call *call; /* waits for the present transition */
+	bool autostarted;      /* counted in parent->autostarting */
+
+	/* The client. */
+	bool in_use;
+	pid_t client_pid;
+	uid_t client_uid;
+	uint64_t client_since_ns;
+	char last_refusal[EVENTS_LINE_MAX];
+};
+
+/* The object of that parent and UUID, or NULL; mdev_get() makes it. */
+struct mdev *mdev_find(struct broker *broker, const char *parent, const char *uuid);
+int mdev_get(struct broker *broker, const char *parent, const char *uuid, struct mdev **ret_mdev,
+	     struct umdev_error *err) umdev_warn_unused;
+
+/* The one that is not idle, whatever its parent, or NULL. */
+struct mdev *mdev_find_active(struct broker *broker, const char *uuid);
+
+/* Frees an object that is idle and not defined; otherwise nothing happens. */
+void mdev_put(struct mdev *mdev);
+
+/* Frees at once. For the end of the broker. */
+void mdev_free(struct mdev *mdev);
+
+/* Whether there is a definition file, readable or not. */
+bool mdev_is_defined(const struct mdev *mdev);
+
+/* Changes the state; an illegal change is a bug of ours. */
+void mdev_set_state(struct mdev *mdev, enum mdev_state state);
+
+/* Whether @uid may change it. */
+int mdev_may_change(const struct mdev *mdev, uid_t uid, struct umdev_error *err) umdev_warn_unused;
+
+/*
+ * Starts an idle mdev as @running (stolen) says. @call (may be NULL) is answered when it is active
+ * or has failed. The checks that need nobody else are made at once: 0, or a negative errno with
+ * nothing done and @call unanswered.
+ */
+int mdev_start(struct mdev *mdev, struct definition *running, struct api_call *call,
+	       struct umdev_error *err) umdev_warn_unused;
+
+/* Starts what is defined to start by itself; parent->autostarting counts those under way. */
+void mdev_autostart(struct parent *parent);
+
+/* Stops an active mdev and answers @call (may be NULL). Returns as mdev_start(). */
+int mdev_stop(struct mdev *mdev, bool force, struct api_call *call,
+	      struct umdev_error *err) umdev_warn_unused;
+
+/* The device is gone: releases what it had and goes idle. Frees @mdev when it is not defined. */
+void mdev_stopped(struct mdev *mdev, const char *why);
+
+/* The parent's host died, a new one is ready, there will be none. */
+void mdev_host_died(struct mdev *mdev);
+void mdev_host_back(struct mdev *mdev);
+void mdev_host_gone(struct mdev *mdev);
+
+/* What the host said about the mdevs of @parent: keep, drop, event. */
+void mdev_host_notify(struct parent *parent, const char *method, json_t *params, int *fds,
+		      size_t nfds);
+
+/* Sends create for a mdev whose socket and page are ready. @origin as in umdev/driver.h. */
+int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply) umdev_warn_unused;
+
+/* Makes the listening socket of @mdev with the owner and mode that @running says, or removes it. */
+int mdev_socket_open(struct mdev *mdev, struct umdev_error *err) umdev_warn_unused;
+void mdev_socket_close(struct mdev *mdev);
+
+/* The path of the socket; cut when it does not fit. */
+void mdev_socket_path(const struct mdev *mdev, char *path, size_t size);
+
+/* Writes mdev->definition to disk, or removes it. */
+int mdev_store(struct mdev *mdev, struct umdev_error *err) umdev_warn_unused;
+
+/* Changes attributes of the active @mdev to what @next (stolen) says and answers @call. Returns as
+ * mdev_start(). */
+int mdev_change_live(struct mdev *mdev, struct definition *next, struct api_call *call,
+		     void (*then)(struct mdev *mdev, struct api_call *call),
+		     struct umdev_error *err) umdev_warn_unused;
+
+/* The mdev as the RPC shows it, without statistics: its definition, or what it runs as. NULL when
+ * out of memory. */
+json_t *mdev_print(const struct mdev *mdev, bool as_defined);
+
+/* Records an event about the mdev. */
+#define mdev_event(mdev, event_name, event_level, ...)                                             \
+	broker_event((mdev)->broker,                                                               \
+		     &(struct event){.name = (event_name),                                         \
+				     .level = (event_level),                                       \
+				     .parent = (mdev)->parent_name,                                \
+				     .uuid = (mdev)->uuid},                                        \
+		     __VA_ARGS__)

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * From a host's hello to a parent that is ready: the driver's tables, the options, what they name,
+ * the pool with its map, the types. All of it comes from the driver's process and is untrusted.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/mdev.h"
+#include "broker/parent.h"
+#include "broker/store.h"
+#include "link/protocol.h"
+#include "util/clock.h"
+
+#define PARENT_LOCK_RETRY_NS (200 * NS_PER_MS)
+#define PARENT_UNIT_MAX	     32
+
+/* ---- Hello ----------------------------------------------------------------------------------- */
+
+static int parent_take_tables(struct parent *parent, json_t *hello, struct umdev_error *err)
+{
+	struct spec_table options = {0};
+	struct spec_table attrs = {0};
+	const char *name = NULL;
+	json_int_t state_version = 0;
+	json_int_t page_size = 0;
+	int r;
+
+	if (json_unpack(hello, "{s:{s:s,s?I,s:I}}", "driver", "name", &name, "state_version",
+			&state_version, "page_size", &page_size) < 0)
+		return error_set(err, ERROR_DRIVER_FAILED, "the host of %s says a malformed hello",
+				 parent->name);
+	if (strcmp(name, parent->driver) != 0)
+		return error_set(err, ERROR_DRIVER_FAILED, "driver %s calls itself '%.16s'",
+				 parent->driver, name);
+	if (page_size <= 0 || page_size > KEEPER_PAGE_MAX)
+		return error_set(err, ERROR_DRIVER_FAILED,
+				 "driver %s wants a state page of %lld bytes; at most %u are "
+				 "possible",
+				 parent->driver, (long long)page_size, KEEPER_PAGE_MAX);
+	if (state_version < 0 || state_version > UINT32_MAX)
+		return error_set(err, ERROR_DRIVER_FAILED, "driver %s has a malformed version",
+				 parent->driver);
+	r = spec_table_parse(json_object_get(hello, "options"), SPEC_OPTIONS, parent->driver,
+			     &options, err);
+	if (r == 0)
+		r = spec_table_parse(json_object_get(hello, "attrs"), SPEC_ATTRS, parent->driver,
+				     &attrs, err);
+	if (r < 0) {
+		spec_table_done(&options);
+		return r;
+	}
+	spec_table_done(&parent->option_specs);
+	spec_table_done(&parent->attr_specs);
+	parent->option_specs = options;
+	parent->attr_specs = attrs;
+	parent->page_size = (uint64_t)page_size;
+	parent->state_version = (uint32_t)state_version;
+	return 0;
+}
+
+/* ---- The answer to open ---------------------------------------------------------------------- */
+
+/* Pieces of mdevs that are not defined any more belong to nobody. Returns whether there were any.
+ */
+static bool parent_release_orphans(struct parent *parent)
+{
+	bool any = false;
+
+	for (size_t i = parent->pool.piece_count; i > 0; i--) {
+		const struct pool_piece *piece = &parent->pool.pieces[i - 1];
+		const struct mdev *mdev = mdev_find(parent->broker, parent->name, piece->uuid);
+
+		if (mdev && mdev_is_defined(mdev))
+			continue;
+		pool_release(&parent->pool, piece->start, true);
+		any = true;
+	}
+	return any;
+}
+
+static int parent_take_first_pool(struct parent *parent, uint64_t units, uint64_t align,
+				  struct umdev_error *err)
+{
+	json_t *map = NULL;
+	bool changed;
+	int r;
+
+	if (pool_init(&parent->pool, units, align) < 0)
+		return error_set(err, ERROR_DRIVER_FAILED, "driver %s has a pool of %llu units",
+				 parent->driver, (unsigned long long)units);
+	r = store_read_map(parent, &map, err);
+	if (r < 0)
+		return r;
+	if (!map)
+		return 0;
+	r = pool_map_parse(&parent->pool, map, err);
+	json_decref(map);
+	if (r < 0)
+		return error_wrap(err, "the map %s/%s.map does not fit", BROKER_PARENTS_DIR,
+				  parent->name);
+	changed = parent_release_orphans(parent);
+	if (backings_are_new(&parent->backings)) {
+		r = pool_mark_clean(&parent->pool, &(struct pool_range){.size = units});
+		changed = true;
+	}
+	if (r < 0)
+		return error_set(err, ERROR_NO_MEMORY, "out of memory");
+	return changed ? parent_store_map(parent, err) : 0;
+}
+
+static int parent_take_pool(struct parent *parent, json_t *answer, struct umdev_error *err)
+{
+	json_t *pool = json_object_get(answer, "pool");
+	const char *unit = json_string_value(json_object_get(pool, "unit"));
+	json_int_t units = 0;
+	json_int_t align = 1;
+
+	if (json_unpack(pool, "{s:I,s?I}", "units", &units, "align", &align) < 0 || units <= 0 ||
+	    align < 0)
+		return error_set(err, ERROR_DRIVER_FAILED, "driver %s describes no pool",
+				 parent->driver);
+	if (align == 0)
+		align = 1;
+	if (!ident_line_ok(unit, PARENT_UNIT_MAX))
+		unit = "units";
+	free(parent->unit);
+	parent->unit = strdup(unit);
+	if (!parent->opened)
+		return parent_take_first_pool(parent, (uint64_t)units, (uint64_t)align, err);
+	if ((uint64_t)units != parent->pool.units || (uint64_t)align != parent->pool.align)
+		return error_set(err, ERROR_DRIVER_FAILED,
+				 "driver %s has another pool than before: %lld %s, not %llu",
+				 parent->driver, (long long)units, unit,
+				 (unsigned long long)parent->pool.units);
+	return 0;
+}
+
+static int parent_take_types(struct parent *parent, json_t *answer, struct umdev_error *err)
+{
+	struct type_table types = {0};
+	int r = type_table_parse(json_object_get(answer, "types"), parent->driver, &types, err);
+
+	if (r < 0)
+		return r;
+	/* mdevs that exist refer to their types by index. */
+	if (parent->opened && !type_table_extends(&types, &parent->types)) {
+		type_table_done(&types);
+		return error_set(err, ERROR_DRIVER_FAILED,
+				 "driver %s no longer offers the types it offered before",
+				 parent->driver);
+	}
+	type_table_done(&parent->types);
+	parent->types = types;
+	return 0;
+}
+
+static void parent_take_description(struct parent *parent, json_t *answer)
+{
+	const char *text = json_string_value(json_object_get(answer, "description"));
+
+	free(parent->description);
+	parent->description = ident_line_ok(text, IDENT_TEXT_MAX) ? strdup(text) : NULL;
+}
+
+static void parent_opened(void *arg, json_t *answer, const struct umdev_error *error)
+{
+	struct parent *parent = arg;
+	struct umdev_error err = {0};
+	int r;
+
+	if (!answer) {
+		parent_fail(parent, error);
+		return;
+	}
+	if (parent->state == PARENT_REMOVING)
+		return;
+	r = parent_take_types(parent, answer, &err);
+	if (r == 0)
+		r = parent_take_pool(parent, answer, &err);
+	if (r < 0) {
+		parent_fail(parent, &err);
+		return;
+	}
+	parent_take_description(parent, answer);
+	parent_now_ready(parent);
+}
+
+/* ---- Open ------------------------------------------------------------------------------------ */
+
+static json_t *parent_open_params(const struct parent *parent, int *ret_fds)
+{
+	json_t *fds = json_array();
+	json_t *flags = json_object();
+
+	for (size_t i = 0; i < parent->backings.count; i++) {
+		const struct backing *b = &parent->backings.items[i];
+
+		ret_fds[i] = b->fd;
+		json_array_append_new(fds, json_string(b->option));
+		json_object_set_new(flags, b->option, json_integer(b->flags));
+	}
+	return json_pack("{s:s,s:O,s:o,s:o}", "name", parent->name, "values", parent->options,
+			 "fds", fds, "flags", flags);
+}
+
+static void parent_open_send(struct parent *parent)
+{
+	int fds[BACKINGS_MAX];
+	struct umdev_error err = {0};
+	json_t *params = parent_open_params(parent, fds);
+	int r = host_call(parent->host, LINK_OPEN, params, fds, parent->backings.count,
+			  parent->broker->config.call_timeout_ns, parent_opened, parent);
+
+	if (r == 0)
+		return;
+	error_set(&err, ERROR_HOST_FAILED, "the host of %s cannot be asked to open it: %s",
+		  parent->name, strerror(-r));
+	parent_fail(parent, &err);
+}
+
+void parent_open_continue(struct parent *parent)
+{
+	struct broker *broker = parent->broker;
+	struct umdev_error err = {0};
+	uint64_t now = clock_now_ns();
+	int r;
+
+	if (!parent->host || parent->failing)
+		return;
+	r = backings_open(&parent->backings, parent->options, &parent->option_specs,
+			  parent->call != NULL, &err);
+	if (r == 0) {
+		parent_open_send(parent);
+		return;
+	}
+	/* After a daemon died, its hosts need a moment to see that and let go. */
+	if (err.word == ERROR_LOCKED && parent->booting && now < parent->lock_deadline_ns) {
+		reactor_timer_set(broker->reactor, &parent->timer, now + PARENT_LOCK_RETRY_NS);
+		return;
+	}
+	parent_fail(parent, &err);
+}
+
+void parent_open_begin(struct parent *parent, json_t *hello)
+{
+	struct umdev_error err = {0};
+	int r = parent_take_tables(parent, hello, &err);
+
+	if (r == 0)
+		r = backings_check_options(parent->options, &parent->option_specs, parent->driver,
+					   &err);
+	if (r < 0)
+		parent_fail(parent, &err);
+	else if (parent->opened)
+		parent_open_send(parent); /* the backings were kept */
+	else
+		parent_open_continue(parent);
+}

@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The life of a parent: add, ready, death and restart of its host, removal. See parent.h. */
+#include "broker/parent.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/mdev.h"
+#include "broker/store.h"
+#include "link/protocol.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+static const char *const parent_state_names[] = {
+	[PARENT_STARTING] = "starting",	    [PARENT_READY] = "ready",
+	[PARENT_RESTARTING] = "restarting", [PARENT_FAILED] = "failed",
+	[PARENT_REMOVING] = "removing",
+};
+static_assert(ARRAY_SIZE(parent_state_names) == PARENT_STATE_COUNT, "every state has a name");
+
+const char *parent_state_name(enum parent_state state)
+{
+	return (unsigned)state < PARENT_STATE_COUNT ? parent_state_names[state] : "unknown";
+}
+
+struct parent *parent_find(struct broker *broker, const char *name)
+{
+	struct parent *p;
+
+	list_for_each (p, &broker->parents, link) {
+		if (strcmp(p->name, name) == 0)
+			return p;
+	}
+	return NULL;
+}
+
+/* Calls @each for every mdev of @parent that is not idle; it may go away in the call. */
+static void parent_each_mdev(struct parent *parent, void (*each)(struct mdev *mdev))
+{
+	struct mdev *mdev;
+	struct mdev *tmp;
+
+	list_for_each_safe (mdev, tmp, &parent->broker->mdevs, link) {
+		if (mdev->parent == parent && mdev->state != MDEV_IDLE)
+			each(mdev);
+	}
+}
+
+static void parent_boot_done(struct parent *parent)
+{
+	if (!parent->booting)
+		return;
+	parent->booting = false;
+	broker_boot_step(parent->broker);
+}
+
+/* ---- Making and freeing ---------------------------------------------------------------------- */
+
+static void parent_discard_run(struct reactor_task *task);
+static void parent_timer_expired(struct reactor_timer *timer);
+
+static int parent_new(struct broker *broker, const char *name, const char *driver,
+		      const json_t *options, struct parent **ret, struct umdev_error *err)
+{
+	struct parent *parent = calloc(1, sizeof(*parent));
+	struct parent *after;
+
+	if (parent)
+		parent->options = options ? json_deep_copy(options) : json_object();
+	if (!parent || !parent->options) {
+		free(parent);
+		return error_set(err, ERROR_NO_MEMORY, "out of memory");
+	}
+	parent->broker = broker;
+	snprintf(parent->name, sizeof(parent->name), "%s", name);
+	snprintf(parent->driver, sizeof(parent->driver), "%s", driver);
+	list_init(&parent->discards);
+	parent->discard_task.run = parent_discard_run;
+	parent->timer.expired = parent_timer_expired;
+	parent->lock_deadline_ns = clock_now_ns() + broker->config.lock_timeout_ns;
+	list_for_each (after, &broker->parents, link) {
+		if (strcmp(after->name, name) > 0)
+			break;
+	}
+	list_add_tail(&after->link, &parent->link);
+	*ret = parent;
+	return 0;
+}
+
+static void parent_fail_discards(struct parent *parent, const struct umdev_error *err)
+{
+	while (!list_empty(&parent->discards)) {
+		struct parent_discard *d =
+			list_first(&parent->discards, struct parent_discard, link);
+
+		list_del(&d->link);
+		d->done(d, err);
+	}
+	parent->discarding = false;
+}
+
+void parent_free(struct parent *parent)
+{
+	struct umdev_error err = {0};
+
+	if (!parent)
+		return;
+	error_set(&err, ERROR_HOST_FAILED, "parent %s is gone", parent->name);
+	reactor_timer_cancel(parent->broker->reactor, &parent->timer);
+	host_free(umdev_steal_ptr(&parent->host));
+	parent_fail_discards(parent, &err);
+	reactor_task_del(parent->broker->reactor, &parent->discard_task);
+	api_fail(parent->call, &err);
+	list_del(&parent->link);
+	spec_table_done(&parent->option_specs);
+	spec_table_done(&parent->attr_specs);
+	type_table_done(&parent->types);
+	backings_close(&parent->backings, false);
+	pool_done(&parent->pool);
+	json_decref(parent->options);
+	free(parent->unit);
+	free(parent->description);
+	free(parent);
+}
+
+/* ---- Hosts come and go ----------------------------------------------------------------------- */
+
+static void parent_failed(struct parent *parent, const struct umdev_error *err)
+{
+	parent->state = PARENT_FAILED;
+	parent->error = *err;
+	parent_event(parent, "parent.failed", LOG_ERR, "%s", err->message);
+	parent_each_mdev(parent, mdev_host_gone);
+	parent_boot_done(parent);
+}
+
+/* The first host did not become ready. */
+static void parent_start_failed(struct parent *parent, const struct umdev_error *err)
+{
+	struct umdev_error why = *err;
+	struct api_call *call = umdev_steal_ptr(&parent->call);
+
+	backings_close(&parent->backings, true);
+	if (!call) {
+		parent_failed(parent, &why);
+		return;
+	}
+	error_wrap(&why, "parent %s", parent->name);
+	parent_free(parent);
+	api_fail(call, &why);
+}
+
+static uint64_t parent_restart_delay(struct parent *parent)
+{
+	const struct broker_config *c = &parent->broker->config;
+	uint64_t delay = c->restart_delay_ns;
+
+	for (unsigned i = 1; i < parent->death_count && delay < c->restart_delay_max_ns; i++)
+		delay *= 2;
+	return MIN(delay, c->restart_delay_max_ns);
+}
+
+/* Notes a death and forgets those that are long past. */
+static void parent_count_death(struct parent *parent)
+{
+	uint64_t now = clock_now_ns();
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < parent->death_count; i++) {
+		if (now - parent->deaths[i] < parent->broker->config.restart_window_ns)
+			parent->deaths[kept++] = parent->deaths[i];
+	}
+	if (kept == PARENT_DEATHS_MAX)
+		memmove(parent->deaths, parent->deaths + 1, --kept * sizeof(parent->deaths[0]));
+	parent->deaths[kept++] = now;
+	parent->death_count = kept;
+}
+
+static void parent_restart_later(struct parent *parent, const struct umdev_error *err)
+{
+	bool was_ready = parent->state == PARENT_READY;
+	uint64_t delay;
+
+	parent->state = PARENT_RESTARTING;
+	parent->error = *err;
+	parent_count_death(parent);
+	parent_event(parent, "host.died", LOG_ERR, "%s", err->message);
+	if (was_ready)
+		parent_each_mdev(parent, mdev_host_died);
+	if (parent->death_count >= parent->broker->config.restart_deaths_max) {
+		struct umdev_error why = *err;
+
+		error_wrap(&why, "given up after %u deaths of its host; the last",
+			   parent->death_count);
+		parent_failed(parent, &why);
+		return;
+	}
+	delay = parent_restart_delay(parent);
+	reactor_timer_set(parent->broker->reactor, &parent->timer, clock_now_ns() + delay);
+}
+
+static void parent_removed(struct parent *parent)
+{
+	struct broker *broker = parent->broker;
+	struct api_call *call = umdev_steal_ptr(&parent->call);
+	struct mdev *mdev;
+	struct mdev *tmp;
+
+	list_for_each_safe (mdev, tmp, &broker->mdevs, link) {
+		if (mdev->parent == parent && mdev->state != MDEV_IDLE)
+			mdev_stopped(mdev, broker->ending ? "the daemon stops"
+							  : "its parent was removed");
+	}
+	parent_boot_done(parent);
+	if (!broker->ending)
+		parent_event(parent, "parent.removed", LOG_INFO, "removed");
+	parent_free(parent);
+	api_reply(call, json_object());
+	broker_end_step(broker);
+}
+
+static void parent_host_died(void *data, const struct umdev_error *err)
+{
+	struct parent *parent = data;
+	struct umdev_error why = parent->failing ? parent->error : *err;
+
+	parent->host = NULL;
+	parent->failing = false;
+	parent_fail_discards(parent, &why);
+	switch (parent->state) {
+	case PARENT_REMOVING:
+		parent_removed(parent);
+		break;
+	case PARENT_STARTING:
+		parent_start_failed(parent, &why);
+		break;
+	default:
+		parent_restart_later(parent, &why);
+	}
+}
+
+static void parent_host_hello(void *data, json_t *params)
+{
+	parent_open_begin(data, params);
+}
+
+static void parent_host_notify(void *data, const char *method, json_t *params, int *fds,
+			       size_t nfds)
+{
+	mdev_host_notify(data, method, params, fds, nfds);
+}
+
+static const struct host_ops parent_host_ops = {
+	.hello = parent_host_hello,
+	.notify = parent_host_notify,
+	.died = parent_host_died,
+};
+
+static int parent_spawn(struct parent *parent, struct umdev_error *err)
+{
+	const struct broker_config *c = &parent->broker->config;
+	struct host_config config = {
+		.reactor = parent->broker->reactor,
+		.path = c->host_path,
+		.driver_dir = c->driver_dir,
+		.driver = parent->driver,
+		.parent = parent->name,
+		.call_timeout_ns = c->call_timeout_ns,
+		.exit_timeout_ns = c->exit_timeout_ns,
+	};
+
+	return host_spawn(&config, &parent_host_ops, parent, &parent->host, err);
+}
+
+static void parent_timer_expired(struct reactor_timer *timer)
+{
+	struct parent *parent = container_of(timer, struct parent, timer);
+	struct umdev_error err = {0};
+
+	if (parent->state == PARENT_STARTING)
+		parent_open_continue(parent);
+	else if (parent->state == PARENT_RESTARTING && parent_spawn(parent, &err) < 0)
+		parent_restart_later(parent, &err);
+}
+
+void parent_fail(struct parent *parent, const struct umdev_error *err)
+{
+	if (parent->failing || !parent->host)
+		return;
+	parent->failing = true;
+	parent->error = *err;
+	host_kill(parent->host, "%s", err->message);
+}
+
+void parent_now_ready(struct parent *parent)
+{
+	struct umdev_error err = {0};
+	bool first = !parent->opened;
+
+	if (parent->call && store_write_parent(parent, &err) < 0) {
+		parent_fail(parent, &err);
+		return;
+	}
+	parent->opened = true;
+	parent->state = PARENT_READY;
+	memset(&parent->error, 0, sizeof(parent->error));
+	backings_settle(&parent->backings);
+	if (!first) {
+		parent->restarts++;
+		parent_event(parent, "host.started", LOG_WARNING, "host restarted as process %d",
+			     (int)host_pid(parent->host));
+		parent_each_mdev(parent, mdev_host_back);
+		return;
+	}
+	if (parent->call)
+		parent_event(parent, "parent.added", LOG_INFO, "driver %s", parent->driver);
+	parent_event(parent, "parent.ready", LOG_INFO, "%zu types, host process %d",
+		     parent->types.count, (int)host_pid(parent->host));
+	api_reply(umdev_steal_ptr(&parent->call), parent_print(parent));
+	mdev_autostart(parent);
+	if (parent->autostarting == 0)
+		parent_boot_done(parent);
+}
+
+/* ---- Requests -------------------------------------------------------------------------------- */
+
+static int parent_check_new(struct broker *broker, const char *name, const char *driver,
+			    const json_t *options, struct umdev_error *err)
+{
+	struct parent *p;
+	size_t count = 0;
+	const char *key;
+	json_t *value;
+
+	if (!ident_parent_name_ok(name))
+		return error_set_key(err, ERROR_INVALID, "name",
+				     "'%.64s' is no name for a parent: letters, digits and _ . : - "
+				     "are allowed, %d at most",
+				     name, IDENT_PARENT_NAME_MAX);
+	if (parent_find(broker, name))
+		return error_set_key(err, ERROR_EXISTS, "name",
+				     "there is a parent %s already; remove it first", name);
+	list_for_each (p, &broker->parents, link)
+		count++;
+	if (count >= BROKER_PARENTS_MAX)
+		return error_set(err, ERROR_LIMIT, "there are %d parents already, the limit",
+				 BROKER_PARENTS_MAX);
+	if (options && !json_is_object(options))
+		return error_set_key(err, ERROR_INVALID, "options", "options are not an object");
+	json_object_foreach ((json_t *)(uintptr_t)options, key, value) {
+		if (!json_is_string(value))
+			return error_set_key(err, ERROR_INVALID, key, "option %s is no text", key);
+	}
+	return drivers_check(broker, driver, err);
+}
+
+int parent_add(struct broker *broker, const char *name, const char *driver, const json_t *options,
+	       struct api_call *call, struct umdev_error *err)
+{
+	struct parent *parent;
+	int r = parent_check_new(broker, name, driver, options, err);
+
+	if (r == 0)
+		r = parent_new(broker, name, driver, options, &parent, err);
+	if (r < 0)
+		return r;
+	r = parent_spawn(parent, err);
+	if (r < 0) {
+		parent_free(parent);
+		return r;
+	}
+	parent->call = call;
+	if (!call) {
+		parent->booting = true;
+		broker->booting++;
+	}
+	return 0;
+}
+
+int parent_add_failed(struct broker *broker, const char *name, const struct umdev_error *why)
+{
+	struct umdev_error err = {0};
+	struct parent *parent;
+	int r;
+
+	if (parent_find(broker, name))
+		return 0;
+	r = parent_new(broker, name, "", NULL, &parent, &err);
+	if (r < 0)
+		return r;
+	parent_failed(parent, why);
+	return 0;
+}
+
+void parent_remove(struct parent *parent, struct api_call *call)
+{
+	struct umdev_error err = {0};
+
+	if (parent->call) {
+		error_set(&err, ERROR_NO_PARENT, "parent %s is being removed", parent->name);
+		api_fail(umdev_steal_ptr(&parent->call), &err);
+	}
+	parent->state = PARENT_REMOVING;
+	parent->call = call;
+	reactor_timer_cancel(parent->broker->reactor, &parent->timer);
+	if (parent->host)
+		host_stop(parent->host);
+	else
+		parent_removed(parent);
+}
+
+int parent_check_ready(const struct parent *parent, struct umdev_error *err)
+{
+	if (parent->state == PARENT_READY && !parent->failing)
+		return 0;
+	return error_set_key(err, ERROR_NO_PARENT, "parent", "parent %s is %s%s%s", parent->name,
+			     parent->failing ? "failing" : parent_state_name(parent->state),
+			     parent->error.message[0] ? ": " : "", parent->error.message);
+}
+
+/* ---- The pool -------------------------------------------------------------------------------- */
+
+int parent_store_map(struct parent *parent, struct umdev_error *err)
+{
+	json_t *map = pool_map_print(&parent->pool);
+	int r;
+
+	if (!map)
+		return error_set(err, ERROR_NO_MEMORY, "out of memory");
+	r = store_write_map(parent, map, err);
+	json_decref(map);
+	return r;
+}
+
+static void parent_discarded(void *arg, json_t *result, const struct umdev_error *err)
+{
+	struct parent *parent = arg;
+	struct parent_discard *d = list_first(&parent->discards, struct parent_discard, link);
+
+	parent->discarding = false;
+	list_del(&d->link);
+	if (result && pool_mark_clean(&parent->pool, &d->range) == 0)
+		err = NULL;
+	d->done(d, err);
+	if (!list_empty(&parent->discards))
+		reactor_task_add(parent->broker->reactor, &parent->discard_task);
+}
+
+static void parent_discard_run(struct reactor_task *task)
+{
+	struct parent *parent = container_of(task, struct parent, discard_task);
+
+	while (!parent->discarding && !list_empty(&parent->discards)) {
+		struct parent_discard *d =
+			list_first(&parent->discards, struct parent_discard, link);
+		struct umdev_error err = {0};
+		int r = -ENOTCONN;
+
+		if (parent->host)
+			r = host_call(parent->host, LINK_DISCARD,
+				      json_pack("{s:I,s:I}", "start", (json_int_t)d->range.start,
+						"size", (json_int_t)d->range.size),
+				      NULL, 0, parent->broker->config.discard_timeout_ns,
+				      parent_discarded, parent);
+		if (r == 0) {
+			parent->discarding = true;
+			return;
+		}
+		error_set(&err, ERROR_HOST_FAILED, "the host of %s cannot be asked: %s",
+			  parent->name, strerror(-r));
+		list_del(&d->link);
+		d->done(d, &err);
+	}
+}
+
+void parent_discard_add(struct parent *parent, struct parent_discard *discard)
+{
+	list_add_tail(&parent->discards, &discard->link);
+	reactor_task_add(parent->broker->reactor, &parent->discard_task);
+}
+
+/* ---- Showing --------------------------------------------------------------------------------- */
+
+void parent_count_mdevs(const struct parent *parent, size_t *ret_active, size_t *ret_defined)
+{
+	const struct mdev *mdev;
+
+	*ret_active = 0;
+	*ret_defined = 0;
+	list_for_each (mdev, &parent->broker->mdevs, link) {
+		if (strcmp(mdev->parent_name, parent->name) != 0)
+			continue;
+		*ret_active += mdev->state != MDEV_IDLE;
+		*ret_defined += mdev_is_defined(mdev);
+	}
+}
+
+json_t *parent_print(const struct parent *parent)
+{
+	size_t active;
+	size_t defined;
+	json_t *host = NULL;
+	json_t *pool = NULL;
+
+	parent_count_mdevs(parent, &active, &defined);
+	if (parent->host)
+		host = json_pack("{s:i,s:i,s:I}", "pid", (int)host_pid(parent->host), "restarts",
+				 (int)parent->restarts, "started_ns",
+				 (json_int_t)host_started_ns(parent->host));
+	if (parent->opened)
+		pool = json_pack("{s:I,s:I,s:s}", "units", (json_int_t)parent->pool.units, "free",
+				 (json_int_t)pool_free(&parent->pool), "unit",
+				 parent->unit ? parent->unit : "units");
+	return json_pack("{s:s,s:s,s:O,s:s,s:s*,s:o,s:s*,s:o,s:i,s:{s:i,s:i}}", "name",
+			 parent->name, "driver", parent->driver, "options", parent->options,
+			 "state", parent_state_name(parent->state), "error",
+			 parent->error.message[0] ? parent->error.message : NULL, "host",
+			 host ? host : json_null(), "description", parent->description, "pool",
+			 pool ? pool : json_null(), "types", (int)parent->types.count, "mdevs",
+			 "active", (int)active, "defined", (int)defined);
+}

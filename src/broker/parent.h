@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Parents: a host each, what its driver declared, and the pool that its types draw on.
+ *
+ *   state       means                                              next
+ *   STARTING    a host is being started for the first time         READY, FAILED, (freed), REMOVING
+ *   READY       types are published, mdevs can be started          RESTARTING, REMOVING
+ *   RESTARTING  the host died; another is being started            READY, FAILED, REMOVING
+ *   FAILED      there is no host; remove and add it to try again   REMOVING
+ *   REMOVING    the host is ending                                 (freed)
+ *
+ * A parent that was added by a request and does not become READY leaves nothing behind. One that
+ * was found in the configuration stays, FAILED, with the reason.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/api.h"
+#include "broker/backing.h"
+#include "broker/broker.h"
+#include "broker/host.h"
+#include "model/pool.h"
+#include "model/spec.h"
+#include "model/type.h"
+
+#define PARENT_DEATHS_MAX   16
+#define PARENT_EVENTS_PER_S 200 /* of a host; the rest is not recorded */
+
+enum parent_state {
+	PARENT_STARTING,
+	PARENT_READY,
+	PARENT_RESTARTING,
+	PARENT_FAILED,
+	PARENT_REMOVING,
+	PARENT_STATE_COUNT
+};
+
+/* A part of the pool that waits to be discarded. */
+struct parent_discard {
+	struct list link;
+	struct pool_range range;
+	void (*done)(struct parent_discard *discard, const struct umdev_error *err);
+};
+
+struct parent {
+	struct list link; /* of the broker, sorted by name */
+	struct broker *broker;
+	char name[IDENT_PARENT_NAME_MAX + 1];
+	char driver[IDENT_DRIVER_NAME_MAX + 1];
+	json_t *options; /* name -> text, as given */
+	enum parent_state state;
+	struct umdev_error error; /* why it is FAILED, or last died */
+	struct host *host;	  /* NULL: none */
+	struct api_call *call;	  /* waits for the parent to be added or removed */
+	bool booting;		  /* counted in broker->booting */
+	bool stored;		  /* its configuration is on disk */
+	bool driver_known;	  /* the tables below are filled */
+
+	/* What the driver declared. */
+	struct spec_table option_specs;
+	struct spec_table attr_specs;
+	uint64_t page_size;
+	uint32_t state_version;
+
+	/* What was opened and what it offers. */
+	struct backings backings;
+	bool opened; /* was READY once */
+	struct pool pool;
+	struct type_table types;
+	char *unit;
+	char *description;
+
+	struct list discards; /* the first one is at the host when discarding */
+	struct reactor_task discard_task;
+	bool discarding;
+	uint64_t event_second; /* how much its host reported in which second */
+	unsigned event_count;
+	bool failing; /* the host is being killed because of error */
+	unsigned autostarting;
+	unsigned restarts;
+	uint64_t deaths[PARENT_DEATHS_MAX]; /* monotonic times of the last ones */
+	unsigned death_count;
+	struct reactor_timer timer; /* the next start of a host, or try of a lock */
+	uint64_t lock_deadline_ns;
+};
+
+struct parent *parent_find(struct broker *broker, const char *name);
+
+/* "starting", "ready", ... as the RPC shows it. */
+const char *parent_state_name(enum parent_state state);
+
+/*
+ * Makes a parent and starts its host. With @call (from a request) the call is answered once the
+ * parent is ready and stored, or has failed and is gone; without (from the configuration) the
+ * parent stays either way. Returns 0, or a negative errno with @err set, nothing made and @call
+ * unanswered.
+ */
+int parent_add(struct broker *broker, const char *name, const char *driver, const json_t *options,
+	       struct api_call *call, struct umdev_error *err) umdev_warn_unused;
+
+/* As found in the configuration: malformed, so FAILED from the start. */
+int parent_add_failed(struct broker *broker, const char *name,
+		      const struct umdev_error *why) umdev_warn_unused;
+
+/* Ends the host, the mdevs with it, frees the parent and answers @call (may be NULL). */
+void parent_remove(struct parent *parent, struct api_call *call);
+
+/* Frees at once, killing the host. For the end of the broker. NULL is fine. */
+void parent_free(struct parent *parent);
+
+/* Gives up on the present host: it is killed, and what that means depends on the state. */
+void parent_fail(struct parent *parent, const struct umdev_error *err);
+
+/* Sets @err and returns its errno unless the parent is READY. */
+int parent_check_ready(const struct parent *parent, struct umdev_error *err) umdev_warn_unused;
+
+/* Writes the map of pieces. */
+int parent_store_map(struct parent *parent, struct umdev_error *err) umdev_warn_unused;
+
+/*
+ * Has the driver discard discard->range, after those that wait already; drivers take one at a time.
+ * done() is called once, not from within, with NULL when the range is clean now.
+ */
+void parent_discard_add(struct parent *parent, struct parent_discard *discard);
+
+/* How many mdevs of the parent are not idle, and how many definitions there are. */
+void parent_count_mdevs(const struct parent *parent, size_t *ret_active, size_t *ret_defined);
+
+/* The parent as the RPC shows it. NULL when out of memory. */
+json_t *parent_print(const struct parent *parent);
+
+/* Records an event about the parent. */
+#define parent_event(parent, event_name, event_level, ...)                                         \
+	broker_event((parent)->broker,                                                             \
+		     &(struct event){.name = (event_name),                                         \
+				     .level = (event_level),                                       \
+				     .parent = (parent)->name},                                    \
+		     __VA_ARGS__)
+
+/* The driver files found: [ { "name", "path" } ], sorted. NULL when out of memory. */
+json_t *drivers_list(const struct broker *broker);
+
+/* UNKNOWN_DRIVER, listing those that are there, unless there is a file for @driver. */
+int drivers_check(const struct broker *broker, const char *driver,
+		  struct umdev_error *err) umdev_warn_unused;
+
+/* ---- Between parent.c and parent-open.c -------------------------------------------------------
+ */
+
+/* Takes the driver's tables out of its hello, opens the backings and sends the open. */
+void parent_open_begin(struct parent *parent, json_t *hello);
+
+/* Opens the backings and sends the open; tried again while a dying host holds their lock. */
+void parent_open_continue(struct parent *parent);
+
+/* The host answered the open and all of it was taken: the parent is ready. */
+void parent_now_ready(struct parent *parent);

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The methods mdev.define, mdev.undefine and mdev.modify, by mdevctl's rules. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/rpc-mdev.h"
+#include "util/log.h"
+
+/*
+ * Checks @d against @parent's types and attributes and completes it with the type's id and name. A
+ * parent that is not there or not ready cannot be asked: then only what every mdev has is checked.
+ */
+static int define_check(struct broker *broker, const char *parent_name, struct definition *d,
+			struct umdev_error *err)
+{
+	const struct parent *parent = parent_find(broker, parent_name);
+	struct type_choice choice = {0};
+	int r;
+
+	if (!parent || !parent->opened) {
+		if (!d->type_id && d->type_name)
+			return parent ? parent_check_ready(parent, err)
+				      : error_set_key(err, ERROR_NO_PARENT, "parent",
+						      "a type is known by its name only while its "
+						      "parent is there: give its id");
+		return definition_check_attrs(d, NULL, NULL, err);
+	}
+	r = type_resolve(&parent->types, parent->name, d->type_id, d->type_name, &choice, err);
+	if (r < 0)
+		return r;
+	if (definition_set_type(d, choice.type->id, choice.type->name) < 0)
+		return error_set(err, ERROR_NO_MEMORY, "out of memory");
+	return definition_check_attrs(d, &parent->attr_specs, parent->driver, err);
+}
+
+/* Makes @next (stolen) the definition of @mdev, on disk first. */
+static int define_replace(struct mdev *mdev, struct definition *next, struct umdev_error *err)
+{
+	struct definition *old = mdev->definition;
+	int r;
+
+	mdev->definition = next;
+	r = mdev_store(mdev, err);
+	if (r < 0) {
+		mdev->definition = old;
+		old = next;
+	}
+	definition_free(old);
+	return r;
+}
+
+/* ---- define ---------------------------------------------------------------------------------- */
+
+/* Parent and type of a device that is active, where they were not given. */
+static int define_copy_active(struct api_call *call, const char *uuid, const char **parent,
+			      struct definition *d, struct umdev_error *err)
+{
+	const struct mdev *active =
+		api_text(call, "uuid") ? mdev_find_active(call->broker, uuid) : NULL;
+
+	if (!*parent && active)
+		*parent = active->parent_name;
+	if (!*parent)
+		return error_set_key(err, ERROR_INVALID, "parent",
+				     "mdev %s is not active: give a parent and a type", uuid);
+	if (d->type_id || d->type_name)
+		return 0;
+	if (!active || strcmp(active->parent_name, *parent) != 0)
+		return error_set_key(err, ERROR_INVALID, "type",
+				     "mdev %s is not active on %s: give a type", uuid, *parent);
+	if (definition_set_type(d, active->running->type_id, active->running->type_name) < 0)
+		return error_set(err, ERROR_NO_MEMORY, "out of memory");
+	for (size_t i = 0; d->attr_count == 0 && i < active->running->attr_count; i++) {
+		int r = definition_add_attr(d, i, active->running->attrs[i].name,
+					    active->running->attrs[i].value, err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int define_prepare(struct api_call *call, char uuid[IDENT_UUID_SIZE], const char **parent,
+			  struct definition **ret, struct umdev_error *err)
+{
+	int r = rpc_uuid(call, uuid, true, err);
+
+	*parent = api_text(call, "parent");
+	if (r == 0)
+		r = rpc_check_owners(call, uuid, err);
+	if (r == 0)
+		r = rpc_new_definition(call, ret, err);
+	if (r == 0)
+		r = define_copy_active(call, uuid, parent, *ret, err);
+	if (r < 0)
+		return r;
+	if (!ident_parent_name_ok(*parent))
+		return error_set_key(err, ERROR_INVALID, "parent",
+				     "'%.64s' is no name for a parent", *parent);
+	return define_check(call->broker, *parent, *ret, err);
+}
+
+void rpc_mdev_define(struct api_call *call)
+{
+	struct umdev_error err = {0};
+	struct definition *d = NULL;
+	struct mdev *mdev = NULL;
+	char uuid[IDENT_UUID_SIZE];
+	const char *parent = NULL;
+	int r = define_prepare(call, uuid, &parent, &d, &err);
+
+	if (r == 0)
+		r = mdev_get(call->broker, parent, uuid, &mdev, &err);
+	if (r == 0 && mdev_is_defined(mdev))
+		r = error_set_key(&err, ERROR_EXISTS, "uuid",
+				  "mdev %s is defined already under %s: modify or undefine it",
+				  uuid, parent);
+	if (r == 0)
+		r = define_replace(mdev, umdev_steal_ptr(&d), &err);
+	if (r < 0) {
+		definition_free(d);
+		if (mdev)
+			mdev_put(mdev);
+		api_fail(call, &err);
+		return;
+	}
+	mdev_event(mdev, "mdev.defined", LOG_INFO, "defined as %s on %s", mdev->definition->type_id,
+		   parent);
+	api_reply(call, mdev_print(mdev, true));
+}
+
+/* ---- undefine -------------------------------------------------------------------------------- */
+
+static int undefine_check(struct api_call *call, const struct mdev *mdev, struct umdev_error *err)
+{
+	if (mdev->state == MDEV_STARTING || mdev->state == MDEV_STOPPING || mdev->changing)
+		return error_set(err, ERROR_DEVICE_BUSY, "mdev %s is %s: try again", mdev->uuid,
+				 mdev->changing ? "being changed" : mdev_state_name(mdev->state));
+	if (!mdev->definition && !api_flag(call, "force")) {
+		*err = mdev->unreadable;
+		return error_wrap(err, "%s (remove it with --force)", mdev->uuid);
+	}
+	return mdev_may_change(mdev, call->uid, err);
+}
+
+/* Removes the definition; of one that is idle, the piece too. May free @mdev. */
+static int undefine_one(struct mdev *mdev, struct umdev_error *err)
+{
+	struct parent *parent = parent_find(mdev->broker, mdev->parent_name);
+	struct umdev_error map_err = {0};
+	const struct pool_piece *piece;
+	int r = define_replace(mdev, NULL, err);
+
+	if (r < 0)
+		return r;
+	mdev_event(mdev, "mdev.undefined", LOG_INFO, "undefined%s",
+		   mdev->state == MDEV_IDLE ? "" : "; it is active and stays so until it stops");
+	if (mdev->state != MDEV_IDLE)
+		return 0;
+	piece = parent && parent->opened ? pool_find(&parent->pool, mdev->uuid) : NULL;
+	if (piece) {
+		pool_release(&parent->pool, piece->start, true);
+		/* Should this fail, loading the map finds a piece of nobody and releases it. */
+		if (parent_store_map(parent, &map_err) < 0)
+			umdev_log(LOG_WARNING, parent->name, "parent.map", "%s", map_err.message);
+	}
+	mdev_put(mdev);
+	return 0;
+}
+
+static bool undefine_concerns(const struct mdev *mdev, const char *uuid, const char *parent)
+{
+	return mdev_is_defined(mdev) && strcmp(mdev->uuid, uuid) == 0 &&
+	       (!parent || strcmp(mdev->parent_name, parent) == 0);
+}
+
+void rpc_mdev_undefine(struct api_call *call)
+{
+	const char *parent = api_text(call, "parent");
+	struct umdev_error err = {0};
+	char uuid[IDENT_UUID_SIZE];
+	struct mdev *mdev;
+	struct mdev *tmp;
+	size_t found = 0;
+	int r = rpc_uuid(call, uuid, false, &err);
+
+	list_for_each (mdev, &call->broker->mdevs, link) {
+		if (r == 0 && undefine_concerns(mdev, uuid, parent)) {
+			found++;
+			r = undefine_check(call, mdev, &err);
+		}
+	}
+	if (r == 0 && found == 0)
+		r = error_set_key(&err, ERROR_NOT_DEFINED, "uuid", "mdev %s is not defined%s%.64s",
+				  uuid, parent ? " under " : "", parent ? parent : "");
+	list_for_each_safe (mdev, tmp, &call->broker->mdevs, link) {
+		if (r == 0 && undefine_concerns(mdev, uuid, parent))
+			r = undefine_one(mdev, &err);
+	}
+	if (r < 0)
+		api_fail(call, &err);
+	else
+		api_reply(call, json_object());
+}
+
+/* ---- modify ---------------------------------------------------------------------------------- */
+
+static int modify_attrs(const struct api_call *call, struct definition *next,
+			struct umdev_error *err)
+{
+	const json_t *add = json_object_get(call->params, "addattr");
+	size_t index = api_size(call, "index", SIZE_MAX);
+
+	if (add) {
+		const char *name = json_string_value(json_object_get(add, "name"));
+		const char *value = json_string_value(json_object_get(add, "value"));
+
+		if (!name || !value || json_object_size(add) != 2)
+			return error_set_key(err, ERROR_INVALID, "addattr",
+					     "addattr is { \"name\", \"value\" }");
+		return definition_add_attr(next, index, name, value, err);
+	}
+	return api_flag(call, "delattr") ? definition_del_attr(next, index, err) : 0;
+}
+
+static int modify_combination(const struct api_call *call, struct umdev_error *err)
+{
+	static const char *const single[] = {"type", "start", "addattr", "delattr", "index", NULL};
+	static const char *const add_not_del[] = {"addattr", NULL};
+	bool change = false;
+
+	if (json_object_get(call->params, "definition"))
+		return rpc_no_params(call, "definition", single, err);
+	if (api_flag(call, "live"))
+		return error_set_key(err, ERROR_INVALID, "definition",
+				     "live changes need a whole definition");
+	if (api_flag(call, "delattr")) {
+		int r = rpc_no_params(call, "delattr", add_not_del, err);
+
+		if (r < 0)
+			return r;
+	}
+	for (size_t i = 0; i < 4; i++)
+		change = change || json_object_get(call->params, single[i]);
+	return change ? 0 : error_set(err, ERROR_INVALID, "nothing to modify was given");
+}
+
+/* The definition that results from @old and the parameters. */
+static int modify_next(struct api_call *call, const struct mdev *mdev, const struct definition *old,
+		       struct definition **ret, struct umdev_error *err)
+{
+	const json_t *content = json_object_get(call->params, "definition");
+	const char *start = api_text(call, "start");
+	const char *type = api_text(call, "type");
+	struct definition *next = NULL;
+	int r = 0;
+
+	if (content) {
+		r = definition_parse(content, &next, err);
+		if (r == 0 && !next->owner && definition_set_owner(next, old->owner) < 0)
+			r = error_set(err, ERROR_NO_MEMORY, "out of memory");
+	} else {
+		next = definition_dup(old);
+		if (!next || (type && definition_set_type(next, type, NULL) < 0))
+			r = error_set(err, ERROR_NO_MEMORY, "out of memory");
+	}
+	if (r == 0 && start && strcmp(start, "auto") != 0 && strcmp(start, "manual") != 0)
+		r = error_set_key(err, ERROR_INVALID, "start",
+				  "start is 'auto' or 'manual', not '%.32s'", start);
+	if (r == 0 && start)
+		next->auto_start = strcmp(start, "auto") == 0;
+	if (r == 0)
+		r = modify_attrs(call, next, err);
+	if (r == 0)
+		r = define_check(call->broker, mdev->parent_name, next, err);
+	if (r < 0) {
+		definition_free(next);
+		return r;
+	}
+	next->has_uid = old->has_uid;
+	next->uid = old->uid;
+	*ret = next;
+	return 0;
+}
+
+static void modify_live_done(struct mdev *mdev, struct api_call *call)
+{
+	api_reply(call, mdev_print(mdev, false));
+}
+
+/* The active device has changed; now its definition. */
+static void modify_live_defined(struct mdev *mdev, struct api_call *call)
+{
+	struct definition *next = definition_dup(mdev->running);
+	struct umdev_error err = {0};
+	int r = next ? define_replace(mdev, next, &err)
+		     : error_set(&err, ERROR_NO_MEMORY, "out of memory");
+
+	if (r < 0)
+		api_fail(call, &err);
+	else
+		api_reply(call, mdev_print(mdev, true));
+}
+
+static int modify_find(struct api_call *call, struct mdev **ret_mdev, struct umdev_error *err)
+{
+	const char *parent = api_text(call, "parent");
+	bool live = api_flag(call, "live");
+	bool defined = api_flag(call, "defined") || !live;
+	char uuid[IDENT_UUID_SIZE];
+	struct mdev *mdev = NULL;
+	int r = rpc_uuid(call, uuid, false, err);
+
+	if (r == 0 && live) {
+		mdev = mdev_find_active(call->broker, uuid);
+		if (!mdev || (parent && strcmp(mdev->parent_name, parent) != 0))
+			return error_set(err, ERROR_NOT_ACTIVE, "mdev %s is not active", uuid);
+	} else if (r == 0) {
+		r = rpc_find_definition(call->broker, uuid, parent, &mdev, err);
+	}
+	if (r < 0)
+		return r;
+	if (!mdev || (defined && !mdev_is_defined(mdev)))
+		return error_set_key(err, ERROR_NOT_DEFINED, "uuid", "mdev %s is not defined",
+				     uuid);
+	if (defined && !mdev->definition) {
+		*err = mdev->unreadable;
+		return error_wrap(err, "%s", uuid);
+	}
+	*ret_mdev = mdev;
+	return mdev_may_change(mdev, call->uid, err);
+}
+
+static int modify_begin(struct api_call *call, struct umdev_error *err)
+{
+	bool live = api_flag(call, "live");
+	struct definition *next = NULL;
+	struct mdev *mdev = NULL;
+	int r = modify_combination(call, err);
+
+	if (r == 0)
+		r = modify_find(call, &mdev, err);
+	if (r == 0)
+		r = modify_next(call, mdev, live ? mdev->running : mdev->definition, &next, err);
+	if (r < 0)
+		return r;
+	if (live)
+		return mdev_change_live(
+			mdev, next, call,
+			api_flag(call, "defined") ? modify_live_defined : modify_live_done, err);
+	r = define_replace(mdev, next, err);
+	if (r < 0)
+		return r;
+	mdev_event(mdev, "mdev.modified", LOG_INFO, "definition modified");
+	api_reply(call, mdev_print(mdev, true));
+	return 0;
+}
+
+void rpc_mdev_modify(struct api_call *call)
+{
+	struct umdev_error err = {0};
+
+	if (modify_begin(call, &err) < 0)
+		api_fail(call, &err);
+}

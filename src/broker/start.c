@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Starting an mdev: one transaction.
+ *
+ *   check -> claim a piece -> discard its dirty parts -> write the map -> state page and socket ->
+ *   the host creates it -> announce
+ *
+ * mdev_start_failed() undoes whatever was done, in reverse. The order of the checks is mdevctl's:
+ * already active, parent, type, instances, attributes.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "broker/mdev.h"
+#include "link/protocol.h"
+#include "util/log.h"
+
+static void mdev_start_next(struct mdev *mdev);
+
+/* ---- Undoing --------------------------------------------------------------------------------- */
+
+/* Takes back a piece that was given up and not discarded or handed on since: its data is still
+ * there. */
+static void mdev_take_back(struct mdev *mdev, struct pool *pool)
+{
+	struct pool_range dirty;
+
+	if (mdev->old_piece.size == 0 || !pool_dirty_next(pool, &mdev->old_piece, &dirty) ||
+	    dirty.start != mdev->old_piece.start || dirty.size != mdev->old_piece.size)
+		return;
+	if (pool_hold(pool, mdev->uuid, &mdev->old_piece) == 0 &&
+	    pool_mark_clean(pool, &mdev->old_piece) < 0)
+		pool_release(pool, mdev->old_piece.start, true);
+}
+
+static void mdev_autostart_done(struct mdev *mdev)
+{
+	struct parent *parent = mdev->parent;
+
+	if (!mdev->autostarted)
+		return;
+	mdev->autostarted = false;
+	if (--parent->autostarting == 0 && parent->booting) {
+		parent->booting = false;
+		broker_boot_step(parent->broker);
+	}
+}
+
+static void mdev_start_failed(struct mdev *mdev, const struct umdev_error *error)
+{
+	struct umdev_error err = *error;
+	struct umdev_error map_err = {0};
+	struct api_call *call = umdev_steal_ptr(&mdev->call);
+
+	mdev_socket_close(mdev);
+	keeper_done(&mdev->keeper);
+	if (mdev->claimed) {
+		pool_release(&mdev->parent->pool, mdev->piece.start, mdev->touched);
+		mdev_take_back(mdev, &mdev->parent->pool);
+		if (parent_store_map(mdev->parent, &map_err) < 0)
+			umdev_log(LOG_ERR, mdev->parent_name, "parent.map", "%s", map_err.message);
+	}
+	if (mdev->autostarted)
+		mdev_event(mdev, "mdev.stopped", LOG_WARNING, "could not start by itself: %s",
+			   err.message);
+	mdev_autostart_done(mdev);
+	definition_free(umdev_steal_ptr(&mdev->running));
+	mdev->parent = NULL;
+	mdev->error = err;
+	mdev_set_state(mdev, MDEV_IDLE);
+	mdev_put(mdev);
+	api_fail(call, &err);
+}
+
+/* ---- Checks ---------------------------------------------------------------------------------- */
+
+static int mdev_check_inactive(struct mdev *mdev, struct umdev_error *err)
+{
+	const struct mdev *active = mdev_find_active(mdev->broker, mdev->uuid);
+
+	if (!active)
+		return 0;
+	if (active->state == MDEV_STARTING || active->state == MDEV_STOPPING)
+		return error_set(err, ERROR_DEVICE_BUSY, "mdev %s is %s: try again", mdev->uuid,
+				 mdev_state_name(active->state));
+	if (active != mdev)
+		return error_set(err, ERROR_EXISTS,
+				 "mdev %s is active already, under parent %s: stop it first",
+				 mdev->uuid, active->parent_name);
+	return error_set(err, ERROR_EXISTS, "mdev %s is active already", mdev->uuid);
+}
+
+static int mdev_check_parent(struct mdev *mdev, struct parent **ret_parent, struct umdev_error *err)
+{
+	struct broker *broker = mdev->broker;
+	struct parent *parent = parent_find(broker, mdev->parent_name);
+	struct parent *p;
+
+	if (parent) {
+		*ret_parent = parent;
+		return parent_check_ready(parent, err);
+	}
+	list_for_each (p, &broker->parents, link) {
+		if (strcasecmp(p->name, mdev->parent_name) == 0)
+			return error_set_key(
+				err, ERROR_NO_PARENT, "parent",
+				"Unable to find parent device '%s'. Did you mean '%s'?",
+				mdev->parent_name, p->name);
+	}
+	return error_set_key(err, ERROR_NO_PARENT, "parent", "Unable to find parent device '%s'",
+			     mdev->parent_name);
+}
+
+/* Writes down what type_resolve() found out: a new id for the name, or a name for the id. */
+static int mdev_correct_type(struct mdev *mdev, struct definition *running,
+			     const struct type_choice *choice, struct umdev_error *err)
+{
+	const struct type *type = choice->type;
+	struct definition *d = mdev->definition;
+	umdev_autofree char *old = running->type_id ? strdup(running->type_id) : NULL;
+
+	if (!choice->corrected && running->type_name)
+		return 0;
+	if (definition_set_type(running, type->id, type->name) < 0)
+		return error_set(err, ERROR_NO_MEMORY, "out of memory");
+	if (!d || !old || !d->type_id || strcmp(d->type_id, old) != 0)
+		return 0;
+	if (definition_set_type(d, type->id, type->name) < 0)
+		return error_set(err, ERROR_NO_MEMORY, "out of memory");
+	if (choice->corrected)
+		mdev_event(mdev, "mdev.modified", LOG_WARNING,
+			   "type %s is gone from %s; '%s' is %s there now: definition corrected",
+			   old, mdev->parent_name, type->name, type->id);
+	return mdev_store(mdev, err);
+}
+
+/* ---- The piece ------------------------------------------------------------------------------- */
+
+static int mdev_claim(struct mdev *mdev, struct parent *parent, const struct type *type,
+		      struct umdev_error *err)
+{
+	const struct pool_piece *held = pool_find(&parent->pool, mdev->uuid);
+	int r;
+
+	mdev->claimed = false;
+	mdev->touched = false;
+	memset(&mdev->old_piece, 0, sizeof(mdev->old_piece));
+	if (held &&
+	    (type->want.rest ? held->size >= type->want.cost : held->size == type->want.cost)) {
+		mdev->piece = (struct pool_range){.start = held->start, .size = held->size};
+		return 0;
+	}
+	if (held) { /* of another type, so of no use any more */
+		mdev->old_piece = (struct pool_range){.start = held->start, .size = held->size};
+		pool_release(&parent->pool, held->start, true);
+	}
+	r = pool_claim(&parent->pool, mdev->uuid, &type->want, &mdev->piece);
+	if (r == 0) {
+		mdev->claimed = true;
+		return 0;
+	}
+	mdev_take_back(mdev, &parent->pool);
+	if (r == -ENOSPC)
+		return error_set_key(err, ERROR_NO_INSTANCES, "type",
+				     "No available instances of %s on %s", type->id, parent->name);
+	return error_set(err, error_word_from_errno(r), "no piece of %s for %s: %s", parent->name,
+			 mdev->uuid, strerror(-r));
+}
+
+/* ---- The steps ------------------------------------------------------------------------------- */
+
+static void mdev_created(void *arg, json_t *result, const struct umdev_error *err)
+{
+	struct mdev *mdev = arg;
+	struct api_call *call;
+
+	if (!result) {
+		mdev_start_failed(mdev, err);
+		return;
+	}
+	call = umdev_steal_ptr(&mdev->call);
+	memset(&mdev->error, 0, sizeof(mdev->error));
+	mdev_set_state(mdev, MDEV_ACTIVE);
+	mdev_event(mdev, "mdev.started", LOG_INFO, "started as %s on %s", mdev->running->type_id,
+		   mdev->parent_name);
+	mdev_autostart_done(mdev);
+	api_reply(call, mdev_print(mdev, false));
+}
+
+/* The driver's attributes as text, without their prefix; the last of several counts. */
+static json_t *mdev_create_attrs(const struct mdev *mdev)
+{
+	const struct spec_table *specs = &mdev->parent->attr_specs;
+	json_t *attrs = json_object();
+
+	for (size_t i = 0; i < specs->count; i++) {
+		const char *value = definition_attr(mdev->running, specs->rows[i].name);
+
+		if (value)
+			json_object_set_new(attrs, spec_local_name(&specs->rows[i]),
+					    json_string(value));
+	}
+	return attrs;
+}
+
+int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply)
+{
+	struct parent *parent = mdev->parent;
+	int fds[2] = {mdev->keeper.page_fd, mdev->keeper.listen_fd};
+	json_t *params;
+
+	if (!parent->host)
+		return -ENOTCONN;
+	params = json_pack("{s:s,s:i,s:[I,I],s:o,s:i}", "uuid", mdev->uuid, "type",
+			   (int)mdev->type_index, "piece", (json_int_t)mdev->piece.start,
+			   (json_int_t)mdev->piece.size, "attrs", mdev_create_attrs(mdev), "origin",
+			   origin);
+	return host_call(parent->host, LINK_CREATE, params, fds, 2,
+			 parent->broker->config.call_timeout_ns, reply, mdev);
+}
+
+static void mdev_build(struct mdev *mdev)
+{
+	struct umdev_error err = {0};
+	int r = parent_store_map(mdev->parent, &err);
+
+	if (r == 0) {
+		r = keeper_page_new(&mdev->keeper, mdev->parent->page_size);
+		if (r < 0)
+			error_set(&err, error_word_from_errno(r),
+				  "cannot make the state page of %s: %s", mdev->uuid, strerror(-r));
+	}
+	if (r == 0)
+		r = mdev_socket_open(mdev, &err);
+	if (r == 0) {
+		mdev->touched = true;
+		r = mdev_send_create(mdev, 0, mdev_created);
+		if (r < 0)
+			error_set(&err, ERROR_HOST_FAILED,
+				  "the host of %s cannot be asked to create %s: %s",
+				  mdev->parent_name, mdev->uuid, strerror(-r));
+	}
+	if (r < 0)
+		mdev_start_failed(mdev, &err);
+}
+
+static void mdev_discarded(struct parent_discard *discard, const struct umdev_error *error)
+{
+	struct mdev *mdev = container_of(discard, struct mdev, discard);
+	struct umdev_error err = {0};
+
+	if (error) {
+		err = *error;
+		error_wrap(&err, "discarding what was on the piece before");
+		mdev_start_failed(mdev, &err);
+		return;
+	}
+	mdev_start_next(mdev);
+}
+
+static void mdev_start_next(struct mdev *mdev)
+{
+	struct parent *parent = mdev->parent;
+
+	if (!pool_dirty_next(&parent->pool, &mdev->piece, &mdev->discard.range)) {
+		mdev_build(mdev);
+		return;
+	}
+	mdev->discard.done = mdev_discarded;
+	parent_discard_add(parent, &mdev->discard);
+}
+
+static int mdev_start_checked(struct mdev *mdev, struct definition *running,
+			      struct parent **ret_parent, struct umdev_error *err)
+{
+	struct type_choice choice = {0};
+	struct parent *parent = NULL;
+	int r = mdev_check_inactive(mdev, err);
+
+	if (r == 0)
+		r = mdev_check_parent(mdev, &parent, err);
+	if (r == 0)
+		r = type_resolve(&parent->types, parent->name, running->type_id, running->type_name,
+				 &choice, err);
+	if (r < 0)
+		return r;
+	if (choice.type->requires_group && !mdev->group[0])
+		return error_set_key(err, ERROR_INVALID, "group",
+				     "type %s exists only inside a group", choice.type->id);
+	r = mdev_claim(mdev, parent, choice.type, err);
+	if (r < 0)
+		return r;
+	mdev->type_index = (size_t)(choice.type - parent->types.types);
+	r = definition_check_attrs(running, &parent->attr_specs, parent->driver, err);
+	if (r == 0)
+		r = mdev_correct_type(mdev, running, &choice, err);
+	if (r < 0 && mdev->claimed) {
+		pool_release(&parent->pool, mdev->piece.start, false);
+		mdev_take_back(mdev, &parent->pool);
+	}
+	*ret_parent = parent;
+	return r;
+}
+
+int mdev_start(struct mdev *mdev, struct definition *running, struct api_call *call,
+	       struct umdev_error *err)
+{
+	struct parent *parent = NULL;
+	int r = mdev_start_checked(mdev, running, &parent, err);
+
+	if (r < 0) {
+		definition_free(running);
+		return r;
+	}
+	mdev->parent = parent;
+	mdev->running = running;
+	mdev->call = call;
+	mdev->keep_refused = false;
+	mdev->in_use = false;
+	mdev->last_refusal[0] = '\0';
+	mdev_set_state(mdev, MDEV_STARTING);
+	mdev_start_next(mdev);
+	return 0;
+}
+
+void mdev_autostart(struct parent *parent)
+{
+	struct mdev *mdev;
+	struct mdev *tmp;
+
+	parent->autostarting++; /* until all were begun */
+	list_for_each_safe (mdev, tmp, &parent->broker->mdevs, link) {
+		struct umdev_error err = {0};
+		struct definition *running;
+
+		if (strcmp(mdev->parent_name, parent->name) != 0 || !mdev->definition ||
+		    !mdev->definition->auto_start || mdev->state != MDEV_IDLE)
+			continue;
+		running = definition_dup(mdev->definition);
+		mdev->autostarted = true;
+		parent->autostarting++;
+		if (running && mdev_start(mdev, running, NULL, &err) == 0)
+			continue;
+		mdev->autostarted = false;
+		parent->autostarting--;
+		mdev->error = err;
+		mdev_event(mdev, "mdev.stopped", LOG_WARNING, "could not start by itself: %s",
+			   running ? err.message : "out of memory");
+	}
+	parent->autostarting--;
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Stopping an mdev, and what the death of its host means for it.
+ *
+ * A device that was taken down keeps its piece while it is defined; the piece of a transient one is
+ * released and dirty. After the death of a host its mdevs come back on the next one with their
+ * state pages; connections and what they lent do not.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/mdev.h"
+#include "link/protocol.h"
+#include "util/log.h"
+
+void mdev_stopped(struct mdev *mdev, const char *why)
+{
+	struct parent *parent = mdev->parent;
+	struct api_call *call = umdev_steal_ptr(&mdev->call);
+	struct umdev_error err = {0};
+
+	mdev_socket_close(mdev);
+	keeper_done(&mdev->keeper);
+	if (!mdev_is_defined(mdev)) {
+		pool_release(&parent->pool, mdev->piece.start, true);
+		if (parent_store_map(parent, &err) < 0)
+			umdev_log(LOG_ERR, parent->name, "parent.map", "%s", err.message);
+	}
+	definition_free(umdev_steal_ptr(&mdev->running));
+	mdev->parent = NULL;
+	mdev->in_use = false;
+	mdev_set_state(mdev, MDEV_IDLE);
+	mdev_event(mdev, "mdev.stopped", LOG_INFO, "stopped: %s", why);
+	mdev_put(mdev);
+	api_reply(call, json_object());
+}
+
+static void mdev_removed(void *arg, json_t *result, const struct umdev_error *err)
+{
+	struct mdev *mdev = arg;
+	struct api_call *call;
+
+	/* With its host, or unknown to it, it is gone as well. */
+	if (result || err->word == ERROR_HOST_FAILED || err->word == ERROR_NOT_ACTIVE) {
+		mdev_stopped(mdev, "as asked");
+		return;
+	}
+	call = umdev_steal_ptr(&mdev->call);
+	mdev_set_state(mdev, MDEV_ACTIVE);
+	api_fail(call, err);
+}
+
+int mdev_stop(struct mdev *mdev, bool force, struct api_call *call, struct umdev_error *err)
+{
+	struct parent *parent = mdev->parent;
+	int r;
+
+	if (mdev->state == MDEV_IDLE)
+		return error_set(err, ERROR_NOT_ACTIVE, "mdev %s is not active", mdev->uuid);
+	if (mdev->state == MDEV_STARTING || mdev->state == MDEV_STOPPING || mdev->changing)
+		return error_set(err, ERROR_DEVICE_BUSY, "mdev %s is %s: try again", mdev->uuid,
+				 mdev->changing ? "being changed" : mdev_state_name(mdev->state));
+	if (mdev->state == MDEV_RESTARTING && parent->state == PARENT_READY)
+		return error_set(err, ERROR_DEVICE_BUSY, "mdev %s is restarting: try again",
+				 mdev->uuid);
+	if (mdev->state != MDEV_ACTIVE) {
+		mdev->call = call;
+		mdev_stopped(mdev, "as asked");
+		return 0;
+	}
+	if (!force && mdev->in_use)
+		return error_set(err, ERROR_DEVICE_BUSY,
+				 "mdev %s is in use by process %d of user %u: end that, or use "
+				 "--force",
+				 mdev->uuid, (int)mdev->client_pid, (unsigned)mdev->client_uid);
+	r = host_call(parent->host, LINK_REMOVE,
+		      json_pack("{s:s,s:b}", "uuid", mdev->uuid, "force", force), NULL, 0,
+		      parent->broker->config.call_timeout_ns, mdev_removed, mdev);
+	if (r < 0)
+		return error_set(err, ERROR_HOST_FAILED, "the host of %s cannot be asked: %s",
+				 mdev->parent_name, strerror(-r));
+	mdev_set_state(mdev, MDEV_STOPPING);
+	mdev->call = call;
+	return 0;
+}
+
+/* ---- Deaths of hosts ------------------------------------------------------------------------- */
+
+void mdev_host_died(struct mdev *mdev)
+{
+	if (mdev->state != MDEV_ACTIVE)
+		return;
+	mdev->in_use = false;
+	keeper_drop_all(&mdev->keeper);
+	mdev_set_state(mdev, MDEV_RESTARTING);
+}
+
+void mdev_host_gone(struct mdev *mdev)
+{
+	if (mdev->state != MDEV_RESTARTING)
+		return;
+	mdev->error = mdev->parent->error;
+	mdev_set_state(mdev, MDEV_FAILED);
+}
+
+static void mdev_back_failed(struct mdev *mdev, const struct umdev_error *err)
+{
+	mdev->error = *err;
+	mdev_set_state(mdev, MDEV_FAILED);
+	mdev_event(mdev, "mdev.stopped", LOG_ERR, "not started again on the new host: %s",
+		   err->message);
+}
+
+static void mdev_back(struct mdev *mdev, const struct umdev_error *err)
+{
+	if (!err) {
+		memset(&mdev->error, 0, sizeof(mdev->error));
+		mdev_set_state(mdev, MDEV_ACTIVE);
+	} else if (err->word != ERROR_HOST_FAILED) {
+		mdev_back_failed(mdev, err);
+	} /* else: another death, another host */
+}
+
+static void mdev_back_anew(void *arg, json_t *result, const struct umdev_error *err)
+{
+	mdev_back(arg, result ? NULL : err);
+}
+
+static void mdev_send_again(struct mdev *mdev, int origin, link_reply_fn *reply)
+{
+	int r = mdev_send_create(mdev, origin, reply);
+
+	/* A host that cannot be asked is dying; the next one gets it. */
+	if (r < 0)
+		umdev_log(LOG_DEBUG, mdev->uuid, "host.create", "not sent: %s", strerror(-r));
+}
+
+/* Gives it up to the new host with nothing in its page: to the guest, a new device. */
+static void mdev_send_anew(struct mdev *mdev)
+{
+	struct umdev_error err = {0};
+	int r = keeper_page_new(&mdev->keeper, mdev->parent->page_size);
+
+	keeper_drop_all(&mdev->keeper);
+	if (r < 0) {
+		error_set(&err, error_word_from_errno(r), "cannot make the state page of %s: %s",
+			  mdev->uuid, strerror(-r));
+		mdev_back_failed(mdev, &err);
+		return;
+	}
+	mdev_send_again(mdev, 0, mdev_back_anew);
+}
+
+static void mdev_back_resumed(void *arg, json_t *result, const struct umdev_error *err)
+{
+	struct mdev *mdev = arg;
+
+	if (result || err->word == ERROR_HOST_FAILED) {
+		mdev_back(mdev, result ? NULL : err);
+		return;
+	}
+	mdev_event(mdev, "driver", LOG_WARNING, "its state is not resumed, it begins anew: %s",
+		   err->message);
+	mdev_send_anew(mdev);
+}
+
+void mdev_host_back(struct mdev *mdev)
+{
+	if (mdev->state == MDEV_FAILED)
+		mdev_set_state(mdev, MDEV_RESTARTING);
+	if (mdev->state != MDEV_RESTARTING)
+		return;
+	if (mdev->keeper.page_fd < 0 || mdev->keeper.page_size != mdev->parent->page_size)
+		mdev_send_anew(mdev);
+	else
+		mdev_send_again(mdev, 1, mdev_back_resumed);
+}

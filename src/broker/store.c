@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Files below etc/umdev. See store.h. */
+#include "broker/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "broker/mdev.h"
+#include "broker/parent.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+#define STORE_PARENT_MAX 65536
+#define STORE_MAP_MAX	 (16 * 1024 * 1024)
+#define STORE_CONFIG	 ".json"
+
+int store_init(int root_fd, struct umdev_error *err)
+{
+	static const char *const dirs[] = {BROKER_PARENTS_DIR, BROKER_MDEVS_DIR,
+					   BROKER_SOCKETS_DIR};
+
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		int r = fd_mkdir_parents(root_fd, dirs[i], 0755);
+
+		if (r < 0)
+			return error_set(err, error_word_from_errno(r), "cannot make %s: %s",
+					 dirs[i], strerror(-r));
+	}
+	return 0;
+}
+
+static int store_failed(const char *what, const char *path, int error, struct umdev_error *err)
+{
+	return error_set(err, error_word_from_errno(error), "cannot %s %s: %s", what, path,
+			 strerror(abs(error)));
+}
+
+static int store_write(int root_fd, const char *path, const json_t *json, struct umdev_error *err)
+{
+	umdev_autofree char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+	umdev_autofree char *line = NULL;
+	int r;
+
+	if (!text || asprintf(&line, "%s\n", text) < 0) {
+		line = NULL;
+		return error_set(err, ERROR_NO_MEMORY, "out of memory");
+	}
+	r = fd_write_file_atomic(root_fd, path, line, strlen(line), 0644);
+	return r < 0 ? store_failed("write", path, r, err) : 0;
+}
+
+static int store_unlink(int root_fd, const char *path, struct umdev_error *err)
+{
+	if (unlinkat(root_fd, path, 0) < 0 && errno != ENOENT)
+		return store_failed("remove", path, errno, err);
+	return 0;
+}
+
+/* Calls @take with every name in @dir that does not begin with a dot, in the order of the names. */
+static int store_each(struct broker *broker, const char *dir,
+		      void (*take)(struct broker *broker, const char *dir, const char *name),
+		      struct umdev_error *err)
+{
+	struct dirent **names = NULL;
+	int n = scandirat(broker->root_fd, dir, &names, NULL, alphasort);
+
+	if (n < 0)
+		return store_failed("read", dir, errno, err);
+	for (int i = 0; i < n; i++) {
+		if (names[i]->d_name[0] != '.')
+			take(broker, dir, names[i]->d_name);
+		free(names[i]);
+	}
+	free(names);
+	return 0;
+}
+
+/* What fd_write_file_atomic() leaves behind when power fails in between. */
+static bool store_is_leftover(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 5 && strcmp(name + len - 5, ".new~") == 0;
+}
+
+/* ---- Parents --------------------------------------------------------------------------------- */
+
+static void store_parent_path(const char *name, const char *suffix, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%s/%s%s", BROKER_PARENTS_DIR, name, suffix);
+}
+
+int store_write_parent(const struct parent *parent, struct umdev_error *err)
+{
+	char path[PATH_MAX];
+	json_t *config =
+		json_pack("{s:s,s:O}", "driver", parent->driver, "options", parent->options);
+	int r;
+
+	store_parent_path(parent->name, STORE_CONFIG, path);
+	r = store_write(parent->broker->root_fd, path, config, err);
+	json_decref(config);
+	return r;
+}
+
+int store_delete_parent(const struct parent *parent, struct umdev_error *err)
+{
+	char path[PATH_MAX];
+
+	store_parent_path(parent->name, STORE_CONFIG, path);
+	return store_unlink(parent->broker->root_fd, path, err);
+}
+
+int store_write_map(const struct parent *parent, const json_t *map, struct umdev_error *err)
+{
+	char path[PATH_MAX];
+
+	store_parent_path(parent->name, ".map", path);
+	return store_write(parent->broker->root_fd, path, map, err);
+}
+
+int store_read_map(const struct parent *parent, json_t **ret_map, struct umdev_error *err)
+{
+	umdev_autofree char *text = NULL;
+	char path[PATH_MAX];
+	json_error_t where;
+	size_t len = 0;
+	json_t *map;
+	int r;
+
+	store_parent_path(parent->name, ".map", path);
+	r = fd_read_file(parent->broker->root_fd, path, STORE_MAP_MAX, &text, &len);
+	if (r == -ENOENT) {
+		*ret_map = NULL;
+		return 0;
+	}
+	if (r < 0)
+		return store_failed("read", path, r, err);
+	map = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
+	if (!map)
+		return error_set(err, ERROR_INVALID,
+				 "%s is not readable (line %d: %s); restore it, or remove it to "
+				 "forget which pieces belong to whom",
+				 path, where.line, where.text);
+	*ret_map = map;
+	return 0;
+}
+
+static int store_parse_parent(struct broker *broker, const char *name, const char *path,
+			      struct umdev_error *err)
+{
+	umdev_autofree char *text = NULL;
+	json_error_t where;
+	size_t len = 0;
+	const char *driver = NULL;
+	json_t *options = NULL;
+	json_t *config;
+	int r;
+
+	r = fd_read_file(broker->root_fd, path, STORE_PARENT_MAX, &text, &len);
+	if (r < 0)
+		return store_failed("read", path, r, err);
+	config = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
+	if (!config)
+		return error_set(err, ERROR_INVALID, "%s: line %d, column %d: %s", path, where.line,
+				 where.column, where.text);
+	if (json_unpack(config, "{s:s,s?o}", "driver", &driver, "options", &options) < 0)
+		r = error_set(err, ERROR_INVALID, "%s: it has no driver", path);
+	else
+		r = parent_add(broker, name, driver, options, NULL, err);
+	json_decref(config);
+	return r;
+}
+
+static void store_take_parent(struct broker *broker, const char *dir, const char *file)
+{
+	char path[PATH_MAX];
+	char name[IDENT_PARENT_NAME_MAX + 1] = "";
+	struct umdev_error err = {0};
+	size_t len = strlen(file);
+	size_t suffix = strlen(STORE_CONFIG);
+
+	snprintf(path, sizeof(path), "%s/%s", dir, file);
+	if (store_is_leftover(file)) {
+		unlinkat(broker->root_fd, path, 0);
+		return;
+	}
+	if (len <= suffix || strcmp(file + len - suffix, STORE_CONFIG) != 0)
+		return;
+	if (len - suffix < sizeof(name))
+		memcpy(name, file, len - suffix);
+	if (!ident_parent_name_ok(name)) {
+		broker_event(broker,
+			     &(struct event){.name = "definition.bad", .level = LOG_WARNING},
+			     "%s: its name is not one of a parent", path);
+		return;
+	}
+	if (store_parse_parent(broker, name, path, &err) == 0)
+		return;
+	broker_event(
+		broker,
+		&(struct event){.name = "definition.bad", .level = LOG_WARNING, .parent = name},
+		"%s", err.message);
+	if (parent_add_failed(broker, name, &err) < 0)
+		umdev_log(LOG_ERR, name, "definition.bad", "out of memory");
+}
+
+int store_load_parents(struct broker *broker, struct umdev_error *err)
+{
+	return store_each(broker, BROKER_PARENTS_DIR, store_take_parent, err);
+}
+
+/* ---- Definitions ----------------------------------------------------------------------------- */
+
+int store_definition(const struct mdev *mdev, struct umdev_error *err)
+{
+	struct broker *broker = mdev->broker;
+	char path[PATH_MAX];
+	json_t *json;
+	int r;
+
+	snprintf(path, sizeof(path), "%s/%s", BROKER_MDEVS_DIR, mdev->parent_name);
+	if (!mdev->definition) {
+		char file[PATH_MAX];
+
+		snprintf(file, sizeof(file), "%.256s/%s", path, mdev->uuid);
+		r = store_unlink(broker->root_fd, file, err);
+		if (r == 0)
+			unlinkat(broker->root_fd, path, AT_REMOVEDIR); /* when it was the last */
+		return r;
+	}
+	r = fd_mkdir_parents(broker->root_fd, path, 0755);
+	if (r < 0)
+		return store_failed("make", path, r, err);
+	snprintf(path, sizeof(path), "%s/%s/%s", BROKER_MDEVS_DIR, mdev->parent_name, mdev->uuid);
+	json = definition_print(mdev->definition);
+	r = store_write(broker->root_fd, path, json, err);
+	json_decref(json);
+	return r;
+}
+
+static void store_bad_definition(struct broker *broker, const char *parent, const char *uuid,
+				 const char *path, const struct umdev_error *why)
+{
+	broker_event(broker,
+		     &(struct event){.name = "definition.bad",
+				     .level = LOG_WARNING,
+				     .parent = parent,
+				     .uuid = uuid},
+		     "%s: %s", path, why->message);
+}
+
+static void store_take_definition(struct broker *broker, const char *dir, const char *file)
+{
+	umdev_autofree char *text = NULL;
+	const char *parent = strrchr(dir, '/') + 1;
+	char path[PATH_MAX];
+	char uuid[IDENT_UUID_SIZE];
+	struct umdev_error err = {0};
+	struct mdev *mdev;
+	size_t len = 0;
+	int r;
+
+	if (snprintf(path, sizeof(path), "%s/%s", dir, file) >= (int)sizeof(path))
+		return;
+	if (store_is_leftover(file)) {
+		unlinkat(broker->root_fd, path, 0);
+		return;
+	}
+	if (ident_uuid_parse(file, uuid) < 0 || strcmp(uuid, file) != 0) {
+		error_set(&err, ERROR_INVALID, "its name is not a UUID in lower case");
+		store_bad_definition(broker, parent, NULL, path, &err);
+		return;
+	}
+	r = mdev_get(broker, parent, uuid, &mdev, &err);
+	if (r < 0) {
+		store_bad_definition(broker, parent, uuid, path, &err);
+		return;
+	}
+	r = fd_read_file(broker->root_fd, path, DEFINITION_FILE_MAX, &text, &len);
+	if (r < 0)
+		r = error_set(&err, error_word_from_errno(r), "%s", strerror(-r));
+	else
+		r = definition_parse_text(text, len, &mdev->definition, &err);
+	if (r < 0) {
+		mdev->unreadable = err;
+		error_wrap(&mdev->unreadable, "its definition cannot be read");
+		store_bad_definition(broker, parent, uuid, path, &err);
+	}
+}
+
+static void store_take_parent_dir(struct broker *broker, const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+	struct umdev_error err = {0};
+
+	if (!ident_parent_name_ok(name) ||
+	    snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path))
+		return;
+	if (store_each(broker, path, store_take_definition, &err) < 0)
+		store_bad_definition(broker, name, NULL, path, &err);
+}
+
+int store_load_definitions(struct broker *broker, struct umdev_error *err)
+{
+	return store_each(broker, BROKER_MDEVS_DIR, store_take_parent_dir, err);
+}

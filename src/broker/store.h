@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The files below etc/umdev: configurations of parents, maps of their pools, definitions.
+ *
+ * Every file is replaced as a whole, so that a power cut leaves the old one or the new one. A file
+ * that is no such thing (half of one, foreign) is reported and left alone.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "util/cleanup.h"
+#include "util/error.h"
+
+struct broker;
+struct parent;
+struct mdev;
+
+/* Makes the directories below the root. */
+int store_init(int root_fd, struct umdev_error *err) umdev_warn_unused;
+
+/* Loads all definitions; those that cannot be read become mdevs that say so. */
+int store_load_definitions(struct broker *broker, struct umdev_error *err) umdev_warn_unused;
+
+/* Loads all parents and begins to start them. */
+int store_load_parents(struct broker *broker, struct umdev_error *err) umdev_warn_unused;
+
+int store_write_parent(const struct parent *parent, struct umdev_error *err) umdev_warn_unused;
+int store_delete_parent(const struct parent *parent, struct umdev_error *err) umdev_warn_unused;
+
+/* Writes the definition, or removes it when there is none. */
+int store_definition(const struct mdev *mdev, struct umdev_error *err) umdev_warn_unused;
+
+/* Writes or reads the map of a parent's pool; *@ret_map is NULL when there is no file. */
+int store_write_map(const struct parent *parent, const json_t *map,
+		    struct umdev_error *err) umdev_warn_unused;
+int store_read_map(const struct parent *parent, json_t **ret_map,
+		   struct umdev_error *err) umdev_warn_unused;
