@@ -82,6 +82,7 @@ struct share_check {
 
 /* ---- dma.c */
 
+/* The handlers of DMA_MAP and DMA_UNMAP, as in command.c. */
 int dma_map_serve(struct vfio_session *s, struct vfio_request *q, uint32_t *ret_len);
 int dma_unmap_serve(struct vfio_session *s, struct vfio_request *q, uint32_t *ret_len);
 

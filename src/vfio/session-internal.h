@@ -136,6 +136,7 @@ int region_multi_resume(struct vfio_session *s, struct vfio_request *q, int stat
 
 /* ---- irq.c */
 
+/* The handlers of DEVICE_GET_IRQ_INFO and DEVICE_SET_IRQS, as in command.c. */
 int irq_info_serve(struct vfio_session *s, struct vfio_request *q, uint32_t *ret_len);
 int irq_set_serve(struct vfio_session *s, struct vfio_request *q, uint32_t *ret_len);
 

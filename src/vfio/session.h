@@ -94,9 +94,10 @@ struct vfio_session_ops {
 	/* A client is connected and agreed on the protocol version. */
 	void (*joined)(void *device, const struct ucred *peer);
 	/*
-	 * The client is gone or was thrown out (@reason, one line). The device stops using guest
-	 * memory and returns 0, or -EINPROGRESS and ends with vfio_session_complete(); mappings and
-	 * descriptors live until then.
+	 * The client that joined is gone or was thrown out (@reason, one line). The device stops
+	 * using guest memory and returns 0, or -EINPROGRESS and ends with vfio_session_complete();
+	 * mappings and descriptors live until then and until every hold is released. When a command
+	 * is in progress, its completion is awaited first.
 	 */
 	int (*lost)(void *device, const char *reason);
 	/* A connection was turned away, or a client thrown out for what it did (@reason, one line,
@@ -115,18 +116,23 @@ int vfio_session_new(struct reactor *reactor, const struct vfio_device_info *inf
 		     const struct vfio_session_ops *ops, void *device, struct vfio_page *page,
 		     int listener, struct vfio_session **ret_session) umdev_warn_unused;
 
-/* Ends the service, closes every descriptor and mapping. The device must hold no guest memory. NULL
- * is fine. */
+/*
+ * Ends the service, closes every descriptor and mapping; the page and the kept slots stay as they
+ * are, no ops are called, transfers in progress are forgotten. The device must hold no guest
+ * memory. Not from within ops. NULL is fine.
+ */
 void vfio_session_free(struct vfio_session *session);
 
-/* Ends what returned -EINPROGRESS, with its outcome. */
+/* Ends what returned -EINPROGRESS, with its outcome. What follows happens before the loop sleeps
+ * again, not within the call. */
 void vfio_session_complete(struct vfio_session *session, int status);
 
-/* Throws the present client out with a reason (told through ops->lost and ops->refused). Nothing
- * when there is none. */
+/* Throws the present client out with a reason (told through ops->lost and ops->refused): at once,
+ * or, from within ops, as soon as they have returned. Nothing when there is none. */
 void vfio_session_expel(struct vfio_session *session, const char *reason);
 
-/* Whether a client is connected; if so and @ret_peer is not NULL, who. */
+/* Whether a client is connected, or memory of one that left is still in use; if so and @ret_peer is
+ * not NULL, who. */
 bool vfio_session_client(const struct vfio_session *session, struct ucred *ret_peer);
 
 /* ---- Interrupts
@@ -143,6 +149,32 @@ void vfio_irq_intx(struct vfio_session *session, bool level);
 /* ---- Guest memory (contract of umdev_host_ops in umdev/driver.h)
  * --------------------------------------------- */
 
+/* As dma_map(): the number of pieces, or -EFAULT, -EREMOTE, -E2BIG. @len 0 is no pieces. */
+int vfio_dma_translate(struct vfio_session *session, uint64_t iova, uint64_t len, uint32_t access,
+		       struct iovec *iov, uint32_t max) umdev_warn_unused;
+
+/* Keeps what was translated valid until vfio_dma_release() of the token that is returned. */
+uint32_t vfio_dma_hold(struct vfio_session *session);
+
+/* Ends a hold. An unmap that waited for it is answered before the loop sleeps. */
+void vfio_dma_release(struct vfio_session *session, uint32_t token);
+
+/* The end of a transfer that was in progress; @status 0 or -errno. */
+typedef void vfio_dma_done(void *arg, int status);
+
+/*
+ * Copies from or to guest memory. 0 when done; -EINPROGRESS: @done is called from the loop, @buf
+ * stays until then; or -EFAULT, -EAGAIN (too many in progress), -ENOMEM, -ECANCELED. Besides the
+ * client's leaving, a reset or function level reset that returned -EINPROGRESS ends transfers with
+ * -ECANCELED: the client may answer them only after its command is answered.
+ */
+int vfio_dma_read(struct vfio_session *session, uint64_t iova, void *buf, uint64_t len,
+		  vfio_dma_done *done, void *arg) umdev_warn_unused;
+
+/* The other way. */
+int vfio_dma_write(struct vfio_session *session, uint64_t iova, const void *buf, uint64_t len,
+		   vfio_dma_done *done, void *arg) umdev_warn_unused;
+
 /* Counters of a session, for statistics. */
 struct vfio_session_stats {
 	uint64_t requests;
@@ -152,15 +184,5 @@ struct vfio_session_stats {
 	uint64_t irqs;
 };
 
-int vfio_dma_translate(struct vfio_session *session, uint64_t iova, uint64_t len, uint32_t access,
-		       struct iovec *iov, uint32_t max) umdev_warn_unused;
-uint32_t vfio_dma_hold(struct vfio_session *session);
-void vfio_dma_release(struct vfio_session *session, uint32_t token);
-
-typedef void vfio_dma_done(void *arg, int status);
-int vfio_dma_read(struct vfio_session *session, uint64_t iova, void *buf, uint64_t len,
-		  vfio_dma_done *done, void *arg) umdev_warn_unused;
-int vfio_dma_write(struct vfio_session *session, uint64_t iova, const void *buf, uint64_t len,
-		   vfio_dma_done *done, void *arg) umdev_warn_unused;
-
+/* The counters since vfio_session_new(). */
 void vfio_session_stats(const struct vfio_session *session, struct vfio_session_stats *ret_stats);

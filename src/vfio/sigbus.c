@@ -74,16 +74,16 @@ static void sigbus_handle(int signo, siginfo_t *info, void *context)
 
 int sigbus_install(void)
 {
-	static bool installed;
 	struct sigaction action = {.sa_sigaction = sigbus_handle, .sa_flags = SA_SIGINFO};
+	struct sigaction present;
 
-	if (installed)
+	if (sigaction(SIGBUS, NULL, &present) < 0)
+		return -errno;
+	if ((present.sa_flags & SA_SIGINFO) && present.sa_sigaction == sigbus_handle)
 		return 0;
 	sigemptyset(&action.sa_mask);
-	if (sigaction(SIGBUS, &action, &sigbus_previous) < 0)
-		return -errno;
-	installed = true;
-	return 0;
+	sigbus_previous = present;
+	return sigaction(SIGBUS, &action, NULL) < 0 ? -errno : 0;
 }
 
 struct sigbus_range *sigbus_add(void *base, size_t len, size_t page_size, int wake_fd)

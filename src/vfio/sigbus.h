@@ -22,7 +22,8 @@
 
 struct sigbus_range;
 
-/* Installs the handler, once; later calls do nothing. Returns 0 or -errno. */
+/* Installs the handler unless it is there; what was there before gets the signals that are none of
+ * ours. Returns 0 or -errno. */
 int sigbus_install(void) umdev_warn_unused;
 
 /*

@@ -272,7 +272,7 @@ static void client_join(struct fixture *fx, uint16_t minor, const char *json)
 	fx->client = client_connect(fx);
 	memcpy(body, version, sizeof(version));
 	memcpy(body + 4, json, strlen(json) + 1);
-	assert_int_equal(client_call(fx, WIRE_VERSION, body, 4 + strlen(json) + 1, NULL, 0, reply,
+	assert_int_equal(client_call(fx, WIRE_VERSION, BODY(body, 4 + strlen(json) + 1), reply,
 				     sizeof(reply), &len),
 			 0);
 	memcpy(version, reply, sizeof(version));
@@ -314,22 +314,21 @@ void client_send_raw(struct fixture *fx, const void *data, size_t len, const int
 	assert_int_equal(sent, len);
 }
 
-uint16_t client_send(struct fixture *fx, uint16_t command, uint32_t flags, const void *body,
-		     size_t len, const int *fds, size_t nfds)
+uint16_t client_send(struct fixture *fx, uint16_t command, uint32_t flags, struct payload payload)
 {
 	struct wire_header header = {
 		.id = fx->next_id++,
 		.command = command,
-		.size = (uint32_t)(sizeof(header) + len),
+		.size = (uint32_t)(sizeof(header) + payload.len),
 		.flags = flags,
 	};
-	uint8_t *message = malloc(sizeof(header) + len);
+	uint8_t *message = malloc(sizeof(header) + payload.len);
 
 	assert_non_null(message);
 	memcpy(message, &header, sizeof(header));
-	if (len > 0)
-		memcpy(message + sizeof(header), body, len);
-	client_send_raw(fx, message, sizeof(header) + len, fds, nfds);
+	if (payload.len > 0)
+		memcpy(message + sizeof(header), payload.body, payload.len);
+	client_send_raw(fx, message, sizeof(header) + payload.len, payload.fds, payload.nfds);
 	free(message);
 	return header.id;
 }
@@ -391,12 +390,20 @@ bool client_silent(struct fixture *fx)
 	return recv(fx->client, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN;
 }
 
-int client_call(struct fixture *fx, uint16_t command, const void *body, size_t len, const int *fds,
-		size_t nfds, void *reply, size_t size, size_t *ret_len)
+bool client_pending(struct fixture *fx)
+{
+	char byte;
+
+	fixture_turn(fx);
+	return recv(fx->client, &byte, 1, MSG_DONTWAIT | MSG_PEEK) > 0;
+}
+
+int client_call(struct fixture *fx, uint16_t command, struct payload payload, void *reply,
+		size_t size, size_t *ret_len)
 {
 	struct wire_header header;
 	uint8_t scratch[512];
-	uint16_t id = client_send(fx, command, 0, body, len, fds, nfds);
+	uint16_t id = client_send(fx, command, 0, payload);
 	size_t n = client_recv(fx, &header, reply ? reply : scratch, reply ? size : sizeof(scratch),
 			       NULL);
 
@@ -420,7 +427,8 @@ int client_map(struct fixture *fx, uint64_t addr, uint64_t size, uint64_t offset
 		.size = size,
 	};
 	size_t len;
-	int error = client_call(fx, WIRE_DMA_MAP, &map, sizeof(map), &fd, fd >= 0, NULL, 0, &len);
+	int error = client_call(fx, WIRE_DMA_MAP, BODY_FDS(&map, sizeof(map), &fd, fd >= 0), NULL,
+				0, &len);
 
 	assert_int_equal(len, 0);
 	return error;
@@ -431,7 +439,7 @@ int client_unmap(struct fixture *fx, uint64_t addr, uint64_t size)
 	struct wire_dma_unmap unmap = {.argsz = sizeof(unmap), .addr = addr, .size = size};
 	struct wire_dma_unmap reply;
 	size_t len;
-	int error = client_call(fx, WIRE_DMA_UNMAP, &unmap, sizeof(unmap), NULL, 0, &reply,
+	int error = client_call(fx, WIRE_DMA_UNMAP, BODY(&unmap, sizeof(unmap)), &reply,
 				sizeof(reply), &len);
 
 	assert_int_equal(len, error ? 0 : sizeof(reply));
@@ -440,12 +448,11 @@ int client_unmap(struct fixture *fx, uint64_t addr, uint64_t size)
 	return error;
 }
 
-int client_irqs(struct fixture *fx, uint32_t flags, uint32_t index, uint32_t start, uint32_t count,
-		const int *fds, size_t nfds)
+int client_irqs(struct fixture *fx, struct wire_set_irqs irqs, const int *fds, size_t nfds)
 {
-	struct wire_set_irqs irqs = {sizeof(irqs), flags, index, start, count};
 	size_t len;
-	int error = client_call(fx, WIRE_SET_IRQS, &irqs, sizeof(irqs), fds, nfds, NULL, 0, &len);
+	int error = client_call(fx, WIRE_SET_IRQS, BODY_FDS(&irqs, sizeof(irqs), fds, nfds), NULL,
+				0, &len);
 
 	assert_int_equal(len, 0);
 	return error;

@@ -92,9 +92,20 @@ void client_join_crate(struct fixture *fx);
 /* Closes fx->client and lets the session notice. */
 void client_leave(struct fixture *fx);
 
+/* What goes along in a message. */
+struct payload {
+	const void *body;
+	size_t len;
+	const int *fds;
+	size_t nfds;
+};
+
+#define NOTHING			       ((struct payload){0})
+#define BODY(body, len)		       ((struct payload){body, len, NULL, 0})
+#define BODY_FDS(body, len, fds, nfds) ((struct payload){body, len, fds, nfds})
+
 /* Sends one message; returns its id. */
-uint16_t client_send(struct fixture *fx, uint16_t command, uint32_t flags, const void *body,
-		     size_t len, const int *fds, size_t nfds);
+uint16_t client_send(struct fixture *fx, uint16_t command, uint32_t flags, struct payload payload);
 
 /* Sends raw bytes with descriptors. */
 void client_send_raw(struct fixture *fx, const void *data, size_t len, const int *fds, size_t nfds);
@@ -109,20 +120,23 @@ size_t client_recv(struct fixture *fx, struct wire_header *ret_header, void *bod
 /* Whether the session has closed fx->client (after turning the loop). */
 bool client_closed(struct fixture *fx);
 
-/* Whether nothing has come. */
+/* Whether something has come; whether nothing has, not even the end. */
+bool client_pending(struct fixture *fx);
 bool client_silent(struct fixture *fx);
 
 /* Sends a command and takes its reply. Returns 0 or the errno of the reply. The length of the
  * body goes to *@ret_len (may be NULL). */
-int client_call(struct fixture *fx, uint16_t command, const void *body, size_t len, const int *fds,
-		size_t nfds, void *reply, size_t size, size_t *ret_len);
+int client_call(struct fixture *fx, uint16_t command, struct payload payload, void *reply,
+		size_t size, size_t *ret_len);
+
+#define IRQS(flags, index, start, count)                                                           \
+	((struct wire_set_irqs){sizeof(struct wire_set_irqs), flags, index, start, count})
 
 /* Shorthands; they return the errno. */
 int client_map(struct fixture *fx, uint64_t addr, uint64_t size, uint64_t offset, uint32_t flags,
 	       int fd);
 int client_unmap(struct fixture *fx, uint64_t addr, uint64_t size);
-int client_irqs(struct fixture *fx, uint32_t flags, uint32_t index, uint32_t start, uint32_t count,
-		const int *fds, size_t nfds);
+int client_irqs(struct fixture *fx, struct wire_set_irqs irqs, const int *fds, size_t nfds);
 
 /* A memfd of @size bytes, each page filled with @fill + its number. */
 int memory_new(uint64_t size, uint8_t fill);
