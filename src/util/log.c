@@ -36,8 +36,8 @@ uint64_t log_dropped(void)
 	return log_state.dropped;
 }
 
-/* True when a line of up to PIPE_BUF bytes can be written to stderr without waiting, and without the
- * signal that a pipe nobody reads sends. */
+/* True when a line of up to PIPE_BUF bytes can be written to stderr without waiting, and without
+ * the signal that a pipe nobody reads sends. */
 static bool log_writable(void)
 {
 	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
