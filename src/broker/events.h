@@ -33,6 +33,7 @@ struct event {
 	bool has_peer;
 };
 
+/* An empty ring; frees what is in it. */
 void events_init(struct events *events);
 void events_done(struct events *events);
 

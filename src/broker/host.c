@@ -243,28 +243,29 @@ static void host_call_done(void *arg, json_t *result, const struct umdev_error *
 	free(c);
 }
 
-int host_call(struct host *host, const char *method, json_t *params, const int *fds, size_t nfds,
-	      uint64_t timeout_ns, link_reply_fn *reply, void *arg)
+int host_call(struct host *host, const struct host_request *request, link_reply_fn *reply,
+	      void *arg)
 {
 	struct host_call *c;
 	int r;
 
-	if (!params || host->closed || host->stopping || host->error.word != ERROR_NONE) {
-		json_decref(params);
-		return params ? -ENOTCONN : -ENOMEM;
+	if (!request->params || host->closed || host->stopping || host->error.word != ERROR_NONE) {
+		json_decref(request->params);
+		return request->params ? -ENOTCONN : -ENOMEM;
 	}
 	c = calloc(1, sizeof(*c));
 	if (!c) {
-		json_decref(params);
+		json_decref(request->params);
 		return -ENOMEM;
 	}
 	c->host = host;
-	snprintf(c->method, sizeof(c->method), "%s", method);
-	c->timeout_ns = timeout_ns;
-	c->deadline_ns = clock_now_ns() + timeout_ns;
+	snprintf(c->method, sizeof(c->method), "%s", request->method);
+	c->timeout_ns = request->timeout_ns;
+	c->deadline_ns = clock_now_ns() + request->timeout_ns;
 	c->reply = reply;
 	c->arg = arg;
-	r = link_call(&host->link, method, params, fds, nfds, host_call_done, c);
+	r = link_call(&host->link, request->method, request->params, request->fds, request->nfds,
+		      host_call_done, c);
 	if (r < 0) {
 		free(c);
 		return r;

@@ -45,13 +45,21 @@ struct host_config {
 int host_spawn(const struct host_config *config, const struct host_ops *ops, void *data,
 	       struct host **ret_host, struct umdev_error *err) umdev_warn_unused;
 
+/* What a host is asked. */
+struct host_request {
+	const char *method;
+	json_t *params; /* stolen */
+	const int *fds;
+	size_t nfds;
+	uint64_t timeout_ns;
+};
+
 /*
  * Calls the host; @reply gets the outcome, HOST_FAILED when the host dies before it answered or
- * does not answer within @timeout_ns. @params is stolen. Returns 0, or a negative errno with @reply
- * not called.
+ * does not answer in time. Returns 0, or a negative errno with @reply not called.
  */
-int host_call(struct host *host, const char *method, json_t *params, const int *fds, size_t nfds,
-	      uint64_t timeout_ns, link_reply_fn *reply, void *arg) umdev_warn_unused;
+int host_call(struct host *host, const struct host_request *request, link_reply_fn *reply,
+	      void *arg) umdev_warn_unused;
 
 /* Asks the host to end in order: closes the link, and kills it should that take too long. */
 void host_stop(struct host *host);
@@ -62,5 +70,6 @@ void host_kill(struct host *host, const char *fmt, ...) __attribute__((format(pr
 /* Kills, reaps and frees at once, without telling; outstanding calls fail. NULL is fine. */
 void host_free(struct host *host);
 
+/* Its process, and when that was started by the wall clock. */
 pid_t host_pid(const struct host *host);
-uint64_t host_started_ns(const struct host *host); /* wall clock */
+uint64_t host_started_ns(const struct host *host);

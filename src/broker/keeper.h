@@ -30,6 +30,7 @@ struct keeper {
 	size_t room;
 };
 
+/* Nothing kept. */
 void keeper_init(struct keeper *keeper);
 
 /* Closes everything. */

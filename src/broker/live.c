@@ -132,13 +132,10 @@ static void live_step(struct live *live)
 			live->at++;
 		if (!live_differs(mdev->running, live->next, spec))
 			continue;
-		r = mdev->parent->host ? host_call(mdev->parent->host, LINK_ATTR,
-						   json_pack("{s:s,s:s,s:s}", "uuid", mdev->uuid,
-							     "name", spec_local_name(spec), "value",
-							     live_value(to, spec)),
-						   NULL, 0, mdev->broker->config.call_timeout_ns,
-						   live_replied, live)
-				       : -ENOTCONN;
+		r = parent_call(mdev->parent, LINK_ATTR,
+				json_pack("{s:s,s:s,s:s}", "uuid", mdev->uuid, "name",
+					  spec_local_name(spec), "value", live_value(to, spec)),
+				live_replied, live);
 		if (r == 0)
 			return;
 		if (live->err.word == ERROR_NONE)

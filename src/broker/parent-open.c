@@ -209,9 +209,14 @@ static void parent_open_send(struct parent *parent)
 {
 	int fds[BACKINGS_MAX];
 	struct umdev_error err = {0};
-	json_t *params = parent_open_params(parent, fds);
-	int r = host_call(parent->host, LINK_OPEN, params, fds, parent->backings.count,
-			  parent->broker->config.call_timeout_ns, parent_opened, parent);
+	struct host_request request = {
+		.method = LINK_OPEN,
+		.params = parent_open_params(parent, fds),
+		.fds = fds,
+		.nfds = parent->backings.count,
+		.timeout_ns = parent->broker->config.call_timeout_ns,
+	};
+	int r = host_call(parent->host, &request, parent_opened, parent);
 
 	if (r == 0)
 		return;

@@ -420,6 +420,22 @@ int parent_check_ready(const struct parent *parent, struct umdev_error *err)
 			     parent->error.message[0] ? ": " : "", parent->error.message);
 }
 
+int parent_call(struct parent *parent, const char *method, json_t *params, link_reply_fn *reply,
+		void *arg)
+{
+	struct host_request request = {
+		.method = method,
+		.params = params,
+		.timeout_ns = parent->broker->config.call_timeout_ns,
+	};
+
+	if (!parent->host) {
+		json_decref(params);
+		return -ENOTCONN;
+	}
+	return host_call(parent->host, &request, reply, arg);
+}
+
 /* ---- The pool -------------------------------------------------------------------------------- */
 
 int parent_store_map(struct parent *parent, struct umdev_error *err)
@@ -448,6 +464,20 @@ static void parent_discarded(void *arg, json_t *result, const struct umdev_error
 		reactor_task_add(parent->broker->reactor, &parent->discard_task);
 }
 
+static int parent_send_discard(struct parent *parent, const struct pool_range *range)
+{
+	struct host_request request = {
+		.method = LINK_DISCARD,
+		.timeout_ns = parent->broker->config.discard_timeout_ns,
+	};
+
+	if (!parent->host)
+		return -ENOTCONN;
+	request.params = json_pack("{s:I,s:I}", "start", (json_int_t)range->start, "size",
+				   (json_int_t)range->size);
+	return host_call(parent->host, &request, parent_discarded, parent);
+}
+
 static void parent_discard_run(struct reactor_task *task)
 {
 	struct parent *parent = container_of(task, struct parent, discard_task);
@@ -456,14 +486,8 @@ static void parent_discard_run(struct reactor_task *task)
 		struct parent_discard *d =
 			list_first(&parent->discards, struct parent_discard, link);
 		struct umdev_error err = {0};
-		int r = -ENOTCONN;
+		int r = parent_send_discard(parent, &d->range);
 
-		if (parent->host)
-			r = host_call(parent->host, LINK_DISCARD,
-				      json_pack("{s:I,s:I}", "start", (json_int_t)d->range.start,
-						"size", (json_int_t)d->range.size),
-				      NULL, 0, parent->broker->config.discard_timeout_ns,
-				      parent_discarded, parent);
 		if (r == 0) {
 			parent->discarding = true;
 			return;

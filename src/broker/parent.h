@@ -87,6 +87,7 @@ struct parent {
 	uint64_t lock_deadline_ns;
 };
 
+/* The parent of that name, or NULL. */
 struct parent *parent_find(struct broker *broker, const char *name);
 
 /* "starting", "ready", ... as the RPC shows it. */
@@ -116,6 +117,10 @@ void parent_fail(struct parent *parent, const struct umdev_error *err);
 
 /* Sets @err and returns its errno unless the parent is READY. */
 int parent_check_ready(const struct parent *parent, struct umdev_error *err) umdev_warn_unused;
+
+/* Asks the host, with the usual time to answer; as host_call(), -ENOTCONN when there is none. */
+int parent_call(struct parent *parent, const char *method, json_t *params, link_reply_fn *reply,
+		void *arg) umdev_warn_unused;
 
 /* Writes the map of pieces. */
 int parent_store_map(struct parent *parent, struct umdev_error *err) umdev_warn_unused;

@@ -102,8 +102,8 @@ static void list_ask_host(struct list_op *op, json_t *entry)
 		return;
 	ask->op = op;
 	ask->entry = json_incref(entry);
-	if (host_call(mdev->parent->host, LINK_STATS, json_pack("{s:s}", "uuid", uuid), NULL, 0,
-		      mdev->broker->config.call_timeout_ns, list_replied, ask) < 0) {
+	if (parent_call(mdev->parent, LINK_STATS, json_pack("{s:s}", "uuid", uuid), list_replied,
+			ask) < 0) {
 		json_decref(ask->entry);
 		free(ask);
 		return;

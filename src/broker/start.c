@@ -209,16 +209,20 @@ int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply)
 {
 	struct parent *parent = mdev->parent;
 	int fds[2] = {mdev->keeper.page_fd, mdev->keeper.listen_fd};
-	json_t *params;
+	struct host_request request = {
+		.method = LINK_CREATE,
+		.fds = fds,
+		.nfds = 2,
+		.timeout_ns = parent->broker->config.call_timeout_ns,
+	};
 
 	if (!parent->host)
 		return -ENOTCONN;
-	params = json_pack("{s:s,s:i,s:[I,I],s:o,s:i}", "uuid", mdev->uuid, "type",
-			   (int)mdev->type_index, "piece", (json_int_t)mdev->piece.start,
-			   (json_int_t)mdev->piece.size, "attrs", mdev_create_attrs(mdev), "origin",
-			   origin);
-	return host_call(parent->host, LINK_CREATE, params, fds, 2,
-			 parent->broker->config.call_timeout_ns, reply, mdev);
+	request.params = json_pack("{s:s,s:i,s:[I,I],s:o,s:i}", "uuid", mdev->uuid, "type",
+				   (int)mdev->type_index, "piece", (json_int_t)mdev->piece.start,
+				   (json_int_t)mdev->piece.size, "attrs", mdev_create_attrs(mdev),
+				   "origin", origin);
+	return host_call(parent->host, &request, reply, mdev);
 }
 
 static void mdev_build(struct mdev *mdev)

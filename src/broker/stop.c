@@ -74,9 +74,9 @@ int mdev_stop(struct mdev *mdev, bool force, struct api_call *call, struct umdev
 				 "mdev %s is in use by process %d of user %u: end that, or use "
 				 "--force",
 				 mdev->uuid, (int)mdev->client_pid, (unsigned)mdev->client_uid);
-	r = host_call(parent->host, LINK_REMOVE,
-		      json_pack("{s:s,s:b}", "uuid", mdev->uuid, "force", force), NULL, 0,
-		      parent->broker->config.call_timeout_ns, mdev_removed, mdev);
+	r = parent_call(parent, LINK_REMOVE,
+			json_pack("{s:s,s:b}", "uuid", mdev->uuid, "force", force), mdev_removed,
+			mdev);
 	if (r < 0)
 		return error_set(err, ERROR_HOST_FAILED, "the host of %s cannot be asked: %s",
 				 mdev->parent_name, strerror(-r));

@@ -25,6 +25,7 @@ int store_load_definitions(struct broker *broker, struct umdev_error *err) umdev
 /* Loads all parents and begins to start them. */
 int store_load_parents(struct broker *broker, struct umdev_error *err) umdev_warn_unused;
 
+/* Writes or removes the configuration of a parent. */
 int store_write_parent(const struct parent *parent, struct umdev_error *err) umdev_warn_unused;
 int store_delete_parent(const struct parent *parent, struct umdev_error *err) umdev_warn_unused;
 

@@ -13,30 +13,30 @@
 
 static const char spec_user_rule[] = "a user's name or number";
 
-static struct spec spec_standard_rows[] = {
+static const struct spec spec_standard_rows[] = {
 	{
-		.name = (char *)"mdev/socket_user",
-		.description = (char *)"user that owns the vfio-user socket",
+		.name = "mdev/socket_user",
+		.description = "user that owns the vfio-user socket",
 		.kind = SPEC_KIND_USER,
 		.when = UMDEV_WHEN_CREATE,
 	},
 	{
-		.name = (char *)"mdev/socket_group",
-		.description = (char *)"group of the vfio-user socket",
+		.name = "mdev/socket_group",
+		.description = "group of the vfio-user socket",
 		.kind = SPEC_KIND_USER,
 		.when = UMDEV_WHEN_CREATE,
 	},
 	{
-		.name = (char *)"mdev/socket_mode",
-		.description = (char *)"permission bits of the vfio-user socket, octal",
-		.default_value = (char *)"0600",
+		.name = "mdev/socket_mode",
+		.description = "permission bits of the vfio-user socket, octal",
+		.default_value = "0600",
 		.kind = SPEC_KIND_MODE,
 		.when = UMDEV_WHEN_CREATE,
 	},
 };
 
 static const struct spec_table spec_standard_table = {
-	.rows = spec_standard_rows,
+	.rows = (struct spec *)(uintptr_t)spec_standard_rows, /* never freed or written */
 	.count = ARRAY_SIZE(spec_standard_rows),
 };
 
@@ -47,10 +47,10 @@ const struct spec_table *spec_standard(void)
 
 static void spec_done(struct spec *spec)
 {
-	free(spec->name);
-	free(spec->description);
-	free(spec->default_value);
-	free(spec->choices);
+	free((void *)(uintptr_t)spec->name);
+	free((void *)(uintptr_t)spec->description);
+	free((void *)(uintptr_t)spec->default_value);
+	free((void *)(uintptr_t)spec->choices);
 	memset(spec, 0, sizeof(*spec));
 }
 

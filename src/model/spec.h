@@ -24,10 +24,10 @@
 #define SPEC_VALUE_MAX 4096 /* bytes of one value */
 
 struct spec {
-	char *name; /* in full: options "path", attributes "nvme/doorbells" */
-	char *description;
-	char *default_value; /* NULL: absent unless given */
-	char *choices;	     /* as in umdev/driver.h */
+	const char *name; /* in full: options "path", attributes "nvme/doorbells" */
+	const char *description;
+	const char *default_value; /* NULL: absent unless given */
+	const char *choices;	   /* as in umdev/driver.h */
 	uint64_t min;
 	uint64_t max; /* 0: no upper bound */
 	uint32_t kind;

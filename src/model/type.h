@@ -55,6 +55,7 @@ int type_table_parse(const json_t *types, const char *driver, struct type_table 
 /* Frees what the table holds and empties it. Safe on a zeroed one. */
 void type_table_done(struct type_table *table);
 
+/* The type with that id, or that name; NULL when there is none. */
 const struct type *type_find_id(const struct type_table *table, const char *id);
 const struct type *type_find_name(const struct type_table *table, const char *name);
 

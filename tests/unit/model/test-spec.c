@@ -35,8 +35,8 @@ static void bad(const struct spec *spec, const char *text)
 
 static void test_numbers(void **state)
 {
-	struct spec u64 = {.name = (char *)"n", .kind = UMDEV_KIND_U64, .min = 2, .max = 100};
-	struct spec bytes = {.name = (char *)"b", .kind = UMDEV_KIND_BYTES};
+	struct spec u64 = {.name = "n", .kind = UMDEV_KIND_U64, .min = 2, .max = 100};
+	struct spec bytes = {.name = "b", .kind = UMDEV_KIND_BYTES};
 
 	(void)state;
 	assert_int_equal(good(&u64, "2"), 2);
@@ -68,10 +68,8 @@ static void test_numbers(void **state)
 
 static void test_words(void **state)
 {
-	struct spec boolean = {.name = (char *)"b", .kind = UMDEV_KIND_BOOL};
-	struct spec word = {.name = (char *)"w",
-			    .kind = UMDEV_KIND_ENUM,
-			    .choices = (char *)"trapped shared none"};
+	struct spec boolean = {.name = "b", .kind = UMDEV_KIND_BOOL};
+	struct spec word = {.name = "w", .kind = UMDEV_KIND_ENUM, .choices = "trapped shared none"};
 
 	(void)state;
 	assert_int_equal(good(&boolean, "1"), 1);
@@ -89,8 +87,8 @@ static void test_words(void **state)
 
 static void test_texts(void **state)
 {
-	struct spec text = {.name = (char *)"t", .kind = UMDEV_KIND_STRING, .max = 4};
-	struct spec path = {.name = (char *)"p", .kind = UMDEV_KIND_BACKING};
+	struct spec text = {.name = "t", .kind = UMDEV_KIND_STRING, .max = 4};
+	struct spec path = {.name = "p", .kind = UMDEV_KIND_BACKING};
 	const struct spec *mode = spec_find(spec_standard(), "mdev/socket_mode");
 	const struct spec *user = spec_find(spec_standard(), "mdev/socket_user");
 
