@@ -221,6 +221,11 @@ static uint32_t cq_post_batch(struct nvme_ctrl *ctrl, uint32_t cqid)
 		return 0;
 	rc = nvme_host->dma_map(ctrl->mdev, at, n * sizeof(struct nvme_cqe), UMDEV_DMA_WRITE, &iov,
 				1);
+	if (rc == -E2BIG) {
+		n = 1;
+		rc = nvme_host->dma_map(ctrl->mdev, at, sizeof(struct nvme_cqe), UMDEV_DMA_WRITE,
+					&iov, 1);
+	}
 	if (rc == -EREMOTE)
 		return cq_post_by_message(ctrl, cqid, at) ? 1 : 0;
 	if (rc != 1 || (uintptr_t)iov.iov_base % sizeof(struct nvme_cqe) != 0) {

@@ -189,6 +189,11 @@ static uint32_t sq_fetch(struct nvme_ctrl *ctrl, uint32_t sqid)
 		return 0;
 	rc = nvme_host->dma_map(ctrl->mdev, at, n * sizeof(struct nvme_sqe), UMDEV_DMA_READ, &iov,
 				1);
+	if (rc == -E2BIG) {
+		n = 1;
+		rc = nvme_host->dma_map(ctrl->mdev, at, sizeof(struct nvme_sqe), UMDEV_DMA_READ,
+					&iov, 1);
+	}
 	if (rc == -EREMOTE)
 		return sq_fetch_by_message(ctrl, sqid, at, n);
 	if (rc != 1) {

@@ -43,7 +43,7 @@ static const int handles[2];
 
 enum { JOB_IDLE, JOB_QUEUED, JOB_STARTED };
 
-static int fake_fail(int error, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static int fake_fail(int error, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -53,7 +53,7 @@ static int fake_fail(int error, const char *fmt, ...)
 	return -error;
 }
 
-static void fake_log(int level, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void fake_log(int level, const char *fmt, ...)
 {
 }
 
@@ -175,6 +175,8 @@ static int fake_transfer(uint64_t iova, void *to, const void *from, uint64_t len
 {
 	if (!fake_inside(iova, len))
 		return -EFAULT;
+	to = to ? to : fake.memory + iova;
+	from = from ? from : fake.memory + iova;
 	if (!fake_remote(iova, len)) {
 		memcpy(to, from, len);
 		return 0;
@@ -188,13 +190,13 @@ static int fake_transfer(uint64_t iova, void *to, const void *from, uint64_t len
 static int fake_dma_read(struct umdev_mdev *mdev, uint64_t iova, void *buf, uint64_t len,
 			 umdev_dma_done *done, void *arg)
 {
-	return fake_transfer(iova, buf, fake.memory + iova, len, done, arg);
+	return fake_transfer(iova, buf, NULL, len, done, arg);
 }
 
 static int fake_dma_write(struct umdev_mdev *mdev, uint64_t iova, const void *buf, uint64_t len,
 			  umdev_dma_done *done, void *arg)
 {
-	return fake_transfer(iova, fake.memory + iova, buf, len, done, arg);
+	return fake_transfer(iova, NULL, buf, len, done, arg);
 }
 
 static void *fake_bar_memory(struct umdev_mdev *mdev, uint32_t bar, uint32_t area)
@@ -253,7 +255,8 @@ static void fake_discard_done(struct umdev_parent *parent, int status)
 	fake.discard_status = status;
 }
 
-static void fake_event(struct umdev_mdev *mdev, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void fake_event(struct umdev_mdev *mdev,
+							     const char *fmt, ...)
 {
 	va_list ap;
 

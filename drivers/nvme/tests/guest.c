@@ -214,7 +214,7 @@ struct nvme_sqe guest_transfer(uint8_t opcode, uint64_t first, uint32_t blocks, 
 	sqe.cdw10 = (uint32_t)first;
 	sqe.cdw11 = (uint32_t)(first >> 32);
 	sqe.cdw12 = blocks - 1;
-	guest_prps(&sqe, at, blocks * 512ull, 0);
+	guest_prps(&sqe, at, blocks * 512ull, 0x10000);
 	return sqe;
 }
 
