@@ -129,6 +129,22 @@ static void list_print_dump(json_t **mdevs, bool by_uuid)
 	json_decref(parents);
 }
 
+/* Takes definitions that cannot be read out of the list, which has a type in every line, and tells
+ * of them instead. */
+static void list_tell_bad(json_t **mdevs)
+{
+	json_t **kept = mdevs;
+
+	for (; *mdevs; mdevs++) {
+		if (ctl_text(*mdevs, "type")[0] || !ctl_text(*mdevs, "error")[0])
+			*kept++ = *mdevs;
+		else
+			ctl_warn("%s %s: %s", ctl_text(*mdevs, "uuid"), ctl_text(*mdevs, "parent"),
+				 ctl_text(*mdevs, "error"));
+	}
+	*kept = NULL;
+}
+
 int ctl_list(struct ctl *ctl)
 {
 	umdev_autofree json_t **sorted = NULL;
@@ -150,6 +166,8 @@ int ctl_list(struct ctl *ctl)
 		return r;
 	mdevs = json_object_get(result, "mdevs");
 	sorted = ctl_sorted(mdevs, "parent", "uuid");
+	if (!ctl->json)
+		list_tell_bad(sorted);
 	if (ctl_has(ctl, "dumpjson"))
 		list_print_dump(sorted, uuid[0]);
 	else if (ctl->json)
