@@ -16,6 +16,7 @@
 #include "vfio/session.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -190,12 +191,23 @@ static void session_refuse_second(struct vfio_session *s, int fd)
 	s->ops->refused(s->device, reason);
 }
 
+/* Whether the present client has hung up or is about to be hung up on. */
+static bool session_leaving(const struct vfio_session *s)
+{
+	struct pollfd p = {.fd = s->connection.fd};
+
+	return s->doomed || (poll(&p, 1, 0) > 0 && p.revents & POLLHUP);
+}
+
 static void session_accept(struct reactor_fd *source, uint32_t events)
 {
 	struct vfio_session *s = container_of(source, struct vfio_session, listener);
 
 	session_enter(s);
 	for (int i = 0; i < SESSION_ACCEPTS && s->listener.added; i++) {
+		/* Whoever comes while the last client goes is the next one: it waits. */
+		if (s->connection.fd >= 0 && session_leaving(s))
+			break;
 		umdev_autoclose int fd =
 			accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		struct umdev_error err = {0};

@@ -64,6 +64,21 @@ static void test_second_client(void **state)
 	assert_int_equal(client_call(fx, WIRE_DEVICE_RESET, NOTHING, NULL, 0, NULL), 0);
 }
 
+/* The end of one client and the beginning of the next are seen in one turn of the loop. */
+static void test_next_client_at_once(void **state)
+{
+	struct fixture *fx = *state;
+
+	for (unsigned i = 0; i < 3; i++) {
+		client_join_qemu(fx);
+		close(fx->client);
+	}
+	client_join_qemu(fx);
+	assert_int_equal(fx->joined, 4);
+	assert_int_equal(fx->lost, 3);
+	assert_int_equal(fx->refused, 0);
+}
+
 static void test_not_admitted(void **state)
 {
 	struct fixture *fx = *state;
@@ -519,6 +534,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(test_join_and_leave),
 		TEST(test_second_client),
+		TEST(test_next_client_at_once),
 		TEST(test_not_admitted),
 		TEST(test_connection_not_kept),
 		TEST(test_expel),
