@@ -298,13 +298,15 @@ static bool irq_masked(const struct nvme_ctrl *ctrl, uint32_t vector)
 	       (ctrl->state->intms >> vector & 1u);
 }
 
+/* By pin all queues share interrupt vector 0, whatever they asked for (3.1.3). */
 static bool irq_level_wanted(const struct nvme_ctrl *ctrl)
 {
+	if (ctrl->state->intms & 1u)
+		return false;
 	for (uint32_t i = 0; i <= ctrl->queues; i++) {
 		const struct nvme_state_cq *st = &ctrl->state->cq[i];
 
-		if (st->size > 0 && st->irq && st->head != ctrl->cq[i].tail &&
-		    !(ctrl->state->intms >> (st->vector & 31u) & 1u))
+		if (st->size > 0 && st->irq && st->head != ctrl->cq[i].tail)
 			return true;
 	}
 	return false;

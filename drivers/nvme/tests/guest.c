@@ -84,8 +84,13 @@ void guest_create_pair(uint32_t qid, uint32_t entries)
 void guest_shadow(void)
 {
 	struct nvme_sqe sqe = guest_command(NVME_ADMIN_DOORBELL_BUF, 0);
+	uint32_t *words = (uint32_t *)(void *)(fake.memory + GUEST_SHADOW);
 
-	memset(fake.memory + GUEST_SHADOW, 0, 8192);
+	memset(words, 0, 8192);
+	for (uint32_t i = 1; i < NVME_QUEUES; i++) {
+		words[i * 2] = guest.q[i].tail;
+		words[i * 2 + 1] = guest.q[i].head;
+	}
 	sqe.prp1 = GUEST_SHADOW;
 	sqe.prp2 = GUEST_EVENTIDX;
 	assert_int_equal(guest_run(0, sqe, NULL), NVME_OK);
