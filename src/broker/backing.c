@@ -65,6 +65,7 @@ static int backing_open_failed(const struct spec *spec, const char *path, int er
 			       struct umdev_error *err)
 {
 	const char *size = spec->choices;
+	struct stat st;
 
 	switch (error) {
 	case ENOENT:
@@ -83,10 +84,9 @@ static int backing_open_failed(const struct spec *spec, const char *path, int er
 				     "%s is on a read-only file system", path);
 	case EACCES:
 	case EPERM:
-		if (access(path, R_OK) == 0)
+		if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && !(st.st_mode & 0222))
 			return error_set_key(err, ERROR_READ_ONLY, spec->name,
-					     "%s is read-only for user %u", path,
-					     (unsigned)geteuid());
+					     "%s is read-only: chmod u+w it first", path);
 		return error_set_key(err, ERROR_NOT_PERMITTED, spec->name,
 				     "%s may not be opened by user %u", path, (unsigned)geteuid());
 	case EBUSY:

@@ -131,11 +131,12 @@ static void host_reap(struct host *host)
 	if (waitid(P_PIDFD, (id_t)host->pidfd.fd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
 		return;
 	if (info.si_code == CLD_EXITED)
-		host_set_error(host, "the host of %s exited with status %d", host->parent,
-			       info.si_status);
+		host_set_error(host, "the host of %s (process %d) exited with status %d",
+			       host->parent, (int)host->pid, info.si_status);
 	else
-		host_set_error(host, "the host of %s was killed by signal %d (%s)", host->parent,
-			       info.si_status, strsignal(info.si_status));
+		host_set_error(host, "the host of %s (process %d) was killed by signal %d (%s)",
+			       host->parent, (int)host->pid, info.si_status,
+			       strsignal(info.si_status));
 	host->exited = true;
 	reactor_fd_del(host->reactor, &host->pidfd);
 	host->end_deadline_ns = reactor_now_ns(host->reactor) + HOST_DRAIN_NS;

@@ -106,6 +106,10 @@ void mdev_host_notify(struct parent *parent, const char *method, json_t *params,
 /* Sends create for a mdev whose socket and page are ready. @origin as in umdev/driver.h. */
 int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply) umdev_warn_unused;
 
+/* Whether the user and group that @definition wants for the socket exist. */
+int mdev_socket_check(const struct definition *definition,
+		      struct umdev_error *err) umdev_warn_unused;
+
 /* Makes the listening socket of @mdev with the owner and mode that @running says, or removes it. */
 int mdev_socket_open(struct mdev *mdev, struct umdev_error *err) umdev_warn_unused;
 void mdev_socket_close(struct mdev *mdev);

@@ -361,6 +361,10 @@ void rpc_mdev_modify(struct api_call *call)
 {
 	struct umdev_error err = {0};
 
-	if (modify_begin(call, &err) < 0)
-		api_fail(call, &err);
+	if (modify_begin(call, &err) == 0)
+		return;
+	/* Rules about attributes do not know whose they are. */
+	if (!strstr(err.message, api_text(call, "uuid")))
+		error_wrap(&err, "mdev %s", api_text(call, "uuid"));
+	api_fail(call, &err);
 }

@@ -131,10 +131,10 @@ static void doctor_definitions(struct doctor *doctor)
 			doctor_say(doctor, name, DOCTOR_FAILED,
 				   "restore the file and start the daemon again, or undefine it "
 				   "with --force",
-				   "%s", mdev->unreadable.message);
+				   "%s: %s", mdev->uuid, mdev->unreadable.message);
 		else if (mdev->state == MDEV_FAILED)
-			doctor_say(doctor, name, DOCTOR_FAILED, "stop it and start it again", "%s",
-				   mdev->error.message);
+			doctor_say(doctor, name, DOCTOR_FAILED, "stop it and start it again",
+				   "%s: %s", mdev->uuid, mdev->error.message);
 	}
 	doctor_say(doctor, "definitions", DOCTOR_OK, NULL, "%zu readable", good);
 }

@@ -22,7 +22,7 @@ static struct parent *rpc_find_parent(struct api_call *call, const char *name,
 
 		snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "", p->name);
 	}
-	error_set_key(err, ERROR_NO_PARENT, "parent", "there is no parent '%.64s'; there are: %s",
+	error_set_key(err, ERROR_NOT_FOUND, "parent", "there is no parent '%.64s'; there are: %s",
 		      name, known[0] ? known : "none");
 	return NULL;
 }

@@ -68,10 +68,9 @@ static int socket_find_id(const char *text, bool group, uint32_t *ret_id, struct
 	return 0;
 }
 
-static int socket_access_of(const struct mdev *mdev, struct socket_access *ret,
+static int socket_access_of(const struct definition *d, struct socket_access *ret,
 			    struct umdev_error *err)
 {
-	const struct definition *d = mdev->running;
 	const char *user = definition_attr(d, "mdev/socket_user");
 	const char *group = definition_attr(d, "mdev/socket_group");
 	const char *mode = definition_attr(d, "mdev/socket_mode");
@@ -89,16 +88,21 @@ static int socket_access_of(const struct mdev *mdev, struct socket_access *ret,
 		return r;
 	if (mode)
 		a.mode = (mode_t)strtoul(mode, NULL, 8); /* was checked */
-	if (a.uid == mdev->broker->uid)
-		a.uid = SOCKET_KEEP_ID;
 	*ret = a;
 	return 0;
+}
+
+int mdev_socket_check(const struct definition *definition, struct umdev_error *err)
+{
+	struct socket_access ignored;
+
+	return socket_access_of(definition, &ignored, err);
 }
 
 static int socket_own(const struct mdev *mdev, int dir, const struct socket_access *a,
 		      struct umdev_error *err)
 {
-	if (a->uid == SOCKET_KEEP_ID && a->gid == SOCKET_KEEP_ID)
+	if ((a->uid == SOCKET_KEEP_ID || a->uid == mdev->broker->uid) && a->gid == SOCKET_KEEP_ID)
 		return 0;
 	if (fchownat(dir, BROKER_SOCKET_NAME, a->uid, a->gid, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
@@ -139,7 +143,7 @@ int mdev_socket_open(struct mdev *mdev, struct umdev_error *err)
 	char path[PATH_MAX];
 	int root = mdev->broker->root_fd;
 	int fd;
-	int r = socket_access_of(mdev, &access, err);
+	int r = socket_access_of(mdev->running, &access, err);
 
 	if (r < 0)
 		return r;

@@ -299,6 +299,8 @@ static int mdev_start_checked(struct mdev *mdev, struct definition *running,
 	mdev->type_index = (size_t)(choice.type - parent->types.types);
 	r = definition_check_attrs(running, &parent->attr_specs, parent->driver, err);
 	if (r == 0)
+		r = mdev_socket_check(running, err);
+	if (r == 0)
 		r = mdev_correct_type(mdev, running, &choice, err);
 	if (r < 0 && mdev->claimed) {
 		pool_release(&parent->pool, mdev->piece.start, false);

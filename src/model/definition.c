@@ -113,7 +113,7 @@ int definition_add_attr(struct definition *definition, size_t index, const char 
 		return error_set_key(err, ERROR_LIMIT, "attrs", "more than %d attributes",
 				     DEFINITION_ATTRS_MAX);
 	if (!ident_attr_name_ok(name))
-		return error_set_key(err, ERROR_INVALID, "attrs",
+		return error_set_key(err, ERROR_INVALID, name,
 				     "'%.128s' is no name of an attribute", name);
 	if (value[0] != '\0' && !ident_line_ok(value, SPEC_VALUE_MAX))
 		return error_set_key(err, ERROR_INVALID, name,

@@ -54,6 +54,9 @@ static int pool_map_entry(struct pool *pool, const json_t *entry, struct umdev_e
 				 (unsigned long long)range.start, (unsigned long long)range.size,
 				 (unsigned long long)pool->units);
 	if (strcmp(state, "dirty") == 0) {
+		if (pool_dirty_next(pool, &range, &range))
+			return error_set(err, ERROR_INVALID, "dirty pieces overlap at %llu",
+					 (unsigned long long)range.start);
 		r = pool_mark_dirty(pool, &range);
 	} else {
 		text = json_string_value(json_object_get(entry, "uuid"));

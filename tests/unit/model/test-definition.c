@@ -91,7 +91,7 @@ static void test_bad(void **state)
 		{"{\"mdev_type\":\"t\",\"start\":\"auto\",\"attrs\":[{}]}", "attrs"},
 		{"{\"mdev_type\":\"t\",\"start\":\"auto\",\"attrs\":[{\"a\":\"1\",\"b\":\"2\"}]}",
 		 "attrs"},
-		{"{\"mdev_type\":\"t\",\"start\":\"auto\",\"attrs\":[{\"../a\":\"1\"}]}", "attrs"},
+		{"{\"mdev_type\":\"t\",\"start\":\"auto\",\"attrs\":[{\"../a\":\"1\"}]}", "../a"},
 		{"{\"mdev_type\":\"t\",\"start\":\"auto\",\"attrs\":[{\"a\":\"1\\n\"}]}", "a"},
 		{"{\"mdev_type\":\"t\",\"start\":\"auto\",\"uid\":-1}", "uid"},
 		{"{\"mdev_type\":\"t\",\"start\":\"auto\",\"uid\":4294967295}", "uid"},

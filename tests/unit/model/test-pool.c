@@ -299,6 +299,8 @@ static void test_map_bad(void **state)
 		"{\"pieces\":[{\"start\":9223372036854775807,\"size\":9223372036854775807,"
 		"\"state\":\"dirty\"}]}",
 		"{\"pieces\":[{\"start\":0,\"size\":8,\"state\":\"held\"}]}",
+		"{\"pieces\":[{\"start\":0,\"size\":9,\"state\":\"dirty\"},"
+		"{\"start\":8,\"size\":8,\"state\":\"dirty\"}]}",
 		"{\"pieces\":[{\"start\":0,\"size\":8,\"state\":\"lost\",\"uuid\":"
 		"\"83b8f4f2-509f-382f-3c1e-e6bfe0fa1001\"}]}",
 		"{\"pieces\":[{\"start\":4,\"size\":8,\"state\":\"held\",\"uuid\":"
