@@ -38,7 +38,8 @@ ssize_t fd_send(int sock, const void *data, size_t len, const int *fds, size_t n
  */
 ssize_t fd_recv(int sock, void *data, size_t len, int *fds, size_t max_fds, size_t *ret_nfds);
 
-/* A sealable, close-on-exec memfd of @size zero bytes. Returns the fd or -errno. */
+/* A close-on-exec memfd of @size zero bytes, a size that nobody who gets it can change. Returns the
+ * fd or -errno. */
 int fd_memfd(const char *name, uint64_t size) umdev_warn_unused;
 
 /* Reads a whole file of at most @max bytes below @dirfd into a new NUL-terminated buffer, freed by

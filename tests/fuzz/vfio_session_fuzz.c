@@ -358,10 +358,11 @@ static void fuzz_open(struct fuzz *f)
 {
 	f->reactor = reactor_new();
 	f->client = -1;
-	f->memory = fd_memfd("fuzz", FUZZ_MEMORY);
+	f->memory = memfd_create("fuzz", MFD_CLOEXEC);
 	f->page = mmap(NULL, vfio_page_size(), PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	fuzz_check(f->reactor && f->memory >= 0 && f->page != MAP_FAILED);
+	fuzz_check(ftruncate(f->memory, FUZZ_MEMORY) == 0);
 	for (uint32_t i = 0; i < VFIO_REGION_COUNT; i++)
 		f->info.regions[i].fd = -1;
 	f->info.regions[0] = (struct vfio_region){

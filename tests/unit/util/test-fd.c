@@ -275,8 +275,9 @@ static void test_memfd(void **state)
 	assert_true(fd_is_cloexec(fd));
 	assert_int_equal(fstat(fd, &st), 0);
 	assert_int_equal(st.st_size, 12345);
-	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
 	assert_int_equal(ftruncate(fd, 1), -1);
+	assert_int_equal(ftruncate(fd, 99999), -1);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
 	close(fd);
 	assert_int_equal(fd_memfd("test", (uint64_t)INT64_MAX + 1), -EFBIG);
 }
