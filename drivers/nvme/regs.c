@@ -142,7 +142,9 @@ static void regs_write32(struct nvme_ctrl *ctrl, uint64_t offset, uint32_t value
 {
 	struct nvme_state *st = ctrl->state;
 	uint32_t old = st->cc;
-	bool frozen = (st->cc & NVME_CC_EN) || ctrl->draining;
+	/* Not while a drain is on: the guest may prepare the next life once CSTS.RDY is 0, and the
+	 * queues of the last one have their addresses in their own states. */
+	bool frozen = st->cc & NVME_CC_EN;
 
 	switch (offset) {
 	case NVME_REG_INTMS:
