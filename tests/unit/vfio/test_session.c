@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -527,6 +528,52 @@ static void test_page_of_earlier_process(void **state)
 	}
 }
 
+/* ---- No descriptor is free */
+
+/* Lets the process open @more descriptors, or with -1 as many as it may. */
+static void limit_fds(int more)
+{
+	struct rlimit limit;
+	int next = dup(STDERR_FILENO);
+
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = more < 0 ? limit.rlim_max : (rlim_t)(next + more);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static void test_no_fd_for_request(void **state)
+{
+	struct fixture *fx = *state;
+	struct wire_dma_map map = {32, 3, 0, 0, 0x1000};
+	int fd = memory_new(0x1000, 1);
+	int error;
+
+	client_join_crate(fx);
+	limit_fds(0);
+	error = client_call(fx, WIRE_DMA_MAP, BODY_FDS(&map, sizeof(map), &fd, 1), NULL, 0, NULL);
+	limit_fds(-1);
+	assert_int_equal(error, EMFILE);
+	assert_int_equal(client_map(fx, 0, 0x1000, 0, 3, fd), 0);
+	close(fd);
+}
+
+/* The client waits in the queue; the loop does not spin over it meanwhile. */
+static void test_no_fd_for_client(void **state)
+{
+	struct fixture *fx = *state;
+
+	limit_fds(1); /* the client's own end */
+	fx->client = client_connect(fx);
+	limit_fds(-1);
+	assert_true(client_silent(fx));
+	assert_int_equal(fx->page->state, VFIO_STATE_IDLE);
+	fixture_advance(110000000);
+	fixture_turn(fx);
+	assert_int_equal(fx->page->state, VFIO_STATE_NEGOTIATING);
+	assert_int_equal(fx->refused, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -554,6 +601,8 @@ int main(void)
 		TEST(test_end_inside_message),
 		TEST(test_stray_fds),
 		TEST(test_slow_reader),
+		TEST(test_no_fd_for_request),
+		TEST(test_no_fd_for_client),
 		TEST(test_page_of_earlier_process),
 	};
 
