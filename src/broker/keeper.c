@@ -3,7 +3,6 @@
 #include "broker/keeper.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,8 +36,6 @@ int keeper_page_new(struct keeper *keeper, uint64_t size)
 	fd = fd_memfd("umdev-state", size);
 	if (fd < 0)
 		return fd;
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-		return -errno;
 	fd_close(&keeper->page_fd);
 	keeper->page_fd = umdev_steal_fd(&fd);
 	keeper->page_size = size;
