@@ -23,7 +23,7 @@ struct host_watch {
 	void *arg;
 };
 
-static int services_fail(int error, const char *fmt, ...)
+static int __attribute__((format(printf, 2, 3))) services_fail(int error, const char *fmt, ...)
 {
 	char text[ERROR_MESSAGE_MAX];
 	va_list ap;
@@ -35,7 +35,7 @@ static int services_fail(int error, const char *fmt, ...)
 	return error > 0 ? -error : -EIO;
 }
 
-static void services_log(int level, const char *fmt, ...)
+static void __attribute__((format(printf, 2, 3))) services_log(int level, const char *fmt, ...)
 {
 	char text[512];
 	va_list ap;
@@ -244,7 +244,8 @@ static void services_discard_done(struct umdev_parent *parent, int status)
 	link_reply_error(&parent->link, id, &err);
 }
 
-static void services_event(struct umdev_mdev *mdev, const char *fmt, ...)
+static void __attribute__((format(printf, 2, 3)))
+services_event(struct umdev_mdev *mdev, const char *fmt, ...)
 {
 	uint64_t now = reactor_now_ns(mdev->parent->reactor);
 	char text[ERROR_MESSAGE_MAX];

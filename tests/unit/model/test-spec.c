@@ -157,8 +157,8 @@ static void test_table_bad(void **state)
 		"[{\"name\":\"a\",\"kind\":4,\"default\":\"x\",\"choices\":\"y z\"}]",
 		"[{\"name\":\"a\",\"kind\":1,\"default\":\"7\",\"max\":6}]",
 		"[{\"name\":\"a\",\"kind\":1,\"default\":\"7\",\"min\":-6}]",
-		"[{\"name\":\"a\",\"kind\":0,\"default\":\"\"},"
-		"{\"name\":\"a\",\"kind\":0,\"default\":\"\"}]",
+		("[{\"name\":\"a\",\"kind\":0,\"default\":\"\"},"
+		 "{\"name\":\"a\",\"kind\":0,\"default\":\"\"}]"),
 	};
 
 	(void)state;
