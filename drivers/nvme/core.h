@@ -116,6 +116,7 @@ void nvme_copy(struct nvme_request *req, bool out, void (*next)(struct nvme_requ
 
 /* ---- io.c ---- */
 
+/* Checks and begins a command of an I/O queue; nvme_finish() follows. */
 void nvme_io_command(struct nvme_request *req);
 /* Flushes the namespace for a shutdown; nvme_shutdown_flushed() follows. */
 void nvme_flush_begin(struct nvme_ctrl *ctrl);
@@ -125,6 +126,8 @@ bool nvme_io_withdraw(struct nvme_request *req);
 
 /* ---- admin.c and its parts ---- */
 
+/* Checks and begins a command of the admin queue; nvme_finish() follows, for events perhaps never.
+ */
 void nvme_admin_command(struct nvme_request *req);
 /*
  * Finds the guest's buffer of @length bytes, gets one of ours, and lets @fill put the reply into
@@ -150,6 +153,7 @@ uint32_t nvme_smart_warnings(const struct nvme_ctrl *ctrl);
 
 /* ---- event.c ---- */
 
+/* Keeps an Asynchronous Event Request until there is an event, or ends it at the limit. */
 void nvme_event_request(struct nvme_request *req);
 /* Tells the guest of an event as soon as it has asked. */
 void nvme_event_raise(struct nvme_ctrl *ctrl, uint32_t type, uint32_t info, uint32_t log);

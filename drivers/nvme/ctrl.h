@@ -199,16 +199,19 @@ struct nvme_ctrl {
 	char model[41];
 };
 
+/* Sets of queue ids, 0..NVME_QUEUES - 1. */
 static inline void nvme_bit_set(uint64_t set[2], uint32_t bit)
 {
 	set[bit >> 6] |= 1ull << (bit & 63u);
 }
 
+/* Takes @bit out of @set. */
 static inline void nvme_bit_clear(uint64_t set[2], uint32_t bit)
 {
 	set[bit >> 6] &= ~(1ull << (bit & 63u));
 }
 
+/* Whether @bit is in @set. */
 static inline bool nvme_bit_test(const uint64_t set[2], uint32_t bit)
 {
 	return (set[bit >> 6] >> (bit & 63u)) & 1u;

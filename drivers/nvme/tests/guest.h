@@ -33,6 +33,7 @@ struct guest {
 
 extern struct guest guest;
 
+/* Registers of BAR 0; the access must succeed. */
 uint32_t guest_read32(uint64_t offset);
 uint64_t guest_read64(uint64_t offset);
 void guest_write32(uint64_t offset, uint32_t value);
