@@ -218,12 +218,14 @@ void dma_clear(struct vfio_session *s, bool keep)
 
 	if (!keep && dma->count > 0)
 		dma_remove(s, 0, dma->count);
-	for (uint32_t i = 0; i < VFIO_SLOT_MEMORY_MAX; i++) {
+	for (uint32_t i = 0; dma->files && i < VFIO_SLOT_MEMORY_MAX; i++) {
 		if (dma->files[i])
 			dma_file_free(s, dma->files[i], keep);
 	}
+	free(dma->files);
 	free(dma->entries);
 	free(dma->free_rows);
+	dma->files = NULL;
 	dma->entries = NULL;
 	dma->free_rows = NULL;
 	dma->count = 0;

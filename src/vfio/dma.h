@@ -50,8 +50,8 @@ struct dma_table {
 	uint32_t free_count;
 	uint32_t hit; /* the entry found last */
 	uint64_t mapped_bytes;
-	struct dma_file *files[VFIO_SLOT_MEMORY_MAX];
-	bool dying; /* a file has no more references */
+	struct dma_file **files; /* VFIO_SLOT_MEMORY_MAX of them, made with the first file */
+	bool dying;		 /* a file has no more references */
 	/* Holds by the parity of the epoch in which they were taken: two epochs are ever alive. */
 	uint64_t holds[2];
 	uint32_t epoch;
@@ -69,6 +69,12 @@ struct dma_transfer {
 	bool write;
 };
 
+/* The same piece of memory, through the mapping and by message. */
+struct share_copies {
+	uint8_t before[VFIO_SHARE_BYTES];
+	uint8_t message[VFIO_SHARE_BYTES];
+};
+
 /* The look whether memory is shared: a piece is read both ways. */
 struct share_check {
 	struct dma_file *file; /* the one asked for or under way; NULL: none, or unmapped since */
@@ -76,8 +82,7 @@ struct share_check {
 	uint64_t iova;
 	bool wanted;
 	bool running;
-	uint8_t before[VFIO_SHARE_BYTES];
-	uint8_t message[VFIO_SHARE_BYTES];
+	struct share_copies *copies; /* made with the first look */
 };
 
 /* ---- dma.c */
@@ -139,6 +144,9 @@ void share_done(void *arg, int status);
 
 /* Starts the look that is wanted. */
 void share_start(struct vfio_session *s);
+
+/* Forgets everything, with the client. Nothing is under way. */
+void share_clear(struct vfio_session *s);
 
 /* @file goes: forget it. */
 void share_forget(struct vfio_session *s, const struct dma_file *file);

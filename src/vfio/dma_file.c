@@ -152,6 +152,10 @@ int dma_file_get(struct vfio_session *s, int fd, const struct wire_dma_map *map,
 		return -EACCES;
 	if (map->size > facts.size || map->offset > facts.size - map->size)
 		return -EINVAL;
+	if (!s->dma.files)
+		s->dma.files = calloc(VFIO_SLOT_MEMORY_MAX, sizeof(struct dma_file *));
+	if (!s->dma.files)
+		return -ENOMEM;
 	for (uint32_t i = 0; i < VFIO_SLOT_MEMORY_MAX; i++) {
 		file = s->dma.files[i];
 		row = &s->page->files[i];

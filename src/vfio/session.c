@@ -292,7 +292,7 @@ static void session_forget(struct vfio_session *s)
 	dma_clear(s, false);
 	reactor_fd_del(s->reactor, &s->wake);
 	fd_close(&s->wake.fd);
-	s->share = (struct share_check){0};
+	share_clear(s);
 	s->probing = false;
 	memset(s->in_flight, 0, sizeof(s->in_flight));
 	vfio_page_reset(s->page, true);
@@ -471,6 +471,7 @@ void vfio_session_free(struct vfio_session *session)
 	irq_done(session);
 	message_free(session);
 	dma_clear(session, true);
+	share_clear(session);
 	fd_close_all(session->request.fds, MIN(session->request.fd_count, (size_t)WIRE_FDS_MAX));
 	fd_close(&session->connection.fd);
 	fd_close(&session->listener.fd);

@@ -11,6 +11,7 @@
  * The same bytes, not all zero, prove that it is. Zeros on both sides prove nothing; another look
  * is taken later, after twice as many translations each time. The device works on meanwhile.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "vfio/session-internal.h"
@@ -46,6 +47,12 @@ void share_forget(struct vfio_session *s, const struct dma_file *file)
 	s->share.wanted = false;
 }
 
+void share_clear(struct vfio_session *s)
+{
+	free(s->share.copies);
+	s->share = (struct share_check){0};
+}
+
 /* Nothing was found out: looks again after a while, and after a longer one the next time. */
 static void share_postpone(struct dma_file *file)
 {
@@ -57,18 +64,18 @@ static void share_postpone(struct dma_file *file)
 /* Compares what the message brought with the mapping, before and now. */
 static void share_compare(struct vfio_session *s, struct dma_file *file)
 {
-	const struct share_check *share = &s->share;
-	const volatile uint8_t *now = share->host;
+	const struct share_copies *copies = s->share.copies;
+	const volatile uint8_t *now = s->share.host;
 	bool differs = false;
 	bool changed = false;
 	bool zero = true;
 
 	for (uint32_t i = 0; i < VFIO_SHARE_BYTES; i++) {
-		if (share->before[i] != now[i])
+		if (copies->before[i] != now[i])
 			changed = true;
-		else if (share->before[i] != share->message[i])
+		else if (copies->before[i] != copies->message[i])
 			differs = true;
-		else if (share->before[i] != 0)
+		else if (copies->before[i] != 0)
 			zero = false;
 	}
 	if (differs && ++file->strikes < SHARE_STRIKES) {
@@ -110,9 +117,16 @@ void share_start(struct vfio_session *s)
 	if (!share->wanted || share->running || s->page->state != VFIO_STATE_SERVING)
 		return;
 	share->wanted = false;
-	memcpy(share->before, share->host, VFIO_SHARE_BYTES);
+	if (!share->copies)
+		share->copies = malloc(sizeof(*share->copies));
+	if (!share->copies) {
+		share_postpone(share->file);
+		share->file = NULL;
+		return;
+	}
+	memcpy(share->copies->before, share->host, VFIO_SHARE_BYTES);
 	r = message_start(s, (struct dma_transfer){.iova = share->iova,
-						   .buf = share->message,
+						   .buf = share->copies->message,
 						   .len = VFIO_SHARE_BYTES,
 						   .done = share_done,
 						   .arg = s});
