@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+INVALID_FIELD = 2  # generic command status, NVM Express 1.4, figure 126
+
 GIB = 1 << 30
 
 
@@ -75,10 +77,13 @@ def test_firmware_log(drives, boot):
 
 
 def test_error_log(drives, boot):
-    """A fresh drive logged no error."""
+    """A fresh drive logged no error, but for what Linux asks of newer drives and 1.4 refuses: Identify CNS 6."""
     guest = boot(drives.drive())
     errors = ask(guest, "error-log /dev/nvme0")["errors"]
-    assert errors and all(error["error_count"] == 0 for error in errors)
+    logged = [error for error in errors if error["error_count"] > 0]
+    assert len(errors) > len(logged)
+    for error in logged:
+        assert error["sqid"] == 0 and error["status_field"] & 0x7ff == INVALID_FIELD, logged
     guest.poweroff()
 
 
