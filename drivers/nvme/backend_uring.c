@@ -45,9 +45,9 @@ static void uring_submit(struct nvme_uring *u)
 
 	while (u->unsubmitted > 0) {
 		n = io_uring_submit(&u->ring);
-		if (n <= 0)
-			return; /* out of kernel memory for now: tried again at the next flush or
-				   reap */
+		u->base.stalled = n <= 0; /* out of kernel memory for now */
+		if (u->base.stalled)
+			return;
 		u->unsubmitted -= (uint32_t)n < u->unsubmitted ? (uint32_t)n : u->unsubmitted;
 	}
 }

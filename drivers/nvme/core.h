@@ -29,6 +29,8 @@ void nvme_state_init(struct nvme_ctrl *ctrl);
 int nvme_state_check(const struct nvme_ctrl *ctrl);
 /* Rebuilds the caches from a checked state and arranges for what was in flight to go on. */
 void nvme_state_resume(struct nvme_ctrl *ctrl);
+/* Goes on, once: by a timer, or before the guest's first access. */
+void nvme_state_go(struct nvme_ctrl *ctrl);
 
 /* ---- reset.c ---- */
 

@@ -174,6 +174,7 @@ struct nvme_ctrl {
 	bool serving;	     /* guards against recursion */
 	uint8_t reset_asked; /* reset_done() is due */
 	bool timer_armed;
+	bool resuming;	      /* nvme_state_go() is still to come */
 	uint32_t outstanding; /* requests not FREE, fetches and posts by message */
 	uint32_t working;     /* requests between fetch and DONE, without PARKED */
 	uint32_t used;	      /* requests ever taken from the arena */

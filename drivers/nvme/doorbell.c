@@ -312,7 +312,7 @@ void nvme_polling_update(struct nvme_ctrl *ctrl, bool worked)
 		polling_set(ctrl, false);
 		return;
 	}
-	if (nvme_can_fetch(ctrl)) {
+	if (nvme_can_fetch(ctrl) || ctrl->parent->backend->stalled) {
 		polling_set(ctrl, true);
 		return;
 	}

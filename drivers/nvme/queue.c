@@ -27,7 +27,7 @@ struct nvme_request *nvme_request_get(struct nvme_ctrl *ctrl, bool admin)
 		req->index = ctrl->used;
 		req->ctrl = ctrl;
 		req->cmd = &ctrl->state->cmds[ctrl->used];
-		ctrl->used++;
+		ctrl->state->slots_used = ++ctrl->used;
 	}
 	ctrl->free_count--;
 	ctrl->outstanding++;

@@ -161,6 +161,7 @@ int nvme_reset(void *mdev_priv, uint32_t kind)
 	nvme_host->timer(ctrl->mdev, NVME_TIMER_SHARED, 0, NULL, NULL);
 	nvme_host->timer(ctrl->mdev, NVME_TIMER_RESUME, 0, NULL, NULL);
 	ctrl->timer_armed = false;
+	ctrl->resuming = false;
 	if (!drain_begin(ctrl))
 		return -EINPROGRESS;
 	ctrl_drained(ctrl);

@@ -85,7 +85,9 @@ int nvme_state_check(const struct nvme_ctrl *ctrl)
 		if (!state_cq_good(ctrl, i) || !state_sq_good(ctrl, i))
 			return state_bad("queues");
 	}
-	for (uint32_t i = 0; i < NVME_SLOTS; i++) {
+	if (st->slots_used > NVME_SLOTS)
+		return state_bad("commands in flight");
+	for (uint32_t i = 0; i < st->slots_used; i++) {
 		if (!state_slot_good(ctrl, &st->cmds[i]))
 			return state_bad("commands in flight");
 	}
@@ -95,12 +97,12 @@ int nvme_state_check(const struct nvme_ctrl *ctrl)
 /* A command that is in its slot was fetched, even if the count had no time to say so. */
 static void resume_slots(struct nvme_ctrl *ctrl)
 {
-	for (uint32_t i = 0; i < NVME_SLOTS; i++) {
+	ctrl->used = ctrl->state->slots_used;
+	for (uint32_t i = 0; i < ctrl->used; i++) {
 		const struct nvme_state_cmd *cmd = &ctrl->state->cmds[i];
 
 		if (cmd->phase == NVME_SLOT_FREE)
 			continue;
-		ctrl->used = i + 1;
 		if (ctrl->state->sq[cmd->sqid].fetched <= cmd->sq_seq)
 			ctrl->state->sq[cmd->sqid].fetched = cmd->sq_seq + 1;
 	}
@@ -116,7 +118,7 @@ static void resume_slots(struct nvme_ctrl *ctrl)
 		}
 		ctrl->free_count--;
 		ctrl->outstanding++;
-		req->stage = NVME_STAGE_PARKED; /* until resume_go() */
+		req->stage = NVME_STAGE_PARKED; /* until nvme_state_go() */
 	}
 }
 
@@ -136,10 +138,18 @@ static bool resume_ending(struct nvme_ctrl *ctrl, struct nvme_request *req)
 	return true;
 }
 
-static void resume_go(void *arg)
+void nvme_state_go(struct nvme_ctrl *ctrl)
 {
-	struct nvme_ctrl *ctrl = arg;
+	if (!ctrl->resuming)
+		return;
+	ctrl->resuming = false;
+	nvme_host->timer(ctrl->mdev, NVME_TIMER_RESUME, 0, NULL, NULL);
 
+	/* The guest had disabled it: what was in flight ends untold, as it would have. */
+	if (!(ctrl->state->cc & NVME_CC_EN) && (ctrl->state->csts & NVME_CSTS_RDY)) {
+		nvme_drain(ctrl);
+		return;
+	}
 	ctrl->running = (ctrl->state->csts & (NVME_CSTS_RDY | NVME_CSTS_CFS)) == NVME_CSTS_RDY;
 	ctrl->state->event_slot_count = 0;
 	/* First the entries whose place is settled. */
@@ -167,11 +177,14 @@ static void resume_go(void *arg)
 	}
 	if ((ctrl->state->csts & NVME_CSTS_SHST_MASK) == NVME_CSTS_SHST_BUSY)
 		nvme_flush_begin(ctrl);
-	if (!(ctrl->state->cc & NVME_CC_EN) && (ctrl->state->csts & NVME_CSTS_RDY))
-		nvme_drain(ctrl);
 	nvme_doorbell_scan(ctrl);
 	ctrl->last_work_ns = 0;
 	nvme_turn(ctrl);
+}
+
+static void resume_timer(void *arg)
+{
+	nvme_state_go(arg);
 }
 
 void nvme_state_resume(struct nvme_ctrl *ctrl)
@@ -190,5 +203,6 @@ void nvme_state_resume(struct nvme_ctrl *ctrl)
 			ctrl->cq[i].phase = !(st->cq[i].posted / st->cq[i].size & 1u);
 		}
 	}
-	nvme_host->timer(ctrl->mdev, NVME_TIMER_RESUME, nvme_host->now_ns(), resume_go, ctrl);
+	ctrl->resuming = true;
+	nvme_host->timer(ctrl->mdev, NVME_TIMER_RESUME, nvme_host->now_ns(), resume_timer, ctrl);
 }

@@ -118,7 +118,7 @@ struct nvme_state {
 	uint32_t pending_count;
 	uint32_t events_masked; /* by type, until the guest reads the log page */
 	uint32_t warned;	/* SMART warnings that were announced */
-	uint32_t reserved;
+	uint32_t slots_used;	/* slots from here on were never touched */
 	struct nvme_state_features features;
 	struct nvme_state_smart smart;
 	uint64_t error_count;

@@ -179,6 +179,43 @@ static void test_shadow(void **state)
 	fake_down();
 }
 
+/* A reset before the successor began to go on, and a death while the guest waited for CSTS.RDY to
+ * fall. */
+static void test_reset_first(void **state)
+{
+	for (uint32_t disabled = 0; disabled < 2; disabled++) {
+		up();
+		fake.jobs_stopped = true;
+		for (uint32_t i = 0; i < 9; i++)
+			guest_post(1, guest_transfer(NVME_IO_WRITE, i, 8, GUEST_BUFFER));
+		fake_crash();
+		if (disabled)
+			fake.state->cc &= ~NVME_CC_EN;
+		assert_int_equal(fake_create(&options, UMDEV_STATE_RESUME), 0);
+		if (!disabled)
+			assert_int_equal(fake.driver->reset(fake.mdev, UMDEV_RESET_LOST), 0);
+		fake_settle(10);
+		assert_int_equal(guest_read32(NVME_REG_CSTS), 0);
+		assert_int_equal(fake.jobs_queued, 0);
+		fake.jobs_stopped = false;
+		guest_enable(32);
+		guest_create_pair(1, 64);
+		assert_int_equal(guest_run(1, guest_command(NVME_IO_FLUSH, 1), NULL), NVME_OK);
+		fake_down();
+	}
+}
+
+/* A doorbell that arrives before the successor's first timer is not lost. */
+static void test_early_ring(void **state)
+{
+	up();
+	fake_crash();
+	assert_int_equal(fake_create(&options, UMDEV_STATE_RESUME), 0);
+	guest_post(1, guest_command(NVME_IO_FLUSH, 1));
+	assert_int_equal(guest_wait(1).status >> 1, NVME_OK);
+	fake_down();
+}
+
 static void refuse(const char *why)
 {
 	assert_int_equal(fake_create(&options, UMDEV_STATE_RESUME), -EBADMSG);
@@ -222,9 +259,10 @@ static void test_damaged(void **state)
 	DAMAGE(s->cq[1].size = 4097, "queues");
 	DAMAGE(s->cq[1].head = 64, "queues");
 	DAMAGE(s->cq[1].vector = 65, "queues");
-	DAMAGE(s->cmds[1023].phase = 3, "commands");
-	DAMAGE((s->cmds[5].phase = 1, s->cmds[5].sqid = 65), "commands");
-	DAMAGE((s->cmds[5].phase = 1, s->cmds[5].sqid = 9), "commands");
+	DAMAGE(s->slots_used = 1025, "commands");
+	DAMAGE((s->slots_used = 1024, s->cmds[1023].phase = 3), "commands");
+	DAMAGE((s->slots_used = 6, s->cmds[5].phase = 1, s->cmds[5].sqid = 65), "commands");
+	DAMAGE((s->slots_used = 6, s->cmds[5].phase = 1, s->cmds[5].sqid = 9), "commands");
 #undef DAMAGE
 	/* Counts and places may be anything that fits: noise there must not break us. */
 	s->sq[1].fetched = ~0ull;
@@ -243,7 +281,8 @@ int main(void)
 		cmocka_unit_test(test_idle),	       cmocka_unit_test(test_in_flight),
 		cmocka_unit_test(test_half_completed), cmocka_unit_test(test_half_fetched),
 		cmocka_unit_test(test_replayed_admin), cmocka_unit_test(test_shadow),
-		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_damaged),	       cmocka_unit_test(test_reset_first),
+		cmocka_unit_test(test_early_ring),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
