@@ -288,6 +288,10 @@ void backings_close(struct backings *backings, bool remove_created)
 
 		if (remove_created && b->path && (b->flags & UMDEV_BACKING_CREATED))
 			unlink(b->path);
+		/* A ring of the host, which is taken apart some time after its process has ended,
+		 * may still hold the open file; its lock ends here. */
+		if (b->path && b->fd >= 0)
+			(void)flock(b->fd, LOCK_UN);
 		fd_close(&b->fd);
 		free(b->option);
 		free(b->path);
