@@ -2,12 +2,16 @@
 /* Parents: options, types, slices, wiping; and attributes of mdevs. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -216,13 +220,42 @@ static void test_short_file(void **state)
 	short_file((struct fake_options){.io = 2});
 }
 
+/* The kernel refuses io_uring, as many sandboxes do. The filter stays, so this test is the last. */
+static void test_refused(void **state)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = {.len = 4, .filter = code};
+	struct fake_options options = {.io = 1};
+
+	assert_return_code(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), errno);
+	assert_return_code(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), errno);
+	options.path = guest_file(16u << 20);
+	assert_int_equal(fake_open(&options), -EPERM);
+	assert_non_null(strstr(fake.failed, "use io=auto or io=threads"));
+	fake_down();
+	options.io = 0;
+	fake_up(&options);
+	assert_non_null(strstr(fake.info.description, "by threads"));
+	guest_enable(32);
+	guest_create_pair(1, 16);
+	assert_int_equal(guest_run(1, guest_transfer(NVME_IO_WRITE, 0, 64, GUEST_BUFFER), NULL),
+			 NVME_OK);
+	fake_down();
+	unlink(options.path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_types),	   cmocka_unit_test(test_bad_types),
 		cmocka_unit_test(test_small),	   cmocka_unit_test(test_attributes),
 		cmocka_unit_test(test_slice),	   cmocka_unit_test(test_wipe_ram),
-		cmocka_unit_test(test_short_file),
+		cmocka_unit_test(test_short_file), cmocka_unit_test(test_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
