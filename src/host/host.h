@@ -83,7 +83,7 @@ struct umdev_mdev {
 	bool in_use;
 	uint64_t remove_id; /* the request that waits for the removal, or 0 */
 	bool removing;
-	struct reactor_task finish; /* of a removal */
+	struct reactor_timer finish; /* of a removal */
 	uint64_t client_since_ns;
 	uint64_t jobs_done;
 	uint64_t events_window_ns; /* rate limit of events */
@@ -156,6 +156,10 @@ void host_job_done(struct umdev_mdev *mdev, struct umdev_job *job);
 /* ---- services.c ---- */
 
 extern const struct umdev_host_ops host_ops;
+
+/* Whether one more event about @mdev may be told: outsiders cause some, so their rate is bounded.
+ */
+bool host_event_allowed(struct umdev_mdev *mdev);
 
 /* Forgets all watches of a parent. */
 void host_watches_free(struct umdev_parent *parent);

@@ -22,6 +22,9 @@
 /* The broker's end must take an fd within this time, or the request that brought it fails. */
 #define KEEP_TIMEOUT_NS (2 * NS_PER_S)
 
+/* How often a removal looks whether the last transfer into guest memory has ended. */
+#define REMOVE_RETRY_NS (2 * NS_PER_MS)
+
 /* ---- What the session asks ---- */
 
 static int mdev_keep(void *device, uint32_t slot, int fd)
@@ -92,7 +95,8 @@ static void mdev_refused(void *device, const char *reason)
 {
 	struct umdev_mdev *mdev = device;
 
-	host_event(mdev->parent, mdev, LOG_WARNING, EVENT_CLIENT_REFUSED, NULL, reason);
+	if (host_event_allowed(mdev))
+		host_event(mdev->parent, mdev, LOG_WARNING, EVENT_CLIENT_REFUSED, NULL, reason);
 }
 
 static const struct vfio_session_ops mdev_session_ops = {
@@ -139,27 +143,27 @@ static void mdev_finish_remove(struct umdev_mdev *mdev)
 	host_mdev_gone(parent);
 }
 
-static void mdev_remove_task(struct reactor_task *task);
-
-/* The session may not be freed from within its own callbacks: the end of a removal runs as a task.
- */
-static void mdev_finish_later(struct umdev_mdev *mdev)
+static void mdev_remove_step(struct reactor_timer *timer)
 {
-	mdev->finish.run = mdev_remove_task;
-	reactor_task_add(mdev->parent->reactor, &mdev->finish);
-}
-
-static void mdev_remove_task(struct reactor_task *task)
-{
-	struct umdev_mdev *mdev = container_of(task, struct umdev_mdev, finish);
+	struct umdev_mdev *mdev = container_of(timer, struct umdev_mdev, finish);
 
 	if (mdev->pending != HOST_PENDING_NONE)
-		return; /* reset_done() comes back here */
+		return; /* reset_done() goes on from here */
 	if (vfio_session_client(mdev->session, NULL)) {
-		mdev_finish_later(mdev);
+		/* Guest memory is held by an operation on its way; nothing tells of its end. */
+		reactor_timer_set(mdev->parent->reactor, &mdev->finish,
+				  clock_now_ns() + REMOVE_RETRY_NS);
 		return;
 	}
 	mdev_finish_remove(mdev);
+}
+
+/* The session may not be freed from within its own callbacks: the end of a removal comes from the
+ * loop. */
+static void mdev_finish_later(struct umdev_mdev *mdev)
+{
+	mdev->finish.expired = mdev_remove_step;
+	reactor_timer_set(mdev->parent->reactor, &mdev->finish, clock_now_ns());
 }
 
 void host_mdev_reset_done(struct umdev_mdev *mdev)
@@ -307,9 +311,6 @@ static int mdev_build(struct umdev_mdev *mdev, const struct host_create *create,
 	r = page_open(&mdev->page, create->page_fd, &layout, create->resume, err);
 	if (r < 0)
 		return r;
-	/* The connection of an earlier process is not handed over: its session begins anew. */
-	if (create->resume)
-		memset(mdev->page.session, 0, vfio_page_size());
 	r = mdev_build_device(mdev, create, err);
 	if (r < 0)
 		return r;

@@ -145,6 +145,7 @@ static void services_poll_mode(struct umdev_mdev *mdev, uint32_t on)
 void host_mdev_quiet(struct umdev_mdev *mdev)
 {
 	reactor_poller_del(mdev->parent->reactor, &mdev->poller);
+	reactor_timer_cancel(mdev->parent->reactor, &mdev->finish);
 	for (uint32_t i = 0; i < HOST_TIMERS; i++)
 		reactor_timer_cancel(mdev->parent->reactor, &mdev->timers[i].timer);
 }
@@ -244,18 +245,24 @@ static void services_discard_done(struct umdev_parent *parent, int status)
 	link_reply_error(&parent->link, id, &err);
 }
 
-static void __attribute__((format(printf, 2, 3)))
-services_event(struct umdev_mdev *mdev, const char *fmt, ...)
+bool host_event_allowed(struct umdev_mdev *mdev)
 {
 	uint64_t now = reactor_now_ns(mdev->parent->reactor);
-	char text[ERROR_MESSAGE_MAX];
-	va_list ap;
 
 	if (now - mdev->events_window_ns > EVENTS_WINDOW_NS) {
 		mdev->events_window_ns = now;
 		mdev->events_in_window = 0;
 	}
-	if (mdev->events_in_window++ >= EVENTS_PER_WINDOW)
+	return mdev->events_in_window++ < EVENTS_PER_WINDOW;
+}
+
+static void __attribute__((format(printf, 2, 3)))
+services_event(struct umdev_mdev *mdev, const char *fmt, ...)
+{
+	char text[ERROR_MESSAGE_MAX];
+	va_list ap;
+
+	if (!host_event_allowed(mdev))
 		return;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
