@@ -89,15 +89,15 @@ def test_forced_stop(drives, boot):
 def test_unshared_memory_is_refused(drives, boot):
     """With private guest memory a device would silently work on nothing: the client is refused, with the reason."""
     drive = drives.drive()
-    guest = boot(drive, own_memory=False,
-                 arguments=["-object", "memory-backend-memfd,id=private,size=256M,share=off",
-                            "-machine", "memory-backend=private"])
-    guest.spawn("dd if=/dev/nvme0n1 of=/dev/null bs=1M count=1")
+    # It is found out when the firmware talks to the drive, and QEMU 11 does not outlive that there.
+    with pytest.raises(VmError, match="went away"):
+        boot(drive, own_memory=False,
+             arguments=["-object", "memory-backend-memfd,id=private,size=256M,share=off",
+                        "-machine", "memory-backend=private"])
     mdev = drive.wait_until(lambda mdev: mdev.get("last_refusal"), "the client is refused")
     assert "share=on" in mdev["last_refusal"]
     assert "share=on" in drives.ctl("list", "-v", "-u", drive.ident)
     assert "share=on" in drives.ctl("events", "-u", drive.ident)
-    guest.kill()
 
     guest = boot(drive)
     guest.check(WRITE_AND_READ)
