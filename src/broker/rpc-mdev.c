@@ -126,7 +126,7 @@ static int rpc_start_defined(struct api_call *call, struct mdev *mdev, struct de
 		return r;
 	if (!d) {
 		*err = mdev->unreadable;
-		return -error_word_errno(err->word);
+		return error_wrap(err, "%s", mdev->uuid);
 	}
 	if ((type && strcmp(type, d->type_id) != 0) ||
 	    (name && d->type_name && strcmp(name, d->type_name) != 0))
