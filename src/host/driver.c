@@ -116,10 +116,8 @@ static int driver_check_callbacks(const struct umdev_driver *t, const char *name
 		missing = "mdev_create";
 	else if (!t->mdev_remove)
 		missing = "mdev_remove";
-	else if (!t->region_read)
-		missing = "region_read";
-	else if (!t->region_write)
-		missing = "region_write";
+	else if (!t->region_read != !t->region_write)
+		missing = t->region_read ? "region_write" : "region_read";
 	else if (!t->reset)
 		missing = "reset";
 	else if (t->stats && !t->stats_get)

@@ -129,6 +129,7 @@ int host_mdev_create(struct umdev_parent *parent, const struct host_create *crea
 int host_mdev_remove(struct umdev_mdev *mdev, uint64_t id, bool force,
 		     struct umdev_error *err) umdev_warn_unused;
 
+/* The mdev of that name (lower case), or NULL. */
 struct umdev_mdev *host_mdev_find(struct umdev_parent *parent, const char *uuid);
 
 /* The driver finished a reset that took time. */
@@ -148,9 +149,14 @@ void host_intx_update(struct umdev_mdev *mdev);
 
 /* ---- jobs.c ---- */
 
+/* Makes the queues of the engines that the open parent declared. */
 void host_jobs_init(struct umdev_parent *parent);
+
+/* The job services of umdev/driver.h, which has their contract. */
 void host_job_submit(struct umdev_mdev *mdev, struct umdev_job *job);
+/* As above. */
 int host_job_withdraw(struct umdev_mdev *mdev, struct umdev_job *job);
+/* As above. */
 void host_job_done(struct umdev_mdev *mdev, struct umdev_job *job);
 
 /* ---- services.c ---- */

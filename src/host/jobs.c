@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "host/host.h"
+#include "util/log.h"
 
 #define JOBS_PER_ROUND 1024
 
@@ -102,6 +103,11 @@ void host_job_submit(struct umdev_mdev *mdev, struct umdev_job *job)
 
 	if (hj->state != JOB_IDLE)
 		return;
+	if (!parent->driver.table.job_start) {
+		umdev_log(LOG_ERR, mdev->uuid, "driver.job",
+			  "driver %s submits jobs and lacks job_start", parent->driver.table.name);
+		return;
+	}
 	job->engine = index;
 	hj->mdev = mdev;
 	hj->state = JOB_QUEUED;

@@ -289,6 +289,13 @@ static int mdev_build_device(struct umdev_mdev *mdev, const struct host_create *
 	if (r < 0)
 		return r;
 	mdev->created = true;
+	for (uint32_t i = 0; i < UMDEV_BAR_COUNT; i++) {
+		if (device.bars[i].size > 0 && !parent->driver.table.region_read)
+			return error_set(
+				err, ERROR_DRIVER_FAILED,
+				"driver %s declares a BAR and lacks region_read and region_write",
+				parent->driver.table.name);
+	}
 	r = pci_init(&mdev->pci, &device, mdev->page.pci, !create->resume, err);
 	if (r < 0)
 		return error_wrap(err, "driver %s", parent->driver.table.name);

@@ -11,12 +11,13 @@
 
 #define PCI_MSIX_ROW_SIZE 16u
 
-/* Bytes of the MSI-X table and pending bit array of @device. */
+/* Bytes of the MSI-X table of @device. */
 static inline uint64_t pci_msix_table_size(const struct umdev_device *device)
 {
 	return (uint64_t)device->msix_vectors * PCI_MSIX_ROW_SIZE;
 }
 
+/* Bytes of its pending bit array: a bit a vector, in words of 64. */
 static inline uint64_t pci_msix_pba_size(const struct umdev_device *device)
 {
 	return (device->msix_vectors + 63u) / 64u * 8u;
