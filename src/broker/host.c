@@ -238,8 +238,11 @@ static void host_call_done(void *arg, json_t *result, const struct umdev_error *
 	struct host *host = c->host;
 
 	list_del(&c->link);
-	if (!result && host->error.word != ERROR_NONE && err->word == ERROR_HOST_FAILED)
+	/* What a host says after the reason for its end is known counts no more. */
+	if (host->error.word != ERROR_NONE && (!result || !host->stopping)) {
+		result = NULL;
 		err = &host->error;
+	}
 	c->reply(c->arg, result, err);
 	free(c);
 }

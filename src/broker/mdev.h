@@ -43,6 +43,8 @@ struct mdev {
 	struct parent_discard discard;
 	struct keeper keeper;
 	struct api_call *call; /* waits for the present transition */
+	bool stop_next;	       /* ... for the stop after the present restart */
+	bool stop_forced;
 	bool autostarted;      /* counted in parent->autostarting */
 
 	/* The client. */

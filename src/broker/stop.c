@@ -30,6 +30,7 @@ void mdev_stopped(struct mdev *mdev, const char *why)
 	definition_free(umdev_steal_ptr(&mdev->running));
 	mdev->parent = NULL;
 	mdev->in_use = false;
+	mdev->stop_next = false;
 	mdev_set_state(mdev, MDEV_IDLE);
 	mdev_event(mdev, "mdev.stopped", LOG_INFO, "stopped: %s", why);
 	mdev_put(mdev);
@@ -61,9 +62,15 @@ int mdev_stop(struct mdev *mdev, bool force, struct api_call *call, struct umdev
 	if (mdev->state == MDEV_STARTING || mdev->state == MDEV_STOPPING || mdev->changing)
 		return error_set(err, ERROR_DEVICE_BUSY, "mdev %s is %s: try again", mdev->uuid,
 				 mdev->changing ? "being changed" : mdev_state_name(mdev->state));
-	if (mdev->state == MDEV_RESTARTING && parent->state == PARENT_READY)
-		return error_set(err, ERROR_DEVICE_BUSY, "mdev %s is restarting: try again",
-				 mdev->uuid);
+	if (mdev->state == MDEV_RESTARTING && mdev->stop_next)
+		return error_set(err, ERROR_DEVICE_BUSY, "mdev %s is being stopped", mdev->uuid);
+	if (mdev->state == MDEV_RESTARTING && parent->state == PARENT_READY) {
+		/* The host is creating it just now. */
+		mdev->stop_next = true;
+		mdev->stop_forced = force;
+		mdev->call = call;
+		return 0;
+	}
 	if (mdev->state != MDEV_ACTIVE) {
 		mdev->call = call;
 		mdev_stopped(mdev, "as asked");
@@ -85,6 +92,17 @@ int mdev_stop(struct mdev *mdev, bool force, struct api_call *call, struct umdev
 	return 0;
 }
 
+/* The stop that was asked for while the device was being created again. */
+static void mdev_stop_next(struct mdev *mdev)
+{
+	struct api_call *call = umdev_steal_ptr(&mdev->call);
+	struct umdev_error err = {0};
+
+	mdev->stop_next = false;
+	if (mdev_stop(mdev, mdev->stop_forced, call, &err) < 0)
+		api_fail(call, &err);
+}
+
 /* ---- Deaths of hosts ------------------------------------------------------------------------- */
 
 void mdev_host_died(struct mdev *mdev)
@@ -102,6 +120,8 @@ void mdev_host_gone(struct mdev *mdev)
 		return;
 	mdev->error = mdev->parent->error;
 	mdev_set_state(mdev, MDEV_FAILED);
+	if (mdev->stop_next)
+		mdev_stop_next(mdev);
 }
 
 static void mdev_back_failed(struct mdev *mdev, const struct umdev_error *err)
@@ -119,7 +139,11 @@ static void mdev_back(struct mdev *mdev, const struct umdev_error *err)
 		mdev_set_state(mdev, MDEV_ACTIVE);
 	} else if (err->word != ERROR_HOST_FAILED) {
 		mdev_back_failed(mdev, err);
-	} /* else: another death, another host */
+	} else {
+		return; /* another death, another host */
+	}
+	if (mdev->stop_next)
+		mdev_stop_next(mdev);
 }
 
 static void mdev_back_anew(void *arg, json_t *result, const struct umdev_error *err)
@@ -146,7 +170,7 @@ static void mdev_send_anew(struct mdev *mdev)
 	if (r < 0) {
 		error_set(&err, error_word_from_errno(r), "cannot make the state page of %s: %s",
 			  mdev->uuid, strerror(-r));
-		mdev_back_failed(mdev, &err);
+		mdev_back(mdev, &err);
 		return;
 	}
 	mdev_send_again(mdev, 0, mdev_back_anew);

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A host that does what a script says, for tests of the broker.
+ *
+ * <driver-dir>/script holds lines "what=how", read anew for every message; <driver-dir>/log gets a
+ * line for every request. What it offers: units of pool (1000, or the size of path=), align 10,
+ * types s (100), m (250) and rest; attributes color (live), level (idle), fixed (create).
+ *
+ *   hello=none|die|bad-name|no-page|huge-page|bad-options|twice|failed
+ *   open, create, discard, remove, attr, stats = die|hang|error[:WORD]
+ *   open=bad-types|no-pool   units=N   page=N
+ *   resume=refuse            create with origin 1 is refused
+ *   keep=N                   keeps N descriptors after create; keep=bad: a slot out of range
+ *   event=NAME               reports it after create
+ *   remove=busy              unless forced
+ *   refuse-attr=NAME
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <umdev/driver.h>
+#include <unistd.h>
+
+#include "link/link.h"
+#include "link/protocol.h"
+#include "util/fd.h"
+
+#define PAGE_MARK "marked"
+
+static struct fake {
+	struct link link;
+	struct reactor *reactor;
+	const char *dir;
+	const char *driver;
+	json_int_t units;
+	char value[128];
+} fake;
+
+static void fake_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static void fake_log(const char *fmt, ...)
+{
+	char path[512];
+	FILE *f;
+	va_list ap;
+
+	snprintf(path, sizeof(path), "%s/log", fake.dir);
+	f = fopen(path, "ae");
+	if (!f)
+		abort();
+	va_start(ap, fmt);
+	vfprintf(f, fmt, ap);
+	va_end(ap);
+	fputc('\n', f);
+	fclose(f);
+}
+
+/* What the script says about @what; "" when nothing. Valid until the next call. */
+static const char *fake_script(const char *what)
+{
+	char path[512];
+	char line[256];
+	size_t len = strlen(what);
+	FILE *f;
+
+	fake.value[0] = '\0';
+	snprintf(path, sizeof(path), "%s/script", fake.dir);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (strncmp(line, what, len) == 0 && line[len] == '=')
+			snprintf(fake.value, sizeof(fake.value), "%s", line + len + 1);
+	}
+	if (f)
+		fclose(f);
+	return fake.value;
+}
+
+static bool fake_is(const char *what, const char *how)
+{
+	return strcmp(fake_script(what), how) == 0;
+}
+
+static json_t *fake_row(const char *name, unsigned kind, const char *default_value,
+			const char *choices, unsigned when)
+{
+	return json_pack("{s:s,s:s,s:s*,s:s*,s:i,s:i,s:i,s:i}", "name", name, "description", "x",
+			 "default", default_value, "choices", choices, "min", 0, "max", 0, "kind",
+			 (int)kind, "when", (int)when);
+}
+
+static json_t *fake_hello(void)
+{
+	json_int_t page = fake_is("hello", "no-page")	  ? 0
+			  : fake_is("hello", "huge-page") ? (64 << 20) + 1
+							  : 4096;
+	json_t *options;
+
+	if (fake_script("page")[0])
+		page = atoll(fake.value);
+	options =
+		json_pack("[o,o,o]", fake_row("path", UMDEV_KIND_BACKING, NULL, "size", 0),
+			  fake_row("size", UMDEV_KIND_BYTES, NULL, NULL, 0),
+			  fake_row("ram", fake_is("hello", "bad-options") ? 99 : UMDEV_KIND_MEMORY,
+				   NULL, NULL, 0));
+	return json_pack("{s:i,s:{s:s,s:s,s:s,s:i,s:i,s:I},s:o,s:[o,o,o],s:[]}", "pid",
+			 (int)getpid(), "driver", "name",
+			 fake_is("hello", "bad-name") ? "other" : fake.driver, "description", "x",
+			 "version", "1", "flags", 0, "state_version", 1, "page_size", page,
+			 "options", options, "attrs",
+			 fake_row("color", UMDEV_KIND_ENUM, "red", "red green", UMDEV_WHEN_LIVE),
+			 fake_row("level", UMDEV_KIND_U64, "1", NULL, UMDEV_WHEN_IDLE),
+			 fake_row("fixed", UMDEV_KIND_U64, "1", NULL, UMDEV_WHEN_CREATE), "stats");
+}
+
+static json_t *fake_type(const char *id, const char *name, int cost, int flags)
+{
+	return json_pack("{s:s,s:s,s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:[[s,n],[s,s]]}", "id", id, "name",
+			 name, "class", "storage", "cost", cost, "flags", flags, "group_scope", 0,
+			 "requires_group", 0, "group_hotplug", 0, "qos", 0, "attrs", "capacity",
+			 "block_size", "512");
+}
+
+static json_t *fake_opened(void)
+{
+	json_t *types = json_pack("[o,o,o]", fake_type("s", "fake small", 100, 0),
+				  fake_type("m", "fake medium", 250, 0),
+				  fake_type("rest", "fake rest", 100, UMDEV_TYPE_REST));
+
+	if (fake_is("open", "bad-types"))
+		json_object_set_new(json_array_get(types, 1), "cost", json_integer(0));
+	if (fake_script("units")[0])
+		fake.units = atoll(fake.value);
+	if (fake_is("open", "no-pool"))
+		return json_pack("{s:o}", "types", types);
+	return json_pack("{s:s,s:{s:I,s:i,s:s},s:[],s:o}", "description", "a fake", "pool", "units",
+			 fake.units, "align", 10, "unit", "bytes", "engines", "types", types);
+}
+
+/* Deals with what the script wants of every method. True when the request is dealt with. */
+static bool fake_scripted(uint64_t id, const char *method)
+{
+	struct umdev_error err = {0};
+	const char *how = fake_script(method);
+
+	if (strcmp(how, "die") == 0)
+		_exit(3);
+	if (strcmp(how, "hang") == 0)
+		return true;
+	if (strncmp(how, "error", 5) != 0)
+		return false;
+	error_set(&err, how[5] == ':' ? error_word_parse(how + 6) : ERROR_DRIVER_FAILED,
+		  "the script says no to %s", method);
+	link_reply_error(&fake.link, id, &err);
+	return true;
+}
+
+static void fake_keep(const char *uuid)
+{
+	const char *how = fake_script("keep");
+	int count = atoi(how);
+	bool bad = strcmp(how, "bad") == 0;
+
+	for (int i = 0; i < (bad ? 1 : count); i++) {
+		int fd = fd_memfd("fake", 4096);
+
+		if (link_notify_sync(&fake.link, LINK_KEEP,
+				     json_pack("{s:s,s:[i]}", "uuid", uuid, "slots",
+					       bad ? (int)LINK_SLOT_COUNT : i),
+				     &fd, 1, 1000000000) < 0)
+			abort();
+		close(fd);
+	}
+}
+
+static void fake_create(uint64_t id, json_t *params, int *fds, size_t nfds)
+{
+	const char *uuid = json_string_value(json_object_get(params, "uuid"));
+	int origin = (int)json_integer_value(json_object_get(params, "origin"));
+	struct umdev_error err = {0};
+	char *attrs = json_dumps(json_object_get(params, "attrs"), JSON_COMPACT | JSON_SORT_KEYS);
+	char *piece = json_dumps(json_object_get(params, "piece"), JSON_COMPACT);
+	char mark[8] = "";
+	struct stat st;
+
+	if (nfds != 2 || fstat(fds[1], &st) < 0 || !S_ISSOCK(st.st_mode) ||
+	    pread(fds[0], mark, sizeof(mark) - 1, 0) < 0)
+		abort();
+	fake_log("create %s origin %d page %s piece %s attrs %s", uuid, origin,
+		 mark[0] ? mark : "empty", piece, attrs);
+	free(attrs);
+	free(piece);
+	if (origin == 1 && fake_is("resume", "refuse")) {
+		error_set(&err, ERROR_DRIVER_FAILED, "cannot resume");
+		link_reply_error(&fake.link, id, &err);
+		return;
+	}
+	if (pwrite(fds[0], PAGE_MARK, sizeof(PAGE_MARK), 0) < 0)
+		abort();
+	fake_keep(uuid);
+	link_reply(&fake.link, id, NULL);
+	if (fake_script("event")[0] &&
+	    link_notify(&fake.link, LINK_EVENT,
+			json_pack("{s:s,s:s,s:i,s:s,s:i,s:i}", "uuid", uuid, "event", fake.value,
+				  "level", 6, "message", "as scripted", "pid", 77, "uid", 88),
+			NULL, 0) < 0)
+		abort();
+}
+
+static void fake_attr(uint64_t id, json_t *params)
+{
+	const char *name = json_string_value(json_object_get(params, "name"));
+	struct umdev_error err = {0};
+
+	fake_log("attr %s %s", name, json_string_value(json_object_get(params, "value")));
+	if (fake_is("refuse-attr", name)) {
+		error_set(&err, ERROR_DRIVER_FAILED, "not %s", name);
+		link_reply_error(&fake.link, id, &err);
+		return;
+	}
+	link_reply(&fake.link, id, NULL);
+}
+
+static void fake_remove(uint64_t id, json_t *params)
+{
+	struct umdev_error err = {0};
+
+	fake_log("remove %s", json_string_value(json_object_get(params, "uuid")));
+	if (fake_is("remove", "busy") && !json_is_true(json_object_get(params, "force"))) {
+		error_set(&err, ERROR_DEVICE_BUSY, "in use");
+		link_reply_error(&fake.link, id, &err);
+		return;
+	}
+	link_reply(&fake.link, id, NULL);
+}
+
+static void fake_request(struct link *link, uint64_t id, const char *method, json_t *params,
+			 int *fds, size_t nfds)
+{
+	struct stat st;
+
+	if (fake_scripted(id, method)) {
+		fake_log("%s scripted", method);
+		return;
+	}
+	if (strcmp(method, LINK_OPEN) == 0) {
+		char *flags = json_dumps(json_object_get(params, "flags"), JSON_COMPACT);
+
+		if (nfds > 0 && fstat(fds[0], &st) == 0)
+			fake.units = st.st_size;
+		fake_log("open flags %s", flags);
+		free(flags);
+		link_reply(link, id, fake_opened());
+	} else if (strcmp(method, LINK_CREATE) == 0) {
+		fake_create(id, params, fds, nfds);
+	} else if (strcmp(method, LINK_REMOVE) == 0) {
+		fake_remove(id, params);
+	} else if (strcmp(method, LINK_ATTR) == 0) {
+		fake_attr(id, params);
+	} else if (strcmp(method, LINK_DISCARD) == 0) {
+		fake_log("discard %lld %lld",
+			 (long long)json_integer_value(json_object_get(params, "start")),
+			 (long long)json_integer_value(json_object_get(params, "size")));
+		link_reply(link, id, NULL);
+	} else if (strcmp(method, LINK_STATS) == 0) {
+		link_reply(link, id,
+			   json_pack("{s:{s:i,s:s},s:{s:i},s:n}", "stats", "things", 7, "bad",
+				     "text", "host", "jobs", 8, "client"));
+	}
+}
+
+static void fake_closed(struct link *link, int error)
+{
+	reactor_stop(fake.reactor);
+}
+
+static const struct link_ops fake_ops = {.request = fake_request, .closed = fake_closed};
+
+static int fake_begin(void)
+{
+	if (fake_is("hello", "die"))
+		_exit(3);
+	if (fake_is("hello", "none"))
+		return 0;
+	if (fake_is("hello", "failed"))
+		return link_notify_sync(&fake.link, LINK_FAILED,
+					json_pack("{s:s,s:s}", "word", "UNKNOWN_DRIVER", "message",
+						  "it does not load"),
+					NULL, 0, 1000000000) < 0
+			       ? -1
+			       : 1;
+	if (fake_is("hello", "twice") &&
+	    link_notify(&fake.link, LINK_HELLO, fake_hello(), NULL, 0) < 0)
+		return -1;
+	return link_notify(&fake.link, LINK_HELLO, fake_hello(), NULL, 0);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{"driver", required_argument, NULL, 'd'},
+		{"driver-dir", required_argument, NULL, 'D'},
+		{"name", required_argument, NULL, 'n'},
+		{NULL, 0, NULL, 0},
+	};
+	int c;
+	int r;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		if (c == 'd')
+			fake.driver = optarg;
+		else if (c == 'D')
+			fake.dir = optarg;
+	}
+	fake.units = 1000;
+	fake.reactor = reactor_new();
+	if (!fake.reactor || !fake.dir || !fake.driver ||
+	    link_init(&fake.link, fake.reactor, LINK_HOST_FD, &fake_ops, NULL) < 0)
+		return 2;
+	/* Nothing else may have been handed on: 4 is the reactor's. */
+	for (int fd = 5; fd < 256; fd++) {
+		struct stat st;
+
+		if (fstat(fd, &st) == 0)
+			fake_log("inherited %d", fd);
+	}
+	r = fake_begin();
+	if (r == 0)
+		r = reactor_run(fake.reactor);
+	fake_log("end");
+	link_done(&fake.link);
+	reactor_free(fake.reactor);
+	return r < 0;
+}
