@@ -62,6 +62,20 @@ static int store_unlink(int root_fd, const char *path, struct umdev_error *err)
 	return 0;
 }
 
+/* Joins a directory and a name. False when that is too long for a path. */
+static bool store_join(char path[PATH_MAX], const char *dir, const char *name)
+{
+	size_t dir_len = strlen(dir);
+	size_t name_len = strlen(name);
+
+	if (dir_len + 1 + name_len >= PATH_MAX)
+		return false;
+	memcpy(path, dir, dir_len);
+	path[dir_len] = '/';
+	memcpy(path + dir_len + 1, name, name_len + 1);
+	return true;
+}
+
 /* Calls @take with every name in @dir that does not begin with a dot, in the order of the names. */
 static int store_each(struct broker *broker, const char *dir,
 		      void (*take)(struct broker *broker, const char *dir, const char *name),
@@ -186,7 +200,8 @@ static void store_take_parent(struct broker *broker, const char *dir, const char
 	size_t len = strlen(file);
 	size_t suffix = strlen(STORE_CONFIG);
 
-	snprintf(path, sizeof(path), "%s/%s", dir, file);
+	if (!store_join(path, dir, file))
+		return;
 	if (store_is_leftover(file)) {
 		unlinkat(broker->root_fd, path, 0);
 		return;
@@ -267,7 +282,7 @@ static void store_take_definition(struct broker *broker, const char *dir, const 
 	size_t len = 0;
 	int r;
 
-	if (snprintf(path, sizeof(path), "%s/%s", dir, file) >= (int)sizeof(path))
+	if (!store_join(path, dir, file))
 		return;
 	if (store_is_leftover(file)) {
 		unlinkat(broker->root_fd, path, 0);
@@ -300,8 +315,7 @@ static void store_take_parent_dir(struct broker *broker, const char *dir, const 
 	char path[PATH_MAX];
 	struct umdev_error err = {0};
 
-	if (!ident_parent_name_ok(name) ||
-	    snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path))
+	if (!ident_parent_name_ok(name) || !store_join(path, dir, name))
 		return;
 	if (store_each(broker, path, store_take_definition, &err) < 0)
 		store_bad_definition(broker, name, NULL, path, &err);
