@@ -6,12 +6,10 @@
  * whenever there is an eventfd. INTx masks itself when it fires and fires again on unmask, by
  * command or by the second eventfd (vector 1 of the index), as long as the device holds the level.
  *
- * A signal must never block the loop, and there is no call that writes to an eventfd without
- * waiting whatever its flags. So a descriptor is taken only if it is of the anonymous kind (no
- * pipe, socket or file, which a peer could let fill up) and is set non-blocking here; a full
- * counter means that the client has not looked at the last signals yet and is as good as delivered.
- * The flag is shared with the client, which could clear it and also fill the counter to its maximum
- * to stop the process; the broker notices a host that stands still.
+ * A signal must never block the loop, whatever the client does to the descriptor it shares with us:
+ * see irq_signal.c. A descriptor is taken only if it is of the anonymous kind (no pipe, socket or
+ * file). A full counter means that the client has not looked at the last signals yet and is as good
+ * as delivered.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,6 +36,7 @@ static uint32_t irq_slot(uint32_t index, uint32_t vector)
 
 int irq_init(struct vfio_session *s)
 {
+	irq_signal_setup();
 	for (uint32_t index = 0; index < VFIO_IRQ_COUNT; index++) {
 		uint32_t count = irq_slots(s, index);
 
@@ -63,12 +62,9 @@ void irq_done(struct vfio_session *s)
 
 static void irq_write(struct vfio_session *s, int fd)
 {
-	static const uint64_t one = 1;
-
 	s->stats.irqs++;
-	/* EAGAIN: the counter is full, the client has enough to see. Other errors mean that the
-	 * client passed something which takes no signals, and are its own. */
-	if (write(fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+	/* An error means that the client passed something which takes no signals: its own loss. */
+	if (irq_signal(fd) < 0)
 		s->stats.bad_requests++;
 }
 
@@ -101,8 +97,13 @@ static void irq_unmask_ready(struct reactor_fd *source, uint32_t events)
 {
 	struct vfio_session *s = container_of(source, struct vfio_session, unmask);
 	uint64_t count;
+	struct iovec iov = {.iov_base = &count, .iov_len = sizeof(count)};
+	/* The client may have made it block, and have read it empty since. */
+	ssize_t n = preadv2(source->fd, &iov, 1, -1, RWF_NOWAIT);
 
-	if (read(source->fd, &count, sizeof(count)) == (ssize_t)sizeof(count))
+	if (n < 0 && errno == EOPNOTSUPP)
+		n = read(source->fd, &count, sizeof(count));
+	if (n == (ssize_t)sizeof(count))
 		irq_intx_unmask(s);
 	else if (errno != EAGAIN)
 		reactor_fd_del(s->reactor, source); /* no eventfd after all: look no more */

@@ -3,8 +3,8 @@
  * What the files of the session share. Everything here belongs to the reactor's thread.
  *
  * The files: session.c (life and states), rx.c and tx.c (bytes), command.c (one request to one
- * reply), region.c (accesses), irq.c, dma.c (the table), dma_file.c (mapped memory), dma_message.c
- * (transfers by message), share.c (is the memory really shared).
+ * reply), region.c (accesses), irq.c and irq_signal.c, dma.c (the table), dma_file.c (mapped
+ * memory), dma_message.c (transfers by message), share.c (is the memory really shared).
  *
  * Reentrancy: the device may call any session function from within any ops call. What could pull
  * the ground from under a caller (losing the client, a callback, a message of our own) therefore
@@ -139,6 +139,12 @@ int region_multi_resume(struct vfio_session *s, struct vfio_request *q, int stat
 /* The handlers of DEVICE_GET_IRQ_INFO and DEVICE_SET_IRQS, as in command.c. */
 int irq_info_serve(struct vfio_session *s, struct vfio_request *q, uint32_t *ret_len);
 int irq_set_serve(struct vfio_session *s, struct vfio_request *q, uint32_t *ret_len);
+
+/* Gets ready what signals need, once for the process. */
+void irq_signal_setup(void);
+
+/* Signals an eventfd; never waits. Returns 0 or -errno. In irq_signal.c. */
+int irq_signal(int fd) umdev_warn_unused;
 
 /* Allocates the tables; frees them, with every descriptor. */
 int irq_init(struct vfio_session *s) umdev_warn_unused;

@@ -160,6 +160,8 @@ class World:
             self.daemon.rpc("parent.add", name=STORE, driver="nvme", options={
                 "path": str(self.daemon.directory / "store.img"), "size": "256M", "types": "16m,64m,rest"})
             self.daemon.rpc("parent.add", name=PLAIN, driver="null", options={})
+            # One mdev of each parent is always there, so that what a host makes once is made already.
+            self.daemon.rpc("mdev.start", parent=PLAIN, type=PLAIN_TYPE)
             ident = new_uuid()
             self.daemon.rpc("mdev.start", uuid=ident, parent=STORE, type=TYPE)
             self.neighbour = Neighbour(self.daemon.socket_path(ident))
