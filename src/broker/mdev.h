@@ -45,7 +45,7 @@ struct mdev {
 	struct api_call *call; /* waits for the present transition */
 	bool stop_next;	       /* ... for the stop after the present restart */
 	bool stop_forced;
-	bool autostarted;      /* counted in parent->autostarting */
+	bool autostarted; /* counted in parent->autostarting */
 
 	/* The client. */
 	bool in_use;

@@ -62,54 +62,6 @@ static int parent_take_tables(struct parent *parent, json_t *hello, struct umdev
 
 /* ---- The answer to open ---------------------------------------------------------------------- */
 
-/* Pieces of mdevs that are not defined any more belong to nobody. Returns whether there were any.
- */
-static bool parent_release_orphans(struct parent *parent)
-{
-	bool any = false;
-
-	for (size_t i = parent->pool.piece_count; i > 0; i--) {
-		const struct pool_piece *piece = &parent->pool.pieces[i - 1];
-		const struct mdev *mdev = mdev_find(parent->broker, parent->name, piece->uuid);
-
-		if (mdev && mdev_is_defined(mdev))
-			continue;
-		pool_release(&parent->pool, piece->start, true);
-		any = true;
-	}
-	return any;
-}
-
-static int parent_take_first_pool(struct parent *parent, uint64_t units, uint64_t align,
-				  struct umdev_error *err)
-{
-	json_t *map = NULL;
-	bool changed;
-	int r;
-
-	if (pool_init(&parent->pool, units, align) < 0)
-		return error_set(err, ERROR_DRIVER_FAILED, "driver %s has a pool of %llu units",
-				 parent->driver, (unsigned long long)units);
-	r = store_read_map(parent, &map, err);
-	if (r < 0)
-		return r;
-	if (!map)
-		return 0;
-	r = pool_map_parse(&parent->pool, map, err);
-	json_decref(map);
-	if (r < 0)
-		return error_wrap(err, "the map %s/%s.map does not fit", BROKER_PARENTS_DIR,
-				  parent->name);
-	changed = parent_release_orphans(parent);
-	if (backings_are_new(&parent->backings)) {
-		r = pool_mark_clean(&parent->pool, &(struct pool_range){.size = units});
-		changed = true;
-	}
-	if (r < 0)
-		return error_set(err, ERROR_NO_MEMORY, "out of memory");
-	return changed ? parent_store_map(parent, err) : 0;
-}
-
 static int parent_take_pool(struct parent *parent, json_t *answer, struct umdev_error *err)
 {
 	json_t *pool = json_object_get(answer, "pool");
@@ -128,7 +80,7 @@ static int parent_take_pool(struct parent *parent, json_t *answer, struct umdev_
 	free(parent->unit);
 	parent->unit = strdup(unit);
 	if (!parent->opened)
-		return parent_take_first_pool(parent, (uint64_t)units, (uint64_t)align, err);
+		return parent_load_map(parent, (uint64_t)units, (uint64_t)align, err);
 	if ((uint64_t)units != parent->pool.units || (uint64_t)align != parent->pool.align)
 		return error_set(err, ERROR_DRIVER_FAILED,
 				 "driver %s has another pool than before: %lld %s, not %llu",

@@ -438,18 +438,6 @@ int parent_call(struct parent *parent, const char *method, json_t *params, link_
 
 /* ---- The pool -------------------------------------------------------------------------------- */
 
-int parent_store_map(struct parent *parent, struct umdev_error *err)
-{
-	json_t *map = pool_map_print(&parent->pool);
-	int r;
-
-	if (!map)
-		return error_set(err, ERROR_NO_MEMORY, "out of memory");
-	r = store_write_map(parent, map, err);
-	json_decref(map);
-	return r;
-}
-
 static void parent_discarded(void *arg, json_t *result, const struct umdev_error *err)
 {
 	struct parent *parent = arg;

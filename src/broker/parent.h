@@ -152,7 +152,8 @@ json_t *drivers_list(const struct broker *broker);
 int drivers_check(const struct broker *broker, const char *driver,
 		  struct umdev_error *err) umdev_warn_unused;
 
-/* ---- Between parent.c and parent-open.c -------------------------------------------------------
+/* ---- Between parent.c, parent-open.c and parent-map.c
+ * -------------------------------------------------------
  */
 
 /* Takes the driver's tables out of its hello, opens the backings and sends the open. */
@@ -160,6 +161,10 @@ void parent_open_begin(struct parent *parent, json_t *hello);
 
 /* Opens the backings and sends the open; tried again while a dying host holds their lock. */
 void parent_open_continue(struct parent *parent);
+
+/* Makes the pool with what the map on disk says about it. */
+int parent_load_map(struct parent *parent, uint64_t units, uint64_t align,
+		    struct umdev_error *err) umdev_warn_unused;
 
 /* The host answered the open and all of it was taken: the parent is ready. */
 void parent_now_ready(struct parent *parent);

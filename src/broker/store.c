@@ -19,6 +19,7 @@
 #define STORE_PARENT_MAX 65536
 #define STORE_MAP_MAX	 (16 * 1024 * 1024)
 #define STORE_CONFIG	 ".json"
+#define STORE_MAP	 ".map"
 
 int store_init(int root_fd, struct umdev_error *err)
 {
@@ -103,6 +104,22 @@ static bool store_is_leftover(const char *name)
 	return len > 5 && strcmp(name + len - 5, ".new~") == 0;
 }
 
+/* Takes the name of a parent out of that of a file. False when the file ends otherwise or the name
+ * is not one; @name is "" then. */
+static bool store_strip(const char *file, const char *suffix, char name[IDENT_PARENT_NAME_MAX + 1])
+{
+	size_t len = strlen(file);
+	size_t cut = strlen(suffix);
+
+	name[0] = '\0';
+	if (len <= cut || strcmp(file + len - cut, suffix) != 0 ||
+	    len - cut > IDENT_PARENT_NAME_MAX)
+		return false;
+	memcpy(name, file, len - cut);
+	name[len - cut] = '\0';
+	return ident_parent_name_ok(name);
+}
+
 /* ---- Parents --------------------------------------------------------------------------------- */
 
 static void store_parent_path(const char *name, const char *suffix, char path[PATH_MAX])
@@ -135,7 +152,7 @@ int store_write_map(const struct parent *parent, const json_t *map, struct umdev
 {
 	char path[PATH_MAX];
 
-	store_parent_path(parent->name, ".map", path);
+	store_parent_path(parent->name, STORE_MAP, path);
 	return store_write(parent->broker->root_fd, path, map, err);
 }
 
@@ -148,7 +165,7 @@ int store_read_map(const struct parent *parent, json_t **ret_map, struct umdev_e
 	json_t *map;
 	int r;
 
-	store_parent_path(parent->name, ".map", path);
+	store_parent_path(parent->name, STORE_MAP, path);
 	r = fd_read_file(parent->broker->root_fd, path, STORE_MAP_MAX, &text, &len);
 	if (r == -ENOENT) {
 		*ret_map = NULL;
@@ -163,6 +180,52 @@ int store_read_map(const struct parent *parent, json_t **ret_map, struct umdev_e
 				 "forget which pieces belong to whom",
 				 path, where.line, where.text);
 	*ret_map = map;
+	return 0;
+}
+
+int store_delete_map(struct broker *broker, const char *name, struct umdev_error *err)
+{
+	char path[PATH_MAX];
+
+	store_parent_path(name, STORE_MAP, path);
+	return store_unlink(broker->root_fd, path, err);
+}
+
+/* Reads @file as a map. NULL when it is none. */
+static json_t *store_load_map(struct broker *broker, const char *file)
+{
+	umdev_autofree char *text = NULL;
+	char path[PATH_MAX];
+	size_t len = 0;
+
+	if (!store_join(path, BROKER_PARENTS_DIR, file) ||
+	    fd_read_file(broker->root_fd, path, STORE_MAP_MAX, &text, &len) < 0)
+		return NULL;
+	return json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+}
+
+int store_each_map(struct broker *broker,
+		   void (*look)(void *data, const char *name, const json_t *map), void *data,
+		   struct umdev_error *err)
+{
+	struct dirent **names = NULL;
+	int n = scandirat(broker->root_fd, BROKER_PARENTS_DIR, &names, NULL, alphasort);
+
+	if (n < 0)
+		return store_failed("read", BROKER_PARENTS_DIR, errno, err);
+	for (int i = 0; i < n; i++) {
+		char name[IDENT_PARENT_NAME_MAX + 1];
+
+		if (store_strip(names[i]->d_name, STORE_MAP, name)) {
+			json_t *map = store_load_map(broker, names[i]->d_name);
+
+			if (map)
+				look(data, name, map);
+			json_decref(map);
+		}
+		free(names[i]);
+	}
+	free(names);
 	return 0;
 }
 
@@ -195,7 +258,7 @@ static int store_parse_parent(struct broker *broker, const char *name, const cha
 static void store_take_parent(struct broker *broker, const char *dir, const char *file)
 {
 	char path[PATH_MAX];
-	char name[IDENT_PARENT_NAME_MAX + 1] = "";
+	char name[IDENT_PARENT_NAME_MAX + 1];
 	struct umdev_error err = {0};
 	size_t len = strlen(file);
 	size_t suffix = strlen(STORE_CONFIG);
@@ -206,14 +269,12 @@ static void store_take_parent(struct broker *broker, const char *dir, const char
 		unlinkat(broker->root_fd, path, 0);
 		return;
 	}
-	if (len <= suffix || strcmp(file + len - suffix, STORE_CONFIG) != 0)
-		return;
-	if (len - suffix < sizeof(name))
-		memcpy(name, file, len - suffix);
-	if (!ident_parent_name_ok(name)) {
-		broker_event(broker,
-			     &(struct event){.name = "definition.bad", .level = LOG_WARNING},
-			     "%s: its name is not one of a parent", path);
+	if (!store_strip(file, STORE_CONFIG, name)) {
+		if (len > suffix && strcmp(file + len - suffix, STORE_CONFIG) == 0)
+			broker_event(broker,
+				     &(struct event){.name = "definition.bad",
+						     .level = LOG_WARNING},
+				     "%s: its name is not one of a parent", path);
 		return;
 	}
 	if (store_parse_parent(broker, name, path, &err) == 0)

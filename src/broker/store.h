@@ -32,6 +32,15 @@ int store_delete_parent(const struct parent *parent, struct umdev_error *err) um
 /* Writes the definition, or removes it when there is none. */
 int store_definition(const struct mdev *mdev, struct umdev_error *err) umdev_warn_unused;
 
+/* Calls @look with every map that can be read, whether its parent is there or not. */
+int store_each_map(struct broker *broker,
+		   void (*look)(void *data, const char *name, const json_t *map), void *data,
+		   struct umdev_error *err) umdev_warn_unused;
+
+/* Removes the map of the parent @name. */
+int store_delete_map(struct broker *broker, const char *name,
+		     struct umdev_error *err) umdev_warn_unused;
+
 /* Writes or reads the map of a parent's pool; *@ret_map is NULL when there is no file. */
 int store_write_map(const struct parent *parent, const json_t *map,
 		    struct umdev_error *err) umdev_warn_unused;

@@ -475,6 +475,50 @@ static void test_remove_busy(void **state)
 	assert_string_equal(fixture_get(f, "parent.list", "{}", "parents.0.pool.free"), "900");
 }
 
+/* A file under another name: data of definitions are protected, other data are never handed on. */
+static void test_file_of_another_parent(void **state)
+{
+	struct fixture *f = *state;
+	umdev_autofree char *log = NULL;
+	char other[256];
+
+	snprintf(other, sizeof(other),
+		 "{\"name\":\"q\",\"driver\":\"fake\",\"options\":{\"path\":\"%s/disk\"}}", f->dir);
+	fixture_ok(f, "parent.add", add_path(f, "disk", ",\"size\":\"1000\""));
+	fixture_ok(f, "mdev.define", START_S);
+	fixture_ok(f, "mdev.start", "{\"uuid\":\"" UUID "\"}");
+	fixture_ok(f, "parent.remove", "{\"name\":\"p\",\"force\":true}");
+	fixture_fails(f, ERROR_EXISTS, "parent.add", other);
+	assert_non_null(strstr(f->err.message, "under parent p"));
+	fixture_ok(f, "mdev.undefine", "{\"uuid\":\"" UUID "\"}");
+	fixture_ok(f, "parent.add", other);
+	free(fixture_log(f));
+	fixture_ok(f, "mdev.start", "{\"parent\":\"q\",\"type\":\"fake-m\"}");
+	log = fixture_log(f);
+	fixture_find(log, "discard 0 100\n");
+	fixture_ok(f, "parent.remove", "{\"name\":\"q\",\"force\":true}");
+	/* And back: nothing is believed of the time before. */
+	free(log);
+	fixture_ok(f, "parent.add", add_path(f, "disk", ""));
+	free(fixture_log(f));
+	fixture_ok(f, "mdev.start", "{\"parent\":\"p\",\"type\":\"fake-m\"}");
+	log = fixture_log(f);
+	fixture_find(log, "discard 0 250\n");
+}
+
+/* What was in a file before it became a parent is the operator's. */
+static void test_file_with_content(void **state)
+{
+	struct fixture *f = *state;
+	umdev_autofree char *log = NULL;
+
+	make_file(f, "image", 1000, 0644);
+	fixture_ok(f, "parent.add", add_path(f, "image", ""));
+	fixture_ok(f, "mdev.start", START_S);
+	log = fixture_log(f);
+	assert_null(strstr(log, "discard"));
+}
+
 /* A host that ignores the end of its link is killed. */
 static void test_stubborn_host(void **state)
 {
@@ -512,6 +556,8 @@ int main(void)
 		WITH(test_too_many_deaths),
 		WITH(test_other_pool_after_restart),
 		WITH(test_remove_busy),
+		WITH(test_file_of_another_parent),
+		WITH(test_file_with_content),
 		WITH(test_stubborn_host),
 	};
 
