@@ -17,7 +17,8 @@ def picture(daemon) -> dict:
     for mdev in mdevs:
         mdev.pop("statistics", None)
     return {"files": daemon.files(), "parents": parents, "types": daemon.ok("types", "--dumpjson"),
-            "active": daemon.ok("list", "--dumpjson"), "defined": daemon.ctl("list", "-d", "--dumpjson"), "mdevs": mdevs,
+            "active": daemon.ok("list", "--dumpjson"), "defined": daemon.ctl("list", "-d", "--dumpjson"),
+            "mdevs": mdevs,
             "sockets": sorted(path.name for path in (daemon.root / "run/umdev/mdevs").glob("*"))}
 
 

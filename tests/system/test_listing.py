@@ -113,7 +113,8 @@ def test_list_as_json(store):
 
 def test_definition_from_standard_input(store):
     """As libvirt passes it."""
-    command = f"{program('umdevctl', store.bindir)} --root {store.root} define -u {FIRST} -p store --jsonfile=/dev/stdin"
+    ctl = f"{program('umdevctl', store.bindir)} --root {store.root}"
+    command = f"{ctl} define -u {FIRST} -p store --jsonfile=/dev/stdin"
     content = json.dumps({"mdev_type": "nvme-16m", "start": "auto", "attrs": []})
     words = as_user(store.uid) + ["sh", "-c", f"echo '{content}' | {command}"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30, cwd="/")
@@ -275,7 +276,8 @@ def test_versions(store):
     assert store.rpc("version")["root"] == str(store.root)
 
 
-def run_private(daemon, *command, parent="driver=nvme,name=p,ram=32M,types=16m", mdev=f"type=nvme-16m,parent=p,uuid={FIRST}"):
+def run_private(daemon, *command, parent="driver=nvme,name=p,ram=32M,types=16m",
+                mdev=f"type=nvme-16m,parent=p,uuid={FIRST}"):
     """umdevctl run with a private daemon."""
     words = as_user(daemon.uid) + [program("umdevctl", daemon.bindir), "run", "--parent", parent, "--mdev", mdev, "--",
                                    *command]
@@ -298,7 +300,8 @@ def test_run(make_daemon, user):
 
 def test_run_that_cannot(make_daemon, user):
     daemon = make_daemon(user)
-    for keywords, code in (({"parent": "driver=nosuch"}, 1), ({"parent": "nonsense"}, 2), ({"mdev": "type=nvme-99m"}, 1)):
+    for keywords, code in (({"parent": "driver=nosuch"}, 1), ({"parent": "nonsense"}, 2),
+                           ({"mdev": "type=nvme-99m"}, 1)):
         result = run_private(daemon, "echo", "ran", **keywords)
         assert result.returncode == code and result.stdout == "", result
         assert result.stderr.count("\n") == 1, result

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from lib_system import fails, picture, refused
-from umdevtest.daemon import NOBODY, new_uuid
+from umdevtest.daemon import NOBODY, RpcError, new_uuid
 from umdevtest.vfiouser import Client
 
 # ---- parents
@@ -42,7 +42,8 @@ def test_unknown_option(daemon):
 
 
 @pytest.mark.parametrize("options, key", [
-    ({"ram": "much"}, "ram"), ({"ram": "-1"}, "ram"), ({"ram": ""}, "ram"), ({"ram": "1"}, "ram"), ({"ram": "16X"}, "ram"),
+    ({"ram": "much"}, "ram"), ({"ram": "-1"}, "ram"), ({"ram": ""}, "ram"), ({"ram": "1"}, "ram"),
+    ({"ram": "16X"}, "ram"),
     ({"ram": "99999999999999999999"}, "ram"), ({"ram": "16M", "block_size": "513"}, "block_size"),
     ({"ram": "16M", "parallelism": "0"}, "parallelism"), ({"ram": "16M", "io": "slow"}, "io"),
     ({"ram": "16M", "types": "x" * 401}, "types"),
@@ -145,9 +146,10 @@ def test_file_of_another_daemon(store, make_daemon, user):
     fails(other, *nvme(other, path), says=[str(path), "locked"])
 
 
-def test_parent_file_is_read_only(daemon, user):
-    if user == 0:
-        pytest.skip("root may write to every file; the same test runs as nobody")
+def test_parent_file_is_read_only(make_daemon):
+    """Root may write to every file, so the daemon is somebody else's."""
+    daemon = make_daemon(NOBODY if os.geteuid() == 0 else None)
+    daemon.start()
     path = make_file(daemon, "ro.img", 16 << 20, 0o444)
     fails(daemon, *nvme(daemon, path), says=str(path))
     error = refused(daemon, "READ_ONLY", "parent.add", name="p", driver="nvme", options={"path": str(path)})
@@ -207,7 +209,6 @@ def test_unknown_parent(store, name):
 
 def refused_word(daemon, method, params):
     """The word of the refusal, or None when it is none."""
-    from umdevtest.daemon import RpcError  # pylint: disable=import-outside-toplevel
     try:
         daemon.rpc(method, **params)
     except RpcError as error:
@@ -239,8 +240,9 @@ BAD_UUIDS = ["", "x", "12345678-1234-1234-1234-12345678901", "12345678-1234-1234
 
 @pytest.mark.parametrize("ident", BAD_UUIDS, ids=repr)
 def test_malformed_uuid(store, ident):
-    for words in (("define", "-u", ident, "-p", "store", "-t", "nvme-16m"), ("start", "-u", ident), ("stop", "-u", ident),
-                  ("undefine", "-u", ident), ("modify", "-u", ident, "--auto"), ("list", "-u", ident)):
+    for words in (("define", "-u", ident, "-p", "store", "-t", "nvme-16m"), ("start", "-u", ident),
+                  ("stop", "-u", ident), ("undefine", "-u", ident), ("modify", "-u", ident, "--auto"),
+                  ("list", "-u", ident)):
         result = store.ctl(*words)
         assert result.rc in (1, 2) and result.err.count("\n") == 1 and result.out == "", result
     for method, params in (("mdev.define", {"parent": "store", "type": "nvme-16m"}), ("mdev.undefine", {}),
@@ -391,8 +393,9 @@ def test_force_tells_the_client_and_the_operator_why(store):
     [], ["nosuch"], ["parent"], ["parent", "nosuch"], ["parent", "add"], ["parent", "add", "p"],
     ["parent", "add", "p", "--driver"], ["parent", "add", "p", "q", "--driver", "null"],
     ["parent", "add", "p", "--driver", "null", "--option", "novalue"], ["parent", "remove"],
-    ["start"], ["start", "-t", "null-basic"], ["start", "--nosuch"], ["start", "-u"], ["stop"], ["undefine"], ["modify"],
-    ["define"], ["define", "-p", "p", "-t", "a", "--type-name", "b"], ["define", "-p", "p", "--jsonfile", "x", "-t", "y"],
+    ["start"], ["start", "-t", "null-basic"], ["start", "--nosuch"], ["start", "-u"], ["stop"], ["undefine"],
+    ["modify"], ["define"], ["define", "-p", "p", "-t", "a", "--type-name", "b"],
+    ["define", "-p", "p", "--jsonfile", "x", "-t", "y"],
     ["modify", "-u", "00000000-0000-0000-0000-000000000001"], ["list", "extra"], ["types", "extra"], ["qemu-args"],
     ["modify", "-u", "00000000-0000-0000-0000-000000000001", "--auto", "--manual"],
     ["modify", "-u", "00000000-0000-0000-0000-000000000001", "--addattr", "x", "--delattr"],

@@ -3,6 +3,7 @@
 
 import errno
 import os
+import select
 import socket
 import struct
 
@@ -117,7 +118,6 @@ def odd_descriptor(kind):
     if kind == "path only":
         return [os.open("/proc/self/exe", os.O_PATH)]
     if kind == "epoll":
-        import select  # pylint: disable=import-outside-toplevel
         epoll = select.epoll()
         fd = os.dup(epoll.fileno())
         epoll.close()

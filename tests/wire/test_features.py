@@ -108,8 +108,8 @@ def test_every_flag(client, command):
 def random_message(rng, client):
     """A message that is somewhat like a good one."""
     command = rng.choice(list(range(2, 19)) + [rng.randrange(65536)])
-    words = [rng.choice([0, 1, 2, 3, 4, 7, 8, 16, 20, 24, 32, 64, 0x21, 0x24, 0x1000, 0x7fffffff, 0x80000000, 0xffffffff,
-                         rng.getrandbits(32)]) for _ in range(rng.randrange(12))]
+    likely = [0, 1, 2, 3, 4, 7, 8, 16, 20, 24, 32, 64, 0x21, 0x24, 0x1000, 0x7fffffff, 0x80000000, 0xffffffff]
+    words = [rng.choice(likely + [rng.getrandbits(32)]) for _ in range(rng.randrange(12))]
     body = struct.pack(f"={len(words)}I", *words) + rng.randbytes(rng.choice([0, 0, 1, 8, 100]))
     flags = rng.choice([0, 0, 0, NO_REPLY])
     return client.message(command, body, flags), flags

@@ -2,13 +2,14 @@
 """Interrupts: every form of SET_IRQS, delivery by MSI-X, MSI and INTx, the INTx level protocol."""
 
 import errno
+import os
 import struct
 
 import pytest
 
 from umdevtest.nvme import IDENTIFY, INTMC, INTMS, Nvme
-from umdevtest.vfiouser import (CONFIG, DATA_BOOL, DATA_EVENTFD, DATA_NONE, ERR_IRQ, GET_IRQ_INFO, INFO_BODY, INTX, MASK,
-                                MSI, MSIX, REQ_IRQ, TRIGGER, UNMASK, close_fds, eventfd, signals)
+from umdevtest.vfiouser import (CONFIG, DATA_BOOL, DATA_EVENTFD, DATA_NONE, ERR_IRQ, GET_IRQ_INFO, INFO_BODY, INTX,
+                                MASK, MSI, MSIX, REQ_IRQ, TRIGGER, UNMASK, close_fds, eventfd, signals)
 
 EVENTFD, MASKABLE, AUTOMASKED = 1, 2, 4
 SOON_S = 2.0  # an interrupt that comes
@@ -304,7 +305,6 @@ def test_intx_mask(level):
 
 def test_intx_unmask_by_eventfd(level, events):
     """KVM's way: the unmask comes as a signal on a second eventfd."""
-    import os  # pylint: disable=import-outside-toplevel
     nvme, fd = level
     resample, = events()
     nvme.client.set_irqs(DATA_EVENTFD | UNMASK, INTX, 0, 1, [resample])
@@ -369,7 +369,6 @@ def test_intx_has_one_vector(level, flags, start, count):
 
 def test_resample_descriptor_of_the_wrong_kind(level):
     """What is readable for ever, or closed at the other end, must not keep the host busy."""
-    import os  # pylint: disable=import-outside-toplevel
     nvme, _ = level
     reader, writer = os.pipe()
     os.close(writer)

@@ -107,7 +107,7 @@ def test_message_comes_between_read_and_its_reply(messages):
     messages.client.hold_dma = []
     for _ in range(50):
         cid = messages.put(0, messages.sqe(IDENTIFY, prp1=messages.pages(), cdw=[1]))
-        messages.client.send(10, ACCESS_BODY.pack(0x1000, 0, 4) + struct.pack("<I", messages.queues[0].tail), flags=0x10)
+        messages.client.write32(0, 0x1000, messages.queues[0].tail, posted=True)
         idents = [messages.client.send(REGION_READ, ACCESS_BODY.pack(CSTS, 0, 4)) for _ in range(5)]
         for ident in idents:
             assert messages.client.reply(ident, REGION_READ).body[16] & 1

@@ -252,7 +252,8 @@ class Nvme:
         """Creates one pair of I/O queues; with a vector its interrupts are on."""
         queue = Queue(qid, entries, self.pages(-(-entries * 64 // PAGE)), self.pages(-(-entries * 16 // PAGE)))
         flags = 1 if vector is None else 3
-        for done in (self.create_cq(qid, entries, queue.cq, flags, vector or 0), self.create_sq(qid, entries, queue.sq)):
+        created = [self.create_cq(qid, entries, queue.cq, flags, vector or 0), self.create_sq(qid, entries, queue.sq)]
+        for done in created:
             if done.status:
                 raise Failure(f"queue {qid}: status {done.status:#x}")
         if vector is not None and vector < len(self._events):
@@ -311,7 +312,8 @@ class Nvme:
         self.memory.write(page, struct.pack(f"<{len(rest)}Q", *rest))
         return addr, page, page
 
-    def transfer(self, opcode: int, lba: int, blocks: int, addr: int, length: int, qid: int = 1, **fields) -> Completion:
+    def transfer(self, opcode: int, lba: int, blocks: int, addr: int, length: int, qid: int = 1,
+                 **fields) -> Completion:
         """A read or write of a buffer in guest memory."""
         prp1, prp2, page = self.prps(addr, length)
         done = self.command(qid, opcode, nsid=1, prp1=prp1, prp2=prp2,

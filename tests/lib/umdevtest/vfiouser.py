@@ -267,7 +267,7 @@ class Client:
                 raise Disconnected("closed")
             data += part
             if once and len(data) < count:
-                raise Failure(f"the server sent {count} bytes in pieces, the first of {len(data)}: clients break on that")
+                raise Failure(f"the server sent {count} bytes in pieces, the first of {len(data)}: clients break on it")
         return data, list(fds)
 
     def recv(self, limit_s: float = None) -> Message:
