@@ -98,6 +98,10 @@ class Segment:
             os.ftruncate(self.fd, offset + size)
         self.view = mmap.mmap(self.fd, size, flags=mmap.MAP_SHARED if shared else mmap.MAP_PRIVATE, offset=offset)
 
+    def ends_before(self, at: int) -> bool:
+        """Whether a test made the file smaller: what is not there must not be touched here either."""
+        return os.fstat(self.fd).st_size < self.offset + at
+
     def close(self) -> None:
         """Gives the memory back."""
         if self.fd >= 0:
@@ -155,7 +159,7 @@ class GuestMemory:
             raise Failure(f"the server asks for {count} bytes in one DMA message")
         (self.reads if message.command == DMA_READ else self.writes).append((addr, count))
         segment, at = self._find(addr, count)
-        if self.fail_with or segment is None:
+        if self.fail_with or segment is None or segment.ends_before(at + count):
             return self.fail_with or errno.ENODEV, b""
         if message.command == DMA_READ:
             return 0, message.body[:16] + segment.view[at:at + count]
