@@ -6,11 +6,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "broker/store.h"
 #include "link/protocol.h"
 #include "util/clock.h"
 #include "util/log.h"
+
+/* Descriptors that no client can take from the broker's own work. */
+#define MDEV_FD_RESERVE 256
 
 /* Negative, zero or positive: the order of listings. */
 static int mdev_compare(const struct mdev *mdev, const char *parent, const char *uuid)
@@ -122,6 +126,15 @@ int mdev_store(struct mdev *mdev, struct umdev_error *err)
 
 /* ---- What hosts report ----------------------------------------------------------------------- */
 
+/* Whether the broker could still do its own work with @fd and all below it in use. */
+static bool mdev_fd_spare(int fd)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+	       (rlim_t)fd + MDEV_FD_RESERVE < limit.rlim_cur;
+}
+
 /* Descriptors of one message, slot by slot. What cannot be kept is closed by the link. */
 static void mdev_take_keep(struct mdev *mdev, json_t *slots, int *fds, size_t nfds)
 {
@@ -134,9 +147,12 @@ static void mdev_take_keep(struct mdev *mdev, json_t *slots, int *fds, size_t nf
 		json_t *slot = json_array_get(slots, i);
 		json_int_t n = json_is_integer(slot) ? json_integer_value(slot) : -1;
 
-		error = n < 0 || n >= LINK_SLOT_COUNT
-				? -EINVAL
-				: keeper_keep(&mdev->keeper, (uint32_t)n, &fds[i], max);
+		if (n < 0 || n >= LINK_SLOT_COUNT)
+			error = -EINVAL;
+		else if (!mdev_fd_spare(fds[i]))
+			error = -EMFILE;
+		else
+			error = keeper_keep(&mdev->keeper, (uint32_t)n, &fds[i], max);
 	}
 	if (error < 0 && !mdev->keep_refused) {
 		mdev->keep_refused = true;

@@ -502,6 +502,36 @@ def test_signals(store, which):
     wait_for(lambda: not store.running, "the daemon to end", 30)
 
 
+# ---- clients that take all there is
+
+
+def test_descriptors_of_a_greedy_client(make_daemon, user):
+    """It lends as many files as it may; the operator and the other clients go on with what is reserved."""
+    daemon = make_daemon(user, prefix=["prlimit", "--nofile=1024:1024"])
+    daemon.start()
+    add_store(daemon)
+    greedy, other = (daemon.ok("start", "-p", "store", "-t", "nvme-16m").strip() for _ in range(2))
+    with Client(daemon.socket_path(greedy)) as client:
+        client.like_qemu()
+        for number in range(1000):
+            fd = os.memfd_create("guest", os.MFD_CLOEXEC)
+            os.ftruncate(fd, 4096)
+            error = client.map_error(4096 * number, 4096, fds=[fd])
+            os.close(fd)
+            assert not error, f"file {number}: error {error}"
+        assert len(process.descriptors(daemon.pid)) < 1024 - 200
+        late = daemon.ok("start", "-p", "store", "-t", "nvme-16m").strip()
+        for ident in (other, late):
+            fill(daemon, ident, b"goes on!")
+            assert holds(daemon, ident, b"goes on!")
+            wait_free(daemon, ident)
+        daemon.ok("define", "-p", "store", "-t", "nvme-16m")
+        assert client.info()[0] & 2
+        assert [event for event in daemon.events(greedy) if "kept" in event["message"]]
+    wait_free(daemon, greedy)
+    assert len(process.descriptors(daemon.pid)) < 64
+
+
 # ---- the RPC as a stranger uses it
 
 
