@@ -121,7 +121,7 @@ static int mdev_correct_type(struct mdev *mdev, struct definition *running,
 	struct definition *d = mdev->definition;
 	umdev_autofree char *old = running->type_id ? strdup(running->type_id) : NULL;
 
-	if (!choice->corrected && running->type_name)
+	if (!choice->corrected && running->type_name && running->type_id)
 		return 0;
 	if (definition_set_type(running, type->id, type->name) < 0)
 		return error_set(err, ERROR_NO_MEMORY, "out of memory");

@@ -164,6 +164,12 @@ def test_type_by_name(store):
     assert store.ok("list", "-u", ident) == f"{ident} store nvme-32m manual (defined)\n"
 
 
+def test_transient_by_type_name(store):
+    """What is started by its name alone has the id of that name."""
+    ident = store.ok("start", "-p", "store", "--type-name", "umdev NVMe 32 MiB").strip()
+    assert store.ok("list") == f"{ident} store nvme-32m manual\n"
+
+
 def test_type_that_changed_its_name(store):
     """The id is there under another name: an error that says both, never another type in silence."""
     store.ok("define", "-u", FIRST, "-p", "store", "-t", "nvme-16m")
