@@ -7,6 +7,7 @@
  *   client leaves or is expelled: lost -> driver resets -> session drops mappings -> the next
  * client may come remove: expel if forced -> (lost, as above) -> session -> driver -> page
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,8 @@
 
 /* How often a removal looks whether the last transfer into guest memory has ended. */
 #define REMOVE_RETRY_NS (2 * NS_PER_MS)
+
+static_assert(VFIO_SLOT_COUNT <= LINK_SLOT_COUNT, "the broker keeps every slot of a session");
 
 /* ---- What the session asks ---- */
 
