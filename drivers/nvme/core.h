@@ -87,6 +87,8 @@ void nvme_doorbell_head(struct nvme_ctrl *ctrl, uint32_t cqid);
 void nvme_doorbell_arm_head(struct nvme_ctrl *ctrl, uint32_t cqid);
 /* A queue was created or the controller enabled: its doorbells begin at zero. */
 void nvme_doorbell_clear(struct nvme_ctrl *ctrl, uint32_t qid, bool cq);
+/* The page of doorbells=shared outlives a process: finds it again, with what the guest rang. */
+void nvme_doorbell_resume(struct nvme_ctrl *ctrl);
 /* Doorbell Buffer Config: takes new addresses. Returns a status. */
 uint32_t nvme_doorbell_config(struct nvme_ctrl *ctrl, uint64_t shadow, uint64_t eventidx);
 /* Polls, sleeps or sets a timer as the load asks for. @worked: something moved. */

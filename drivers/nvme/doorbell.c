@@ -221,6 +221,12 @@ void nvme_doorbell_clear(struct nvme_ctrl *ctrl, uint32_t qid, bool cq)
 		nvme_fatal(ctrl, "the host has no memory for shared doorbells");
 }
 
+void nvme_doorbell_resume(struct nvme_ctrl *ctrl)
+{
+	if (ctrl->shared)
+		ctrl->doorbells = nvme_host->bar_memory(ctrl->mdev, 0, 0);
+}
+
 uint32_t nvme_doorbell_config(struct nvme_ctrl *ctrl, uint64_t shadow, uint64_t eventidx)
 {
 	uint64_t mask = NVME_PAGE_BYTES - 1;

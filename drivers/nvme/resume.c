@@ -119,6 +119,9 @@ static void resume_slots(struct nvme_ctrl *ctrl)
 		ctrl->free_count--;
 		ctrl->outstanding++;
 		req->stage = NVME_STAGE_PARKED; /* until nvme_state_go() */
+		/* A queue whose deletion begins anew has to wait for those that begin after it. */
+		if (req->cmd->phase == NVME_SLOT_ACTIVE)
+			ctrl->sq[req->cmd->sqid].active++;
 	}
 }
 
@@ -144,6 +147,7 @@ void nvme_state_go(struct nvme_ctrl *ctrl)
 		return;
 	ctrl->resuming = false;
 	nvme_host->timer(ctrl->mdev, NVME_TIMER_RESUME, 0, NULL, NULL);
+	nvme_doorbell_resume(ctrl);
 
 	/* The guest had disabled it: what was in flight ends untold, as it would have. */
 	if (!(ctrl->state->cc & NVME_CC_EN) && (ctrl->state->csts & NVME_CSTS_RDY)) {
@@ -167,6 +171,7 @@ void nvme_state_go(struct nvme_ctrl *ctrl)
 			continue;
 		req->replayed = 1;
 		req->cmd->result = 0;
+		ctrl->sq[req->cmd->sqid].active--; /* nvme_dispatch() counts it */
 		nvme_dispatch(req);
 	}
 	for (uint32_t i = 0; i <= ctrl->queues; i++) {

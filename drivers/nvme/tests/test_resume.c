@@ -179,6 +179,47 @@ static void test_shadow(void **state)
 	fake_down();
 }
 
+/* The page of shared doorbells is found again, with what was rung while nobody was there. */
+static void test_shared(void **state)
+{
+	const struct fake_options shared = {.size = 64u << 20, .doorbells = 1};
+
+	fake_up(&shared);
+	guest_enable(32);
+	guest_create_pair(1, 64);
+	for (uint32_t i = 0; i < 10; i++)
+		assert_int_equal(guest_run(1, guest_command(NVME_IO_FLUSH, 1), NULL), NVME_OK);
+	fake_crash();
+	guest_post(1, guest_command(NVME_IO_FLUSH, 1));
+	assert_int_equal(fake_create(&shared, UMDEV_STATE_RESUME), 0);
+	assert_int_equal(guest_wait(1).status >> 1, NVME_OK);
+	for (uint32_t i = 0; i < 10; i++)
+		assert_int_equal(guest_run(1, guest_command(NVME_IO_FLUSH, 1), NULL), NVME_OK);
+	fake_down();
+}
+
+/* A deletion that begins anew before the commands of its queue waits for them. */
+static void test_replayed_deletion(void **state)
+{
+	uint16_t deletion, flush;
+
+	up();
+	deletion = guest_post(0, guest_command(NVME_ADMIN_ASYNC_EVENT, 0));
+	fake.jobs_stopped = true;
+	flush = guest_post(1, guest_command(NVME_IO_FLUSH, 1));
+	fake_crash();
+	assert_int_equal(fake.state->cmds[0].sqe.cid, deletion);
+	assert_int_equal(fake.state->cmds[1].sqe.cid, flush);
+	fake.state->cmds[0].sqe.opcode = NVME_ADMIN_DELETE_SQ;
+	fake.state->cmds[0].sqe.cdw10 = 1;
+	fake.jobs_stopped = false;
+	assert_int_equal(fake_create(&options, UMDEV_STATE_RESUME), 0);
+	assert_int_equal(guest_wait(1).cid, flush);
+	assert_int_equal(guest_wait(0).cid, deletion);
+	assert_int_equal(fake.state->sq[1].size, 0);
+	fake_down();
+}
+
 /* A reset before the successor began to go on, and a death while the guest waited for CSTS.RDY to
  * fall. */
 static void test_reset_first(void **state)
@@ -278,11 +319,17 @@ static void test_damaged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_idle),	       cmocka_unit_test(test_in_flight),
-		cmocka_unit_test(test_half_completed), cmocka_unit_test(test_half_fetched),
-		cmocka_unit_test(test_replayed_admin), cmocka_unit_test(test_shadow),
-		cmocka_unit_test(test_damaged),	       cmocka_unit_test(test_reset_first),
+		cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_in_flight),
+		cmocka_unit_test(test_half_completed),
+		cmocka_unit_test(test_half_fetched),
+		cmocka_unit_test(test_replayed_admin),
+		cmocka_unit_test(test_shadow),
+		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_reset_first),
 		cmocka_unit_test(test_early_ring),
+		cmocka_unit_test(test_shared),
+		cmocka_unit_test(test_replayed_deletion),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
