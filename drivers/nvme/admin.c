@@ -99,7 +99,9 @@ static uint32_t admin_create_cq(struct nvme_request *req)
 	if (NVME_CC_IOCQES(ctrl->state->cc) != 4)
 		return NVME_BAD_FIELD;
 	req->location = 46;
-	if (irq && vector >= ctrl->vectors)
+	if (!irq)
+		vector = 0; /* means nothing then, and may be any number */
+	if (vector >= ctrl->vectors)
 		return NVME_BAD_VECTOR;
 	ctrl->cq[qid].tail = 0;
 	ctrl->cq[qid].phase = 1;

@@ -67,11 +67,12 @@ static bool state_events_good(const struct nvme_state *st)
 int nvme_state_check(const struct nvme_ctrl *ctrl)
 {
 	const struct nvme_state *st = ctrl->state;
-	uint32_t mps = NVME_CC_MPS(st->cc);
+	/* While it is not enabled the guest may have written anything there. */
+	bool enabled = (st->cc & NVME_CC_EN) && (st->csts & NVME_CSTS_RDY);
 
 	if (st->magic != NVME_STATE_MAGIC)
 		return state_bad("no state");
-	if (mps > NVME_MPSMAX || (st->csts & ~0xfu))
+	if ((enabled && NVME_CC_MPS(st->cc) > NVME_MPSMAX) || (st->csts & ~0xfu))
 		return state_bad("registers");
 	if (!(st->csts & NVME_CSTS_RDY) != (st->sq[0].size == 0))
 		return state_bad("admin queue");

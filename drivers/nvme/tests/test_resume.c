@@ -257,6 +257,30 @@ static void test_early_ring(void **state)
 	fake_down();
 }
 
+/* Values that a guest may leave where they mean nothing do not look like damage. */
+static void test_odd_values(void **state)
+{
+	struct nvme_sqe sqe;
+
+	up();
+	sqe = guest_command(NVME_ADMIN_CREATE_CQ, 0);
+	sqe.prp1 = GUEST_RINGS + 2 * 0x20000;
+	sqe.cdw10 = 15u << 16 | 2;
+	sqe.cdw11 = 0xffffu << 16 | 1; /* a vector, but no interrupts */
+	assert_int_equal(guest_run(0, sqe, NULL), NVME_OK);
+	crash();
+	assert_int_equal(guest_run(1, guest_command(NVME_IO_FLUSH, 1), NULL), NVME_OK);
+	guest_write32(NVME_REG_CC, 0);
+	fake_settle(10);
+	guest_write32(NVME_REG_CC, 15u << 7 | NVME_CC_EN);
+	assert_int_equal(guest_read32(NVME_REG_CSTS), NVME_CSTS_CFS);
+	crash();
+	guest_write32(NVME_REG_CC, 15u << 7);
+	crash();
+	guest_enable(32);
+	fake_down();
+}
+
 static void refuse(const char *why)
 {
 	assert_int_equal(fake_create(&options, UMDEV_STATE_RESUME), -EBADMSG);
@@ -280,7 +304,7 @@ static void test_damaged(void **state)
 		memcpy(s, good, sizeof(*s));                                                       \
 	} while (0)
 	DAMAGE(s->magic = 0, "no state");
-	DAMAGE(s->cc = 5u << 7, "registers");
+	DAMAGE(s->cc = 5u << 7 | NVME_CC_EN, "registers");
 	DAMAGE(s->csts = 0x100, "registers");
 	DAMAGE(s->sq[0].size = 0, "admin queue");
 	DAMAGE(s->features.queues = 64, "features");
@@ -330,6 +354,7 @@ int main(void)
 		cmocka_unit_test(test_early_ring),
 		cmocka_unit_test(test_shared),
 		cmocka_unit_test(test_replayed_deletion),
+		cmocka_unit_test(test_odd_values),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
