@@ -35,7 +35,8 @@ int message_start(struct vfio_session *s, struct dma_transfer transfer)
 {
 	struct dma_transfer *t;
 
-	if (s->connection.fd < 0 || s->doomed)
+	/* While a reset is in progress nothing is sent: see command_end(). */
+	if (s->connection.fd < 0 || s->doomed || s->device_busy)
 		return -ECANCELED;
 	if (s->transfer_count == VFIO_TRANSFERS_MAX)
 		return -EAGAIN;
@@ -50,6 +51,10 @@ int message_start(struct vfio_session *s, struct dma_transfer transfer)
 	*t = transfer;
 	list_add_tail(&s->transfers, &t->link);
 	s->transfer_count++;
+	/* One that starts while an unmap waits, perhaps for it, gets its moment, too. */
+	if (s->unmap_waits && !s->grace.armed)
+		reactor_timer_set(s->reactor, &s->grace,
+				  reactor_now_ns(s->reactor) + VFIO_UNMAP_GRACE_NS);
 	session_kick(s);
 	return -EINPROGRESS;
 }

@@ -166,7 +166,8 @@ typedef void vfio_dma_done(void *arg, int status);
  * Copies from or to guest memory. 0 when done; -EINPROGRESS: @done is called from the loop, @buf
  * stays until then; or -EFAULT, -EAGAIN (too many in progress), -ENOMEM, -ECANCELED. Besides the
  * client's leaving, a reset or function level reset that returned -EINPROGRESS ends transfers with
- * -ECANCELED: the client may answer them only after its command is answered.
+ * -ECANCELED and lets none begin until it is over: the client may answer them only after its
+ * command is answered.
  */
 int vfio_dma_read(struct vfio_session *session, uint64_t iova, void *buf, uint64_t len,
 		  vfio_dma_done *done, void *arg) umdev_warn_unused;

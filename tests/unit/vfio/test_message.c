@@ -374,6 +374,48 @@ static void test_cancelled_by_waiting_unmap(void **state)
 	assert_false(client_silent(fx));
 }
 
+/* None is sent before the command is answered: one that begins meanwhile must not wait for it. */
+static void test_begun_while_busy(void **state)
+{
+	struct fixture *fx = *state;
+	static struct request q;
+	struct wire_dma_unmap unmap = {24, 0, 0x10000, 0x1000};
+	struct wire_header header;
+	struct transfer t = {0};
+	uint8_t buf[8];
+	uint32_t token;
+
+	client_join_qemu(fx);
+	assert_int_equal(client_map(fx, 0, 0x10000, 0, RW, -1), 0);
+	assert_int_equal(client_map(fx, 0x10000, 0x1000, 0, RW, -1), 0);
+	token = vfio_dma_hold(fx->session);
+	client_send(fx, WIRE_DMA_UNMAP, 0, BODY(&unmap, sizeof(unmap)));
+	fixture_turn(fx);
+	assert_int_equal(vfio_dma_read(fx->session, 0, buf, 8, transfer_done, &t), -EINPROGRESS);
+	fixture_turn(fx);
+	assert_int_equal(t.calls, 0);
+	fixture_advance(1100000000ull);
+	fixture_turn(fx);
+	assert_int_equal(t.calls, 1);
+	assert_int_equal(t.status, -ECANCELED);
+	vfio_dma_release(fx->session, token);
+	client_recv(fx, &header, &unmap, sizeof(unmap), NULL);
+	assert_int_equal(header.command, WIRE_DMA_UNMAP);
+
+	fx->reset_result = -EINPROGRESS;
+	client_send(fx, WIRE_DEVICE_RESET, 0, NOTHING);
+	fixture_turn(fx);
+	assert_int_equal(vfio_dma_read(fx->session, 0, buf, 8, transfer_done, &t), -ECANCELED);
+	vfio_session_complete(fx->session, 0);
+	client_recv(fx, &header, NULL, 0, NULL);
+	assert_int_equal(header.command, WIRE_DEVICE_RESET);
+	assert_int_equal(vfio_dma_read(fx->session, 0, buf, 8, transfer_done, &t), -EINPROGRESS);
+	probe_answer(fx);
+	request_take(fx, &q);
+	reply_read(fx, &q, "12345678");
+	assert_int_equal(t.status, 0);
+}
+
 /* A transfer asked for from within a region access goes out after the access's reply. */
 static uint8_t nested_buf[4];
 static struct transfer nested;
@@ -651,6 +693,7 @@ int main(void)
 		TEST(test_cancelled_when_client_leaves),
 		TEST(test_cancelled_by_reset),
 		TEST(test_cancelled_by_waiting_unmap),
+		TEST(test_begun_while_busy),
 		TEST(test_from_region_access),
 		TEST(test_mapped_and_not),
 		TEST(test_shared_memory),
