@@ -58,9 +58,9 @@ static int store_write(int root_fd, const char *path, const json_t *json, struct
 
 static int store_unlink(int root_fd, const char *path, struct umdev_error *err)
 {
-	if (unlinkat(root_fd, path, 0) < 0 && errno != ENOENT)
-		return store_failed("remove", path, errno, err);
-	return 0;
+	int r = fd_unlink_sync(root_fd, path);
+
+	return r < 0 && r != -ENOENT ? store_failed("remove", path, r, err) : 0;
 }
 
 /* Joins a directory and a name. False when that is too long for a path. */

@@ -221,13 +221,20 @@ int fd_write_file_atomic(int dirfd, const char *path, const void *data, size_t l
 	return fd_sync_dir_of(dirfd, path);
 }
 
+int fd_unlink_sync(int dirfd, const char *path)
+{
+	if (unlinkat(dirfd, path, 0) < 0)
+		return -errno;
+	return fd_sync_dir_of(dirfd, path);
+}
+
 /* One directory; that it is there already is fine, as long as it is one. */
 static int fd_mkdir(int dirfd, const char *path, mode_t mode)
 {
 	struct stat st;
 
 	if (mkdirat(dirfd, path, mode) == 0)
-		return 0;
+		return fd_sync_dir_of(dirfd, path);
 	if (errno != EEXIST)
 		return -errno;
 	if (fstatat(dirfd, path, &st, 0) < 0)

@@ -55,5 +55,8 @@ int fd_read_file(int dirfd, const char *path, size_t max, char **ret_data,
 int fd_write_file_atomic(int dirfd, const char *path, const void *data, size_t len,
 			 mode_t mode) umdev_warn_unused;
 
+/* Removes a file so that a power cut does not bring it back. Returns 0 or -errno. */
+int fd_unlink_sync(int dirfd, const char *path) umdev_warn_unused;
+
 /* mkdir -p below @dirfd. Returns 0 or -errno. */
 int fd_mkdir_parents(int dirfd, const char *path, mode_t mode) umdev_warn_unused;
