@@ -169,6 +169,10 @@ __attribute__((noreturn)) static void run_guard_main(const char *program, const 
 		run_exec_daemon(program, root, output);
 		_exit(127);
 	}
+	if (daemon < 0) {
+		(void)rmdir(root);
+		_exit(1);
+	}
 	/* Who waits for the end of our output must not wait for the guard. */
 	close(output);
 	dup2(null, STDOUT_FILENO);
