@@ -146,10 +146,9 @@ static void dma_remove(struct vfio_session *s, uint32_t from, uint32_t to)
 
 		__atomic_store_n(&s->page->maps[e->row].valid, 0, __ATOMIC_RELEASE);
 		dma->free_rows[dma->free_count++] = e->row;
-		if (e->file && --e->file->refs == 0) {
+		share_unmapped(s, e);
+		if (e->file && --e->file->refs == 0)
 			dma->dying = true;
-			share_forget(s, e->file);
-		}
 	}
 	memmove(&dma->entries[from], &dma->entries[to],
 		(dma->count - to) * sizeof(dma->entries[0]));

@@ -148,5 +148,8 @@ void share_start(struct vfio_session *s);
 /* Forgets everything, with the client. Nothing is under way. */
 void share_clear(struct vfio_session *s);
 
+/* The map @entry goes: what stands at the address of a look within is another page from now on. */
+void share_unmapped(struct vfio_session *s, const struct dma_entry *entry);
+
 /* @file goes: forget it. */
 void share_forget(struct vfio_session *s, const struct dma_file *file);

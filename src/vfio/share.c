@@ -47,6 +47,12 @@ void share_forget(struct vfio_session *s, const struct dma_file *file)
 	s->share.wanted = false;
 }
 
+void share_unmapped(struct vfio_session *s, const struct dma_entry *entry)
+{
+	if (s->share.iova >= entry->start && s->share.iova <= entry->last)
+		share_forget(s, entry->file);
+}
+
 void share_clear(struct vfio_session *s)
 {
 	free(s->share.copies);

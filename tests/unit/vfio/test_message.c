@@ -646,6 +646,33 @@ static void test_unmapped_while_looking(void **state)
 	close(fd);
 }
 
+/* The page that is looked at moves to another place of the file, which lives on in another map. */
+static void test_moved_while_looking(void **state)
+{
+	struct fixture *fx = *state;
+	int fd = memory_new(8192, 9);
+	static struct request q;
+	uint8_t copy[4096];
+
+	memset(copy, 10, sizeof(copy));
+	client_join_qemu(fx);
+	assert_int_equal(client_map(fx, 0, 4096, 0, RW, fd), 0);
+	assert_int_equal(client_map(fx, 8192, 4096, 4096, RW, fd), 0);
+	look(fx, 0);
+	probe_answer(fx);
+	request_take(fx, &q);
+	assert_int_equal(client_unmap(fx, 0, 4096), 0);
+	assert_int_equal(client_map(fx, 0, 4096, 4096, RW, fd), 0);
+	reply_read(fx, &q, copy);
+	assert_false(client_pending(fx)); /* no second look at the page that was there */
+	look(fx, 0);
+	request_take(fx, &q);
+	reply_read(fx, &q, copy);
+	assert_int_equal(fx->lost, 0);
+	assert_int_equal(fx->page->files[0].checked, 1);
+	close(fd);
+}
+
 /* QEMU before 11: the answer to the first message is a bare header; data come 4 bytes early. */
 static void test_old_layout(void **state)
 {
@@ -701,6 +728,7 @@ int main(void)
 		TEST(test_changing_memory),
 		TEST(test_single_difference),
 		TEST(test_unmapped_while_looking),
+		TEST(test_moved_while_looking),
 		TEST(test_old_layout),
 	};
 
