@@ -184,6 +184,9 @@ static bool uring_ended(struct nvme_io *io, int result, int *ret_error)
 {
 	if (result == -EINTR)
 		return false;
+	/* A device with blocks larger than the guest's cannot do it for a part of one. */
+	if (result == -EINVAL && (io->op == NVME_OP_ZERO || io->op == NVME_OP_DEALLOCATE))
+		result = -EOPNOTSUPP;
 	if (io->op == NVME_OP_ZERO)
 		return uring_zero_ended(io, result, ret_error);
 	*ret_error = result < 0 ? result : 0;

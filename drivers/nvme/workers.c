@@ -105,6 +105,8 @@ static int worker_fallocate(const struct nvme_io *io, int mode)
 		rc = fallocate(io->fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)io->offset,
 			       (off_t)io->length);
 	} while (rc < 0 && errno == EINTR);
+	if (rc < 0 && errno == EINVAL)
+		return -EOPNOTSUPP; /* a device with blocks larger than the guest's */
 	return rc < 0 ? -errno : 0;
 }
 

@@ -220,7 +220,46 @@ static void test_short_file(void **state)
 	short_file((struct fake_options){.io = 2});
 }
 
-/* The kernel refuses io_uring, as many sandboxes do. The filter stays, so this test is the last. */
+/* fallocate() says what it says for a part of a block of the device. Comes after test_refused(),
+ * whose filter lets this one in. */
+static void test_part_of_block(void **state)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fallocate, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = {.len = 4, .filter = code};
+	struct fake_options options = {.io = 2, .path = guest_file(16u << 20)};
+	struct nvme_dsm_range range = {.first = 1, .blocks = 2};
+	struct nvme_sqe sqe;
+
+	assert_return_code(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), errno);
+	fake_up(&options);
+	guest_enable(32);
+	guest_create_pair(1, 16);
+	memset(fake.memory + GUEST_BUFFER, 0x77, 4096);
+	assert_int_equal(guest_run(1, guest_transfer(NVME_IO_WRITE, 0, 8, GUEST_BUFFER), NULL),
+			 NVME_OK);
+	assert_int_equal(guest_run(1, guest_transfer(NVME_IO_WRITE_ZEROES, 3, 2, 0), NULL),
+			 NVME_OK);
+	sqe = guest_command(NVME_IO_DATASET, 1);
+	sqe.cdw11 = NVME_DSM_DEALLOCATE;
+	sqe.prp1 = GUEST_BUFFER + 8192;
+	memcpy(fake.memory + sqe.prp1, &range, sizeof(range));
+	assert_int_equal(guest_run(1, sqe, NULL), NVME_OK);
+	assert_int_equal(guest_run(1, guest_transfer(NVME_IO_READ, 0, 8, GUEST_BUFFER), NULL),
+			 NVME_OK);
+	for (uint32_t i = 0; i < 4096; i++)
+		assert_int_equal(fake.memory[GUEST_BUFFER + i],
+				 i / 512 == 3 || i / 512 == 4 ? 0 : 0x77);
+	fake_down();
+	unlink(options.path);
+}
+
+/* The kernel refuses io_uring, as many sandboxes do. The filter stays, so this test is nearly the
+ * last. */
 static void test_refused(void **state)
 {
 	struct sock_filter code[] = {
@@ -252,10 +291,11 @@ static void test_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_types),	   cmocka_unit_test(test_bad_types),
-		cmocka_unit_test(test_small),	   cmocka_unit_test(test_attributes),
-		cmocka_unit_test(test_slice),	   cmocka_unit_test(test_wipe_ram),
-		cmocka_unit_test(test_short_file), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_types),	      cmocka_unit_test(test_bad_types),
+		cmocka_unit_test(test_small),	      cmocka_unit_test(test_attributes),
+		cmocka_unit_test(test_slice),	      cmocka_unit_test(test_wipe_ram),
+		cmocka_unit_test(test_short_file),    cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_part_of_block),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
