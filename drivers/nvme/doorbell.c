@@ -149,6 +149,8 @@ void nvme_doorbell_write(struct nvme_ctrl *ctrl, uint64_t offset, uint32_t value
 uint32_t nvme_doorbell_scan(struct nvme_ctrl *ctrl)
 {
 	uint32_t first = ctrl->shared ? 0 : 1;
+	/* No register tells that the guest took what the level of INTx announces. */
+	bool level = ctrl->shared && ctrl->state->intx;
 	uint32_t *memory;
 	uint32_t moved = 0;
 
@@ -166,15 +168,17 @@ uint32_t nvme_doorbell_scan(struct nvme_ctrl *ctrl)
 		if (value != ctrl->state->sq[qid].tail)
 			moved += doorbell_tail(ctrl, qid, value);
 	}
-	for (uint32_t qid = first; qid <= ctrl->queues && (ctrl->cq_dirty[0] | ctrl->cq_dirty[1]);
-	     qid++) {
+	for (uint32_t qid = first;
+	     qid <= ctrl->queues && (level || (ctrl->cq_dirty[0] | ctrl->cq_dirty[1])); qid++) {
 		uint32_t before = ctrl->state->cq[qid].head;
 
-		if (!nvme_bit_test(ctrl->cq_dirty, qid))
+		if (!level && !nvme_bit_test(ctrl->cq_dirty, qid))
 			continue;
 		nvme_doorbell_head(ctrl, qid);
 		moved += before != ctrl->state->cq[qid].head;
 	}
+	if (level && moved > 0)
+		nvme_irq_update(ctrl);
 	return moved;
 }
 

@@ -270,6 +270,30 @@ static void test_shared(void **state)
 	fake_down();
 }
 
+/* The level of INTx falls once the guest took the completions, though only memory says so. */
+static void test_shared_level(void **state)
+{
+	struct nvme_cqe cqe;
+
+	fake_up(&(struct fake_options){.size = 16u << 20, .doorbells = 1, .interrupts = 2});
+	fake.level_mode = true;
+	guest_enable(32);
+	guest_create_pair(1, 16);
+	guest_post(1, guest_command(NVME_IO_FLUSH, 1));
+	for (uint32_t i = 0; i < 100; i++) {
+		fake_turn();
+		fake.now_ns += 100000;
+	}
+	assert_true(fake.level);
+	assert_true(guest_reap(1, &cqe));
+	for (uint32_t i = 0; i < 100; i++) {
+		fake_turn();
+		fake.now_ns += 100000;
+	}
+	assert_false(fake.level);
+	fake_down();
+}
+
 static void test_trapped_never_polls(void **state)
 {
 	up(&(struct fake_options){.size = 16u << 20});
@@ -287,7 +311,7 @@ int main(void)
 		cmocka_unit_test(test_shadow_late),	    cmocka_unit_test(test_shadow_bad),
 		cmocka_unit_test(test_shadow_full),	    cmocka_unit_test(test_shadow_unmapped),
 		cmocka_unit_test(test_shadow_race),	    cmocka_unit_test(test_shared),
-		cmocka_unit_test(test_trapped_never_polls),
+		cmocka_unit_test(test_trapped_never_polls), cmocka_unit_test(test_shared_level),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
