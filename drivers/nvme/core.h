@@ -122,6 +122,8 @@ void nvme_copy(struct nvme_request *req, bool out, void (*next)(struct nvme_requ
 
 /* Checks and begins a command of an I/O queue; nvme_finish() follows. */
 void nvme_io_command(struct nvme_request *req);
+/* Flushes the namespace for an admin command, which then ends. */
+void nvme_flush_for(struct nvme_request *req);
 /* Flushes the namespace for a shutdown; nvme_shutdown_flushed() follows. */
 void nvme_flush_begin(struct nvme_ctrl *ctrl);
 void nvme_shutdown_flushed(struct nvme_ctrl *ctrl);

@@ -206,6 +206,7 @@ void nvme_set_features(struct nvme_request *req)
 {
 	const struct nvme_sqe *sqe = &req->cmd->sqe;
 	uint32_t id = sqe->cdw10 & 0xffu;
+	bool cached = req->ctrl->state->features.write_cache || req->replayed;
 	uint32_t status = NVME_OK;
 
 	req->location = 40;
@@ -221,5 +222,9 @@ void nvme_set_features(struct nvme_request *req)
 		req->location = 44;
 		status = features_set(req);
 	}
-	nvme_finish(req, status);
+	/* Without a cache the guest flushes no more: what it wrote before has to be safe too. */
+	if (status == NVME_OK && id == NVME_FEAT_WRITE_CACHE && cached && !(sqe->cdw11 & 1u))
+		nvme_flush_for(req);
+	else
+		nvme_finish(req, status);
 }

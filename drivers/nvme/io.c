@@ -201,7 +201,7 @@ static void io_account(struct nvme_request *req, uint32_t status)
 
 	if (status == NVME_READ_ERROR || status == NVME_WRITE_FAULT)
 		smart->media_errors++;
-	if (status != NVME_OK)
+	if (status != NVME_OK || req->cmd->sqid == 0)
 		return;
 	switch (req->cmd->sqe.opcode) {
 	case NVME_IO_READ:
@@ -355,7 +355,7 @@ void nvme_job_start(void *mdev_priv, struct umdev_job *job)
 
 	req->stage = NVME_STAGE_STARTED;
 	req->io.done = io_done;
-	if (req->index == NVME_FLUSH_REQUEST)
+	if (req->index == NVME_FLUSH_REQUEST || req->cmd->sqid == 0)
 		req->io.op = NVME_OP_FLUSH;
 	else
 		io_prepare(req);
@@ -393,6 +393,11 @@ void nvme_jobs_flush(void *parent_priv)
 bool nvme_io_withdraw(struct nvme_request *req)
 {
 	return nvme_host->job_withdraw(req->ctrl->mdev, &req->job) == 1;
+}
+
+void nvme_flush_for(struct nvme_request *req)
+{
+	io_submit(req);
 }
 
 void nvme_flush_begin(struct nvme_ctrl *ctrl)

@@ -256,7 +256,13 @@ static void test_features_set(void **state)
 	assert_int_equal(set(0, 0x80000000u | NVME_FEAT_WRITE_CACHE, 0), NVME_NOT_SAVEABLE);
 	assert_int_equal(set(1, NVME_FEAT_WRITE_CACHE, 0), NVME_NOT_NS_SPECIFIC);
 	assert_int_equal(set(5, NVME_FEAT_WRITE_CACHE, 0), NVME_BAD_NAMESPACE);
+	assert_int_equal(set(0, NVME_FEAT_WRITE_CACHE, 1), NVME_OK);
+	assert_int_equal(fake.jobs_total, 0);
 	assert_int_equal(set(0, NVME_FEAT_WRITE_CACHE, 0), NVME_OK);
+	assert_int_equal(fake.jobs_total, 1); /* what was in the cache is flushed */
+	assert_int_equal(set(0, NVME_FEAT_WRITE_CACHE, 0), NVME_OK);
+	assert_int_equal(fake.jobs_total, 1);
+	assert_int_equal(fake.state->smart.flushes + fake.state->smart.others, 0);
 	assert_int_equal(feature(0, NVME_FEAT_WRITE_CACHE, 0, &value), NVME_OK);
 	assert_int_equal(value, 0);
 	assert_int_equal(feature(0, 1u << 8 | NVME_FEAT_WRITE_CACHE, 0, &value), NVME_OK);
