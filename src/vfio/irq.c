@@ -98,11 +98,10 @@ static void irq_unmask_ready(struct reactor_fd *source, uint32_t events)
 	struct vfio_session *s = container_of(source, struct vfio_session, unmask);
 	uint64_t count;
 	struct iovec iov = {.iov_base = &count, .iov_len = sizeof(count)};
-	/* The client may have made it block, and have read it empty since. */
+	/* The client may have made it block, and have read it empty since. Every eventfd can be
+	 * read without waiting; what cannot is something else. */
 	ssize_t n = preadv2(source->fd, &iov, 1, -1, RWF_NOWAIT);
 
-	if (n < 0 && errno == EOPNOTSUPP)
-		n = read(source->fd, &count, sizeof(count));
 	if (n == (ssize_t)sizeof(count))
 		irq_intx_unmask(s);
 	else if (errno != EAGAIN)
