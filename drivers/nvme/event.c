@@ -103,8 +103,9 @@ void nvme_event_request(struct nvme_request *req)
 
 void nvme_event_smart(struct nvme_ctrl *ctrl)
 {
-	uint32_t warnings = nvme_smart_warnings(ctrl);
-	uint32_t fresh = warnings & ~ctrl->state->warned & ctrl->state->features.async_events;
+	/* One that stands when the guest begins to ask for it is news to it. */
+	uint32_t warnings = nvme_smart_warnings(ctrl) & ctrl->state->features.async_events;
+	uint32_t fresh = warnings & ~ctrl->state->warned;
 
 	ctrl->state->warned = warnings;
 	if (fresh & 2u)

@@ -422,6 +422,14 @@ static void test_events(void **state)
 	assert_int_equal(guest_wait(0).cid, 999);
 	assert_int_equal(log_page(0, NVME_LOG_SMART, 512, 0), NVME_OK);
 	assert_int_equal(word(0, 1), 2);
+	/* A warning that stands when it is asked for. */
+	assert_int_equal(set(0, NVME_FEAT_ASYNC_EVENTS, 0), NVME_OK);
+	guest_post(0, (struct nvme_sqe){.opcode = NVME_ADMIN_SET_FEATURES,
+					.cid = 998,
+					.cdw10 = NVME_FEAT_ASYNC_EVENTS,
+					.cdw11 = 2});
+	assert_int_equal(guest_wait(0).cid, cids[3]);
+	assert_int_equal(guest_wait(0).cid, 998);
 }
 
 static void test_doorbell_buffer(void **state)
