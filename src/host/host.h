@@ -78,6 +78,8 @@ struct umdev_mdev {
 	struct reactor_poller poller;
 	struct host_timer timers[HOST_TIMERS];
 	enum host_pending pending;
+	json_t *drops; /* slots that the broker is not told of yet, or NULL */
+	struct reactor_task drop;
 	bool created; /* the driver knows it */
 	bool level;   /* what the driver last said of INTx */
 	bool in_use;

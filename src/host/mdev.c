@@ -23,6 +23,9 @@
 /* The broker's end must take an fd within this time, or the request that brought it fails. */
 #define KEEP_TIMEOUT_NS (2 * NS_PER_S)
 
+/* Slots that one message takes back: far below what fits into it. */
+#define DROPS_MAX 4096
+
 /* How often a removal looks whether the last transfer into guest memory has ended. */
 #define REMOVE_RETRY_NS (2 * NS_PER_MS)
 
@@ -30,10 +33,29 @@ static_assert(VFIO_SLOT_COUNT <= LINK_SLOT_COUNT, "the broker keeps every slot o
 
 /* ---- What the session asks ---- */
 
+/* Tells the broker which slots are free again. */
+static void mdev_flush_drops(struct umdev_mdev *mdev)
+{
+	json_t *slots = mdev->drops;
+
+	reactor_task_del(mdev->parent->reactor, &mdev->drop);
+	mdev->drops = NULL;
+	/* A broker that cannot be told is gone, and its slots with it. */
+	if (slots)
+		link_notify(&mdev->parent->link, LINK_DROP,
+			    json_pack("{s:s,s:o}", "uuid", mdev->uuid, "slots", slots), NULL, 0);
+}
+
+static void mdev_drop_task(struct reactor_task *task)
+{
+	mdev_flush_drops(container_of(task, struct umdev_mdev, drop));
+}
+
 static int mdev_keep(void *device, uint32_t slot, int fd)
 {
 	struct umdev_mdev *mdev = device;
 
+	mdev_flush_drops(mdev); /* one of them may be this very slot */
 	return link_notify_sync(&mdev->parent->link, LINK_KEEP,
 				json_pack("{s:s,s:[i]}", "uuid", mdev->uuid, "slots", (int)slot),
 				&fd, 1, KEEP_TIMEOUT_NS);
@@ -43,9 +65,17 @@ static void mdev_drop(void *device, uint32_t slot)
 {
 	struct umdev_mdev *mdev = device;
 
-	/* A broker that cannot be told is gone, and its slots with it. */
-	link_notify(&mdev->parent->link, LINK_DROP,
-		    json_pack("{s:s,s:[i]}", "uuid", mdev->uuid, "slots", (int)slot), NULL, 0);
+	/* A client that leaves frees thousands at once, and many leave together: one message each
+	 * would be more than the link takes. */
+	if (!mdev->drops)
+		mdev->drops = json_array();
+	json_array_append_new(mdev->drops, json_integer(slot));
+	if (json_array_size(mdev->drops) >= DROPS_MAX) {
+		mdev_flush_drops(mdev);
+		return;
+	}
+	mdev->drop.run = mdev_drop_task;
+	reactor_task_add(mdev->parent->reactor, &mdev->drop);
 }
 
 static int mdev_session_reset(void *device)
@@ -120,6 +150,7 @@ static void mdev_free(struct umdev_mdev *mdev)
 	if (!mdev)
 		return;
 	host_mdev_quiet(mdev);
+	mdev_flush_drops(mdev);
 	vfio_session_free(mdev->session);
 	mdev->session = NULL;
 	if (mdev->created)
