@@ -39,9 +39,53 @@ int parent_store_map(struct parent *parent, struct umdev_error *err)
 		json_decref(map);
 		return error_set(err, ERROR_NO_MEMORY, "out of memory");
 	}
-	r = store_write_map(parent, map, err);
+	r = store_write_map(parent->broker, parent->name, map, err);
 	json_decref(map);
 	return r;
+}
+
+struct map_drop {
+	struct broker *broker;
+	const char *name;
+	const char *uuid;
+	struct umdev_error *err;
+	int result;
+};
+
+/* Writes the map of the parent with that name anew, the piece of that UUID released and dirty. */
+static void map_drop_piece(void *data, const char *name, const json_t *map)
+{
+	struct map_drop *drop = data;
+	json_int_t units = json_integer_value(json_object_get(map, "units"));
+	json_int_t align = json_integer_value(json_object_get(map, "align"));
+	const struct pool_piece *piece;
+	json_t *next = NULL;
+	struct pool pool;
+
+	/* One that cannot be understood is refused when the parent is added. */
+	if (strcmp(name, drop->name) != 0 || units <= 0 || align < 0 ||
+	    pool_init(&pool, (uint64_t)units, (uint64_t)align) < 0)
+		return;
+	piece = pool_map_parse(&pool, map, NULL) == 0 ? pool_find(&pool, drop->uuid) : NULL;
+	if (piece) {
+		pool_release(&pool, piece->start, true);
+		next = pool_map_print(&pool);
+		if (!next || json_object_update_missing(next, (json_t *)(uintptr_t)map) < 0)
+			drop->result = error_set(drop->err, ERROR_NO_MEMORY, "out of memory");
+		else
+			drop->result = store_write_map(drop->broker, name, next, drop->err);
+	}
+	json_decref(next);
+	pool_done(&pool);
+}
+
+int parent_drop_piece(struct broker *broker, const char *name, const char *uuid,
+		      struct umdev_error *err)
+{
+	struct map_drop drop = {.broker = broker, .name = name, .uuid = uuid, .err = err};
+	int r = store_each_map(broker, map_drop_piece, &drop, err);
+
+	return r < 0 ? r : drop.result;
 }
 
 /* ---- Files that were another parent's -------------------------------------------------------- */

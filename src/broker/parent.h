@@ -125,6 +125,11 @@ int parent_call(struct parent *parent, const char *method, json_t *params, link_
 /* Writes the map of pieces. */
 int parent_store_map(struct parent *parent, struct umdev_error *err) umdev_warn_unused;
 
+/* Releases the piece of @uuid in the map on disk of a parent that is not there or was never opened,
+ * so that nobody who defines that UUID again finds what was on it. */
+int parent_drop_piece(struct broker *broker, const char *name, const char *uuid,
+		      struct umdev_error *err) umdev_warn_unused;
+
 /*
  * Has the driver discard discard->range, after those that wait already; drivers take one at a time.
  * done() is called once, not from within, with NULL when the range is clean now.

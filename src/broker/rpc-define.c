@@ -161,10 +161,13 @@ static int undefine_one(struct mdev *mdev, struct umdev_error *err)
 	piece = parent && parent->opened ? pool_find(&parent->pool, mdev->uuid) : NULL;
 	if (piece) {
 		pool_release(&parent->pool, piece->start, true);
-		/* Should this fail, loading the map finds a piece of nobody and releases it. */
-		if (parent_store_map(parent, &map_err) < 0)
-			umdev_log(LOG_WARNING, parent->name, "parent.map", "%s", map_err.message);
+		r = parent_store_map(parent, &map_err);
+	} else if (!parent || !parent->opened) {
+		r = parent_drop_piece(mdev->broker, mdev->parent_name, mdev->uuid, &map_err);
 	}
+	/* Should this fail, loading the map finds a piece of nobody and releases it. */
+	if (r < 0)
+		umdev_log(LOG_WARNING, mdev->parent_name, "parent.map", "%s", map_err.message);
 	mdev_put(mdev);
 	return 0;
 }

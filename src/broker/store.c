@@ -148,12 +148,13 @@ int store_delete_parent(const struct parent *parent, struct umdev_error *err)
 	return store_unlink(parent->broker->root_fd, path, err);
 }
 
-int store_write_map(const struct parent *parent, const json_t *map, struct umdev_error *err)
+int store_write_map(struct broker *broker, const char *name, const json_t *map,
+		    struct umdev_error *err)
 {
 	char path[PATH_MAX];
 
-	store_parent_path(parent->name, STORE_MAP, path);
-	return store_write(parent->broker->root_fd, path, map, err);
+	store_parent_path(name, STORE_MAP, path);
+	return store_write(broker->root_fd, path, map, err);
 }
 
 int store_read_map(const struct parent *parent, json_t **ret_map, struct umdev_error *err)

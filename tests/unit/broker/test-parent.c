@@ -506,6 +506,25 @@ static void test_file_of_another_parent(void **state)
 	fixture_find(log, "discard 0 250\n");
 }
 
+/* What is undefined while its parent is away is as gone as otherwise. */
+static void test_undefine_without_parent(void **state)
+{
+	struct fixture *f = *state;
+	umdev_autofree char *log = NULL;
+
+	fixture_ok(f, "parent.add", add_path(f, "disk", ",\"size\":\"1000\""));
+	fixture_ok(f, "mdev.define", START_S);
+	fixture_ok(f, "mdev.start", "{\"uuid\":\"" UUID "\"}");
+	fixture_ok(f, "parent.remove", "{\"name\":\"p\",\"force\":true}");
+	fixture_ok(f, "mdev.undefine", "{\"uuid\":\"" UUID "\"}");
+	fixture_ok(f, "mdev.define", START_S);
+	fixture_ok(f, "parent.add", add_path(f, "disk", ""));
+	free(fixture_log(f));
+	fixture_ok(f, "mdev.start", "{\"uuid\":\"" UUID "\"}");
+	log = fixture_log(f);
+	fixture_find(log, "discard 0 100\n");
+}
+
 /* What was in a file before it became a parent is the operator's. */
 static void test_file_with_content(void **state)
 {
@@ -557,6 +576,7 @@ int main(void)
 		WITH(test_other_pool_after_restart),
 		WITH(test_remove_busy),
 		WITH(test_file_of_another_parent),
+		WITH(test_undefine_without_parent),
 		WITH(test_file_with_content),
 		WITH(test_stubborn_host),
 	};
