@@ -4,12 +4,14 @@
  *
  * A map says on which files it is about. So a file that comes back under another name is
  * recognised: where it still holds data of defined mdevs the new parent is refused, else all that
- * was ever used of it is dirty for the new parent. What no map knows was never given to an mdev,
+ * was ever used of it is dirty for the new parent. A name does not change from one file to another
+ * while the first is there: its map would be lost. What no map knows was never given to an mdev,
  * and is the operator's.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "broker/mdev.h"
 #include "broker/parent.h"
@@ -109,6 +111,68 @@ static bool map_is_about(const json_t *entry, const struct parent *parent)
 	return false;
 }
 
+/* Whether the file of @entry is still where it was. */
+static bool map_entry_is_there(const json_t *entry)
+{
+	const char *path = json_string_value(json_object_get(entry, "path"));
+	json_int_t device = json_integer_value(json_object_get(entry, "device"));
+	json_int_t inode = json_integer_value(json_object_get(entry, "inode"));
+	struct stat st;
+
+	if (!path || stat(path, &st) < 0)
+		return false;
+	if (S_ISBLK(st.st_mode))
+		return device == (json_int_t)st.st_rdev;
+	return device == (json_int_t)st.st_dev && inode == (json_int_t)st.st_ino;
+}
+
+/* A file that @map is about, that is there and that @parent does not have, or NULL. To go on with
+ * the map would forget what it says about that file. */
+static const char *map_other_file(const json_t *map, const struct parent *parent)
+{
+	const json_t *backings = json_object_get(map, "backings");
+
+	if (json_array_size(json_object_get(map, "pieces")) == 0)
+		return NULL;
+	for (size_t i = 0; i < json_array_size(backings); i++) {
+		const json_t *entry = json_array_get(backings, i);
+
+		if (!map_is_about(entry, parent) && map_entry_is_there(entry))
+			return json_string_value(json_object_get(entry, "path"));
+	}
+	return NULL;
+}
+
+/* Whether @map was written about the very file @b; a device has nothing but its name. */
+static bool map_is_of(const json_t *map, const struct backing *b)
+{
+	const json_t *backings = json_object_get(map, "backings");
+
+	for (size_t i = 0; i < json_array_size(backings); i++) {
+		const json_t *entry = json_array_get(backings, i);
+		const char *path = json_string_value(json_object_get(entry, "path"));
+		json_int_t device = json_integer_value(json_object_get(entry, "device"));
+		json_int_t inode = json_integer_value(json_object_get(entry, "inode"));
+
+		if (inode != (json_int_t)b->inode)
+			continue;
+		if (inode != 0 ? device == (json_int_t)b->device
+			       : path && strcmp(path, b->path) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Whether @map was written about the very files of @parent. */
+static bool map_is_of_all(const json_t *map, const struct parent *parent)
+{
+	for (size_t i = 0; i < parent->backings.count; i++) {
+		if (parent->backings.items[i].path && !map_is_of(map, &parent->backings.items[i]))
+			return false;
+	}
+	return true;
+}
+
 /* The number of pieces in @map whose mdevs are defined under the parent @name. */
 static size_t map_count_defined(struct broker *broker, const json_t *map, const char *name)
 {
@@ -179,6 +243,14 @@ static void map_look(void *data, const char *name, const json_t *map)
 					   defined, name);
 		return;
 	}
+	if (parent->pool.piece_count > 0) {
+		search->result = error_set(search->err, ERROR_EXISTS,
+					   "it has the file that parent %s had last, and %zu mdevs "
+					   "with data elsewhere: undefine them, or give it "
+					   "another name",
+					   name, parent->pool.piece_count);
+		return;
+	}
 	search->taken = true;
 	if (map_take_dirt(parent, map) < 0)
 		search->result = error_set(search->err, ERROR_NO_MEMORY, "out of memory");
@@ -231,8 +303,10 @@ static bool map_release_orphans(struct parent *parent)
 int parent_load_map(struct parent *parent, uint64_t units, uint64_t align, struct umdev_error *err)
 {
 	bool is_new = backings_are_new(&parent->backings);
+	const char *other;
 	json_t *map = NULL;
 	bool changed;
+	bool known;
 	int r;
 
 	if (pool_init(&parent->pool, units, align) < 0)
@@ -243,6 +317,16 @@ int parent_load_map(struct parent *parent, uint64_t units, uint64_t align, struc
 		return r;
 	if (!map)
 		return is_new ? 0 : map_take_over(parent, err);
+	other = map_other_file(map, parent);
+	if (other) {
+		r = error_set(err, ERROR_EXISTS,
+			      "%s had the file %s before and knows what is on it: use another "
+			      "name for this one, or remove that file",
+			      parent->name, other);
+		json_decref(map);
+		return r;
+	}
+	known = is_new || map_is_of_all(map, parent);
 	r = pool_map_parse(&parent->pool, map, err);
 	json_decref(map);
 	if (r < 0)
@@ -255,5 +339,10 @@ int parent_load_map(struct parent *parent, uint64_t units, uint64_t align, struc
 	}
 	if (r < 0)
 		return error_set(err, ERROR_NO_MEMORY, "out of memory");
+	if (!known) {
+		r = map_take_over(parent, err);
+		if (r < 0)
+			return r;
+	}
 	return changed ? parent_store_map(parent, err) : 0;
 }

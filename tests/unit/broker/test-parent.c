@@ -506,6 +506,35 @@ static void test_file_of_another_parent(void **state)
 	fixture_find(log, "discard 0 250\n");
 }
 
+/* A parent's name with another file than before: what is known of either file is kept. */
+static void test_other_file_of_a_name(void **state)
+{
+	struct fixture *f = *state;
+	umdev_autofree char *log = NULL;
+	char disk2[256];
+
+	snprintf(disk2, sizeof(disk2),
+		 "{\"name\":\"q\",\"driver\":\"fake\",\"options\":{\"path\":\"%s/disk2\","
+		 "\"size\":\"1000\"}}",
+		 f->dir);
+	fixture_ok(f, "parent.add", add_path(f, "disk", ",\"size\":\"1000\""));
+	fixture_ok(f, "mdev.start", START_S);
+	fixture_ok(f, "parent.remove", "{\"name\":\"p\",\"force\":true}");
+	fixture_ok(f, "parent.add", disk2);
+	fixture_ok(f, "mdev.start", "{\"parent\":\"q\",\"type\":\"fake-m\"}");
+	fixture_ok(f, "parent.remove", "{\"name\":\"q\",\"force\":true}");
+	fixture_fails(f, ERROR_EXISTS, "parent.add", add_path(f, "disk2", ""));
+	assert_non_null(strstr(f->err.message, "/disk "));
+	/* Once the first is gone, what q knew of the second counts. */
+	snprintf(disk2, sizeof(disk2), "%s/disk", f->dir);
+	assert_int_equal(unlink(disk2), 0);
+	fixture_ok(f, "parent.add", add_path(f, "disk2", ""));
+	free(fixture_log(f));
+	fixture_ok(f, "mdev.start", "{\"parent\":\"p\",\"type\":\"fake-m\"}");
+	log = fixture_log(f);
+	fixture_find(log, "discard 0 250\n");
+}
+
 /* What is undefined while its parent is away is as gone as otherwise. */
 static void test_undefine_without_parent(void **state)
 {
@@ -576,6 +605,7 @@ int main(void)
 		WITH(test_other_pool_after_restart),
 		WITH(test_remove_busy),
 		WITH(test_file_of_another_parent),
+		WITH(test_other_file_of_a_name),
 		WITH(test_undefine_without_parent),
 		WITH(test_file_with_content),
 		WITH(test_stubborn_host),
