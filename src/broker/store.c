@@ -42,7 +42,9 @@ static int store_failed(const char *what, const char *path, int error, struct um
 			 strerror(abs(error)));
 }
 
-static int store_write(int root_fd, const char *path, const json_t *json, struct umdev_error *err)
+/* Writes @json as text; what has more than @max bytes could not be read again. */
+static int store_write(int root_fd, const char *path, const json_t *json, size_t max,
+		       struct umdev_error *err)
 {
 	umdev_autofree char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
 	umdev_autofree char *line = NULL;
@@ -52,6 +54,9 @@ static int store_write(int root_fd, const char *path, const json_t *json, struct
 		line = NULL;
 		return error_set(err, ERROR_NO_MEMORY, "out of memory");
 	}
+	if (strlen(line) > max)
+		return error_set(err, ERROR_LIMIT, "%s would have %zu bytes; at most %zu are taken",
+				 path, strlen(line), max);
 	r = fd_write_file_atomic(root_fd, path, line, strlen(line), 0644);
 	return r < 0 ? store_failed("write", path, r, err) : 0;
 }
@@ -135,7 +140,7 @@ int store_write_parent(const struct parent *parent, struct umdev_error *err)
 	int r;
 
 	store_parent_path(parent->name, STORE_CONFIG, path);
-	r = store_write(parent->broker->root_fd, path, config, err);
+	r = store_write(parent->broker->root_fd, path, config, STORE_PARENT_MAX, err);
 	json_decref(config);
 	return r;
 }
@@ -154,7 +159,7 @@ int store_write_map(struct broker *broker, const char *name, const json_t *map,
 	char path[PATH_MAX];
 
 	store_parent_path(name, STORE_MAP, path);
-	return store_write(broker->root_fd, path, map, err);
+	return store_write(broker->root_fd, path, map, STORE_MAP_MAX, err);
 }
 
 int store_read_map(const struct parent *parent, json_t **ret_map, struct umdev_error *err)
@@ -317,7 +322,7 @@ int store_definition(const struct mdev *mdev, struct umdev_error *err)
 		return store_failed("make", path, r, err);
 	snprintf(path, sizeof(path), "%s/%s/%s", BROKER_MDEVS_DIR, mdev->parent_name, mdev->uuid);
 	json = definition_print(mdev->definition);
-	r = store_write(broker->root_fd, path, json, err);
+	r = store_write(broker->root_fd, path, json, DEFINITION_FILE_MAX, err);
 	json_decref(json);
 	return r;
 }

@@ -344,6 +344,25 @@ static void test_define(void **state)
 	fixture_fails(f, ERROR_NOT_DEFINED, "mdev.undefine", JUST(B));
 }
 
+/* What would be too large to be read again is not taken. */
+static void test_large_definition(void **state)
+{
+	struct fixture *f = *state;
+	json_t *params = json_pack("{s:s,s:s,s:{s:s,s:s}}", "uuid", A, "parent", "p", "definition",
+				   "mdev_type", "fake-s", "start", "manual");
+	umdev_autofree char *filler = malloc(70000);
+	umdev_autofree char *text = NULL;
+
+	assert_non_null(filler);
+	memset(filler, 'x', 69999);
+	filler[69999] = '\0';
+	json_object_set_new(json_object_get(params, "definition"), "note", json_string(filler));
+	text = json_dumps(params, 0);
+	json_decref(params);
+	fixture_fails(f, ERROR_LIMIT, "mdev.define", text);
+	assert_string_equal(fixture_get(f, "mdev.list", "{\"defined\":true}", "mdevs"), "[]");
+}
+
 static void test_half_a_definition(void **state)
 {
 	struct fixture *f = *state;
@@ -624,6 +643,7 @@ int main(void)
 		WITH(test_type_changes),
 		WITH(test_type_names),
 		WITH(test_define),
+		WITH(test_large_definition),
 		WITH(test_half_a_definition),
 		WITH(test_half_a_map),
 		WITH(test_owner),
