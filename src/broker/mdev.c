@@ -179,6 +179,8 @@ static void mdev_take_drop(struct mdev *mdev, json_t *slots)
 /* What an event of a known name means for the mdev. */
 static void mdev_take_client(struct mdev *mdev, const struct event *event, const char *message)
 {
+	struct umdev_error refusal = {0};
+
 	if (strcmp(event->name, EVENT_CLIENT_CONNECTED) == 0) {
 		mdev->in_use = true;
 		mdev->client_pid = event->pid;
@@ -187,7 +189,9 @@ static void mdev_take_client(struct mdev *mdev, const struct event *event, const
 	} else if (strcmp(event->name, EVENT_CLIENT_DISCONNECTED) == 0) {
 		mdev->in_use = false;
 	} else if (strcmp(event->name, EVENT_CLIENT_REFUSED) == 0) {
-		snprintf(mdev->last_refusal, sizeof(mdev->last_refusal), "%s", message);
+		/* Cut within a character it would keep the whole mdev from being shown. */
+		error_set(&refusal, ERROR_NONE, "%.*s", EVENTS_LINE_MAX - 1, message);
+		memcpy(mdev->last_refusal, refusal.message, sizeof(mdev->last_refusal));
 	}
 }
 

@@ -12,6 +12,7 @@
  *   resume=refuse            create with origin 1 is refused
  *   keep=N                   keeps N descriptors after create; keep=bad: a slot out of range
  *   event=NAME               reports it after create
+ *   message=long             of that event: more than fits, of characters of two bytes
  *   remove=busy              unless forced
  *   refuse-attr=NAME
  */
@@ -185,6 +186,7 @@ static void fake_create(uint64_t id, json_t *params, int *fds, size_t nfds)
 	struct umdev_error err = {0};
 	char *attrs = json_dumps(json_object_get(params, "attrs"), JSON_COMPACT | JSON_SORT_KEYS);
 	char *piece = json_dumps(json_object_get(params, "piece"), JSON_COMPACT);
+	char message[601] = "as scripted";
 	char mark[8] = "";
 	struct stat st;
 
@@ -204,10 +206,12 @@ static void fake_create(uint64_t id, json_t *params, int *fds, size_t nfds)
 		abort();
 	fake_keep(uuid);
 	link_reply(&fake.link, id, NULL);
+	for (size_t i = 0; fake_is("message", "long") && i < 300; i++)
+		memcpy(message + 2 * i, "\xc3\xa4", 3);
 	if (fake_script("event")[0] &&
 	    link_notify(&fake.link, LINK_EVENT,
 			json_pack("{s:s,s:s,s:i,s:s,s:i,s:i}", "uuid", uuid, "event", fake.value,
-				  "level", 6, "message", "as scripted", "pid", 77, "uid", 88),
+				  "level", 6, "message", message, "pid", 77, "uid", 88),
 			NULL, 0) < 0)
 		abort();
 }

@@ -475,6 +475,14 @@ static void test_in_use(void **state)
 	fixture_wait_event(f, "client.refused", 1);
 	assert_string_equal(fixture_get(f, "mdev.list", "{}", "mdevs.0.last_refusal"),
 			    "as scripted");
+	fixture_script(f, "event=client.refused\nmessage=long");
+	fixture_ok(f, "mdev.start", ON(B, "fake-s"));
+	fixture_wait_event(f, "client.refused", 3);
+	assert_string_equal(fixture_get(f, "mdev.list", JUST(B), "mdevs.0.state"), "active");
+	assert_int_equal(strlen(fixture_get(f, "mdev.list", JUST(B), "mdevs.0.last_refusal")),
+			 EVENTS_LINE_MAX - 1);
+	fixture_ok(f, "mdev.stop", JUST(B));
+	fixture_script(f, "remove=busy");
 	fixture_fails(f, ERROR_DEVICE_BUSY, "mdev.stop", JUST(A));
 	expect_state(f, "{}", "active");
 	fixture_script(f, "remove=die");
