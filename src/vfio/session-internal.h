@@ -22,8 +22,9 @@
 /* A DMA_UNMAP that waits for I/O which waits for the client's reply to a DMA message gives that up
  * after this; VMMs wait for the reply to the unmap for 5 s. */
 #define VFIO_UNMAP_GRACE_NS (1ULL * 1000000000ULL)
-/* Requests served before other sources of the loop get their turn. */
+/* Requests served, and bytes of them, before other sources of the loop get their turn. */
 #define VFIO_TURN_REQUESTS 64
+#define VFIO_TURN_BYTES	   32768u
 #define VFIO_REASON_MAX	   256
 
 /* The request being served. Header and body are read from here, never from the socket again. */

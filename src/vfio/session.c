@@ -84,9 +84,12 @@ static void session_task(struct reactor_task *task)
 
 static void session_serve(struct vfio_session *s)
 {
-	for (int n = 0; n < VFIO_TURN_REQUESTS && !s->doomed; n++) {
+	uint32_t bytes = 0;
+
+	for (int n = 0; n < VFIO_TURN_REQUESTS && bytes < VFIO_TURN_BYTES && !s->doomed; n++) {
 		if (rx_receive(s) <= 0)
 			return;
+		bytes += s->request.header.size;
 		if ((s->request.header.flags & WIRE_FLAG_TYPE) == WIRE_TYPE_REPLY) {
 			message_reply(s);
 			rx_finish(s);

@@ -574,6 +574,28 @@ static void test_no_fd_for_client(void **state)
 	assert_int_equal(fx->refused, 0);
 }
 
+/* Long posted writes become thousands of accesses: others get their turn in between. */
+static void test_long_requests_take_turns(void **state)
+{
+	struct fixture *fx = *state;
+	struct {
+		struct wire_region_access access;
+		uint8_t data[FIXTURE_BAR0_SIZE];
+	} *write = calloc(1, sizeof(*write));
+
+	assert_non_null(write);
+	client_join_qemu(fx);
+	write->access.count = sizeof(write->data);
+	fx->accesses = 0;
+	for (int i = 0; i < 6; i++)
+		client_send(fx, WIRE_REGION_WRITE, WIRE_FLAG_NO_REPLY, BODY(write, sizeof(*write)));
+	assert_int_equal(reactor_turn(fx->reactor, 0), 0);
+	assert_in_range(fx->accesses, 1, 3);
+	fixture_turn(fx);
+	assert_int_equal(fx->accesses, 6);
+	free(write);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -603,6 +625,7 @@ int main(void)
 		TEST(test_slow_reader),
 		TEST(test_no_fd_for_request),
 		TEST(test_no_fd_for_client),
+		TEST(test_long_requests_take_turns),
 		TEST(test_page_of_earlier_process),
 	};
 
