@@ -200,11 +200,22 @@ static bool reactor_pollers_busy(const struct reactor *reactor)
 
 static void reactor_run_timers(struct reactor *reactor)
 {
-	while (!list_empty(&reactor->timers)) {
-		struct reactor_timer *t = list_first(&reactor->timers, struct reactor_timer, link);
+	struct list due;
+	struct reactor_timer *t;
+	struct reactor_timer *next;
 
+	/* Only those due by now: one that is armed again for a time gone by waits for the next
+	 * turn.
+	 */
+	list_init(&due);
+	list_for_each_safe (t, next, &reactor->timers, link) {
 		if (t->deadline_ns > reactor->now_ns)
-			return;
+			break;
+		list_del(&t->link);
+		list_add_tail(&due, &t->link);
+	}
+	while (!list_empty(&due)) {
+		t = list_first(&due, struct reactor_timer, link);
 		reactor_timer_cancel(reactor, t);
 		t->expired(t);
 	}

@@ -246,6 +246,31 @@ static void test_timer_moves_and_cancels(void **state)
 	assert_int_equal(p->calls, 1);
 }
 
+static unsigned late_runs;
+static struct reactor *late_reactor;
+
+static void late_expired(struct reactor_timer *timer)
+{
+	/* A driver may ask for a time that has passed, again and again; the bound ends the test. */
+	if (++late_runs < 1000)
+		reactor_timer_set(late_reactor, timer, 1);
+}
+
+static void test_timer_in_the_past(void **state)
+{
+	struct fixture *f = *state;
+	struct reactor_timer late = {.expired = late_expired};
+
+	late_runs = 0;
+	late_reactor = f->reactor;
+	reactor_timer_set(f->reactor, &late, 1);
+	assert_int_equal(reactor_turn(f->reactor, 0), 0);
+	assert_int_equal(late_runs, 1);
+	assert_int_equal(reactor_turn(f->reactor, UINT64_MAX), 0);
+	assert_int_equal(late_runs, 2);
+	reactor_timer_cancel(f->reactor, &late);
+}
+
 static void test_timer_cancels_another(void **state)
 {
 	struct fixture *f = *state;
@@ -398,6 +423,7 @@ int main(void)
 		REACTOR_TEST(test_timer_order),
 		REACTOR_TEST(test_timer_moves_and_cancels),
 		REACTOR_TEST(test_timer_cancels_another),
+		REACTOR_TEST(test_timer_in_the_past),
 		REACTOR_TEST(test_timer_bounds_the_sleep),
 		REACTOR_TEST(test_task_once),
 		REACTOR_TEST(test_task_removes_another),
