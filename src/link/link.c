@@ -136,6 +136,9 @@ static void link_take_error(json_t *error, struct umdev_error *ret)
 	error_set_key(ret, error_word_parse(word), key, "%s", message);
 	if (ret->word == ERROR_NONE)
 		ret->word = ERROR_INTERNAL; /* a failure stays one, whatever the peer calls it */
+	if (ret->word == ERROR_HOST_FAILED)
+		ret->word = ERROR_DRIVER_FAILED; /* who answers is there; only the link's end says
+						    that */
 }
 
 /* Finds the call that @id answers and ends it. An answer to nothing is dropped. */

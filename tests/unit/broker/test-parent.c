@@ -440,6 +440,20 @@ static void test_too_many_deaths(void **state)
 	fixture_ok(f, "parent.remove", "{\"name\":\"p\"}");
 }
 
+/* A host that calls its refusal the death of a host is still there: nothing waits for another. */
+static void test_pretended_death(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_ok(f, "parent.add", ADD);
+	fixture_ok(f, "mdev.start", START_S);
+	fixture_script(f, "create=error:HOST_FAILED");
+	kill_host(f);
+	fixture_wait_event(f, "host.started", 1);
+	fixture_until(f, "mdev.list", "mdevs.0.state", "failed");
+	fixture_ok(f, "mdev.stop", "{\"uuid\":\"" UUID "\"}");
+}
+
 /* A driver that offers something else after a restart would make mdevs into what they are not. */
 static void test_other_pool_after_restart(void **state)
 {
@@ -602,6 +616,7 @@ int main(void)
 		WITH(test_no_resume),
 		WITH(test_page_of_another_size),
 		WITH(test_too_many_deaths),
+		WITH(test_pretended_death),
 		WITH(test_other_pool_after_restart),
 		WITH(test_remove_busy),
 		WITH(test_file_of_another_parent),
