@@ -94,6 +94,10 @@ static int mdev_admit(void *device, const struct ucred *peer, struct umdev_error
 
 	if (mdev->removing)
 		return error_set(err, ERROR_NOT_ACTIVE, "mdev %s is being stopped", mdev->uuid);
+	if (mdev->pending != HOST_PENDING_NONE)
+		return error_set(err, ERROR_DEVICE_BUSY,
+				 "mdev %s is still being reset after its host died: try again",
+				 mdev->uuid);
 	return 0;
 }
 

@@ -47,21 +47,49 @@ static int region_config(struct umdev_mdev *mdev, bool write, uint64_t offset, v
 	return r;
 }
 
+/*
+ * Moves @count bytes between a message and shared memory, four and eight aligned ones in one
+ * access: whoever maps the area must not see half a doorbell.
+ */
+static void region_copy(void *memory, void *buf, uint32_t count, bool write)
+{
+	uintptr_t at = (uintptr_t)memory;
+	uint32_t word;
+	uint64_t quad;
+
+	if (count == sizeof(word) && at % sizeof(word) == 0) {
+		if (write) {
+			memcpy(&word, buf, sizeof(word));
+			__atomic_store_n((uint32_t *)memory, word, __ATOMIC_RELEASE);
+		} else {
+			word = __atomic_load_n((uint32_t *)memory, __ATOMIC_ACQUIRE);
+			memcpy(buf, &word, sizeof(word));
+		}
+	} else if (count == sizeof(quad) && at % sizeof(quad) == 0) {
+		if (write) {
+			memcpy(&quad, buf, sizeof(quad));
+			__atomic_store_n((uint64_t *)memory, quad, __ATOMIC_RELEASE);
+		} else {
+			quad = __atomic_load_n((uint64_t *)memory, __ATOMIC_ACQUIRE);
+			memcpy(buf, &quad, sizeof(quad));
+		}
+	} else if (write) {
+		memcpy(memory, buf, count);
+	} else {
+		memcpy(buf, memory, count);
+	}
+}
+
 /* Parts of an mmap area are shared memory: messages must see what maps see. */
 static bool region_in_area(struct umdev_mdev *mdev, uint32_t bar, bool write, uint64_t offset,
 			   void *buf, uint32_t count)
 {
 	for (uint32_t i = 0; i < UMDEV_MMAP_COUNT; i++) {
 		const struct umdev_mmap_area *a = &mdev->pci.device.bars[bar].mmap[i];
-		char *memory;
 
 		if (a->size < count || offset < a->offset || offset - a->offset > a->size - count)
 			continue;
-		memory = (char *)mdev->bar_memory[bar] + offset;
-		if (write)
-			memcpy(memory, buf, count);
-		else
-			memcpy(buf, memory, count);
+		region_copy((char *)mdev->bar_memory[bar] + offset, buf, count, write);
 		return true;
 	}
 	return false;

@@ -194,12 +194,13 @@ static int services_dma_map(struct umdev_mdev *mdev, uint64_t iova, uint64_t len
 
 static uint32_t services_dma_hold(struct umdev_mdev *mdev)
 {
-	return vfio_dma_hold(mdev->session);
+	return mdev->session ? vfio_dma_hold(mdev->session) : 0;
 }
 
 static void services_dma_release(struct umdev_mdev *mdev, uint32_t token)
 {
-	vfio_dma_release(mdev->session, token);
+	if (mdev->session)
+		vfio_dma_release(mdev->session, token);
 }
 
 static int services_dma_read(struct umdev_mdev *mdev, uint64_t iova, void *buf, uint64_t len,
