@@ -137,7 +137,15 @@ struct umdev_type {
 struct umdev_engine {
 	const char *name;
 	uint32_t parallelism;
-	uint32_t reserved;
+	uint32_t reserved_slots; /* of them, kept for jobs of mdevs with a priority above 0 */
+};
+
+/* The knobs of an mdev, for a driver that has QoS in hardware. */
+struct umdev_qos {
+	uint32_t struct_size;
+	uint32_t cap;	   /* most of the parent's time, in hundredths of a percent; 10000: all */
+	uint32_t weight;   /* 1..10000 */
+	uint32_t priority; /* 0..7, higher first */
 };
 
 /* ---- What passes at open and create
@@ -354,6 +362,10 @@ struct umdev_host_ops {
 	/* Tells the operator's event log about @mdev: one line, rate-limited. */
 	void (*event)(struct umdev_mdev *mdev, const char *fmt, ...)
 		__attribute__((format(printf, 2, 3)));
+
+	/* As job_done(), for a device that tells when the job ended: @ended_ns of now_ns(), not in
+	 * the future. The mdev is charged up to then, however late it is noticed. */
+	void (*job_done_at)(struct umdev_mdev *mdev, struct umdev_job *job, uint64_t ended_ns);
 };
 
 /* ---- The driver
@@ -446,6 +458,13 @@ struct umdev_driver {
 	 * without it pieces hold no data.
 	 */
 	int (*discard)(void *parent_priv, uint64_t piece_start, uint64_t piece_size);
+
+	/*
+	 * Takes the knobs of an mdev in hardware: after its creation and at each change. All of
+	 * them are in effect with a return of 0, none otherwise. Optional: with it the host starts
+	 * the jobs of the parent first in, first out, and still counts what each owned.
+	 */
+	int (*qos_set)(void *mdev_priv, const struct umdev_qos *qos);
 };
 
 /*

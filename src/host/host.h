@@ -160,6 +160,8 @@ void host_job_submit(struct umdev_mdev *mdev, struct umdev_job *job);
 int host_job_withdraw(struct umdev_mdev *mdev, struct umdev_job *job);
 /* As above. */
 void host_job_done(struct umdev_mdev *mdev, struct umdev_job *job);
+/* As above. */
+void host_job_done_at(struct umdev_mdev *mdev, struct umdev_job *job, uint64_t ended_ns);
 
 /* ---- services.c ---- */
 

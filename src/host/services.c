@@ -296,4 +296,5 @@ const struct umdev_host_ops host_ops = {
 	.reset_done = host_mdev_reset_done,
 	.discard_done = services_discard_done,
 	.event = services_event,
+	.job_done_at = host_job_done_at,
 };

@@ -23,7 +23,8 @@
  *      -> { description, pool: { units, align, unit }, engines: [ { name, parallelism } ],
  *           types: [ { id, name, description?, class, cost, flags, group_scope, requires_group,
  * group_hotplug, qos, attrs: [ [ name, value-or-null ], ... ] } ] }         ids are local ("1g")
- * create  { uuid, type: index, piece: [ start, size ], attrs: { name: text }, origin: 0|1 }
+ * create  { uuid, type: index, piece: [ start, size ], attrs: { name: text }, origin: 0|1,
+ *           qos?: { cap, weight, priority } }       cap in hundredths of a percent
  *         + 2 fds: the state page (memfd of page_size), the listening socket
  *      -> { }
  * remove  { uuid, force: bool }                DEVICE_BUSY while a client is connected and force is
@@ -31,6 +32,14 @@
  *      -> { }
  * attr    { uuid, name, value: text }          name without the driver's prefix
  *      -> { }
+ * qos     { uuid, cap, weight, priority }      all at once, or none
+ *      -> { }
+ * usage   { }
+ *      -> { time_ns, engines: [ { name, parallelism, reserved_slots, busy_ns, in_flight } ],
+ *           hardware: bool, mdevs: { uuid: USAGE } }        hardware: the driver schedules
+ *         USAGE = { cap, weight, priority, jobs, queued, in_flight, owned_ns, estimate_ns,
+ *                   cap_debt_ns, wait_ns, wait_by_cause_ns: { cap, turn, priority, engine } }, over
+ *         all engines; what each cause means: qos/qos.h
  * stats   { uuid }
  *      -> { stats: { name: number }, host: { name: number }, client: { pid, uid, since_ns } | null
  * } discard { start, size }
@@ -48,6 +57,8 @@
 #define LINK_REMOVE  "remove"
 #define LINK_ATTR    "attr"
 #define LINK_STATS   "stats"
+#define LINK_QOS     "qos"
+#define LINK_USAGE   "usage"
 #define LINK_DISCARD "discard"
 #define LINK_KEEP    "keep"
 #define LINK_DROP    "drop"

@@ -58,8 +58,14 @@ TYPE(umdev_type, 72);
 
 MEMBER(umdev_engine, name, 0, 8);
 MEMBER(umdev_engine, parallelism, 8, 4);
-MEMBER(umdev_engine, reserved, 12, 4);
+MEMBER(umdev_engine, reserved_slots, 12, 4);
 TYPE(umdev_engine, 16);
+
+MEMBER(umdev_qos, struct_size, 0, 4);
+MEMBER(umdev_qos, cap, 4, 4);
+MEMBER(umdev_qos, weight, 8, 4);
+MEMBER(umdev_qos, priority, 12, 4);
+TYPE(umdev_qos, 16);
 
 MEMBER(umdev_value, text, 0, 8);
 MEMBER(umdev_value, number, 8, 8);
@@ -156,7 +162,8 @@ MEMBER(umdev_host_ops, job_done, 152, 8);
 MEMBER(umdev_host_ops, reset_done, 160, 8);
 MEMBER(umdev_host_ops, discard_done, 168, 8);
 MEMBER(umdev_host_ops, event, 176, 8);
-TYPE(umdev_host_ops, 184);
+MEMBER(umdev_host_ops, job_done_at, 184, 8);
+TYPE(umdev_host_ops, 192);
 
 MEMBER(umdev_driver, struct_size, 0, 4);
 MEMBER(umdev_driver, abi_version, 4, 4);
@@ -190,4 +197,5 @@ MEMBER(umdev_driver, jobs_flush, 184, 8);
 MEMBER(umdev_driver, attr_set, 192, 8);
 MEMBER(umdev_driver, stats_get, 200, 8);
 MEMBER(umdev_driver, discard, 208, 8);
-TYPE(umdev_driver, 216);
+MEMBER(umdev_driver, qos_set, 216, 8);
+TYPE(umdev_driver, 224);
