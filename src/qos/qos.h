@@ -68,24 +68,29 @@ struct qos_config {
 struct qos_engine;
 struct qos_group;
 
-/* A job. Zero it before the first submit. @private members are the scheduler's. */
+/* A job. Zero it before the first submit; all of it is the scheduler's. */
 struct qos_job {
 	struct qos_job *next;
 	struct qos_job *prev;
 	struct qos_flow *flow;
 	uint64_t start_charge; /* the engine's integral of dt/N when it started */
 	uint64_t start_ns;
-	uint64_t estimate; /* charged in advance */
-	uint32_t state;
-	uint32_t low; /* counts against the slots that are not reserved */
+	uint64_t advance; /* virtual time that its flow was charged in advance */
+	uint64_t group_advance;
+	uint16_t weight; /* in whose units that is */
+	uint16_t group_weight;
+	uint16_t state;
+	uint16_t low; /* counts against the slots that are not reserved */
 };
 
 /* What flow and group have in common: a competitor of one contest. */
 struct qos_node {
-	uint64_t vtime;	   /* virtual time: charges received / weight */
-	uint64_t estimate; /* moving average of what one job is charged */
+	uint64_t vtime; /* virtual time: charges received / weight */
+	uint64_t slice; /* of it that an average job takes; 0: not known yet */
 	struct qos_contest *contest;
-	uint32_t place; /* in its heap; idle: the turn of the virtual clock when it went */
+	struct qos_node *next; /* in its slot of the contest */
+	struct qos_node *prev;
+	uint32_t place; /* of the slot, or in the heap; idle: the turn of the virtual clock */
 	uint16_t weight;
 	uint8_t priority;
 	uint8_t state;
@@ -107,8 +112,10 @@ struct qos_bucket {
 
 struct qos_flow {
 	struct qos_node node;
-	struct qos_job *head; /* of a ring */
-	uint64_t jobs;	      /* started so far */
+	struct qos_group *group; /* or NULL */
+	struct qos_job *head;	 /* of the queue */
+	struct qos_job *tail;
+	uint64_t jobs; /* started so far */
 	/* Sums over jobs of a clock at their start less that clock at their submit. */
 	uint64_t wait_wall;
 	uint64_t wait_turn;
@@ -116,8 +123,7 @@ struct qos_flow {
 	/* Not touched by jobs of a flow without a cap. */
 	struct qos_bucket bucket;
 	uint64_t wait_cap;
-	struct qos_engine *engine;
-	struct qos_group *group; /* or NULL */
+	struct qos_flow *next_member; /* of its group */
 };
 
 /* What a flow got and waited for, in nanoseconds. */
@@ -135,7 +141,7 @@ struct qos_flow_stats {
 struct qos_engine_stats {
 	uint64_t busy_ns; /* with at least one job in flight: the sum of all charges */
 	uint32_t in_flight;
-	uint32_t flows;	     /* that have jobs queued */
+	uint32_t flows;	     /* that have jobs queued or in flight */
 	uint64_t longest_ns; /* job so far */
 };
 
@@ -163,8 +169,9 @@ int qos_flow_join(struct qos_engine *engine, struct qos_group *group, struct qos
 void qos_flow_leave(struct qos_flow *flow);
 
 /* Changes the knobs, which are within their ranges; in effect from the next pick. Neither debt nor
- * credit can be made by changing them. */
-void qos_flow_set(struct qos_flow *flow, const struct qos_knobs *knobs, uint64_t now_ns);
+ * credit can be made by changing them. Returns 0, or -ENOMEM with nothing changed. */
+int qos_flow_set(struct qos_flow *flow, const struct qos_knobs *knobs,
+		 uint64_t now_ns) umdev_warn_unused;
 
 /* Queues a job of @flow. */
 void qos_submit(struct qos_flow *flow, struct qos_job *job, uint64_t now_ns);

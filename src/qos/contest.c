@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One contest: virtual time, and the order of those who compete.
+ *
+ * The choice is by priority, eligibility and virtual deadline, where the deadline is the start (the
+ * competitor's virtual time) plus what one job takes on average. That is rounded up to a power of
+ * two, which changes nothing in what anybody gets and makes order cheap: among competitors of one
+ * size the order of deadlines is that of starts. So there is a ring for each priority and size, of
+ * 64 slots that are 1/16 of the size wide, with a word that says which slots are in use; a slot is
+ * a list. The first of each ring is found by counting bits, and the sizes present, a few, are
+ * compared. Entering, leaving, moving and choosing take constant time, whatever the number of
+ * competitors.
+ *
+ * What does not fit into a ring goes into its last slot, and on when it gets to the front: a
+ * competitor may stand earlier than it should, and is looked at again before it is chosen.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "qos/qos-internal.h"
+
+/* Virtual time that passes in one turn. Debts are far below half of it, turns far below a wrap. */
+#define CONTEST_TURN (1ull << 60)
+/* After so many turns whatever was owed is paid. */
+#define CONTEST_TURNS_PAID 4u
+
+#define SIZE_MIN	   RING_FINE /* of a job, log 2: slots get no finer than one unit */
+#define SLOT_MASK	   (RING_SLOTS - 1u)
+
+/* Those whose turn comes at about the same virtual time; first in, first out. */
+struct qos_slot {
+	struct qos_node *head;
+	struct qos_node *tail;
+};
+
+/* The rings of one priority. */
+struct qos_rank {
+	uint64_t sizes;		    /* in use */
+	uint64_t first[RING_SIZES]; /* virtual time at which the first slot in use begins */
+	uint64_t used[RING_SIZES];  /* slots in use */
+	struct qos_slot slots[RING_SIZES][RING_SLOTS];
+};
+
+int contest_reserve(struct qos_contest *contest, uint32_t priority)
+{
+	if (!contest->ranks[priority])
+		contest->ranks[priority] = calloc(1, sizeof(struct qos_rank));
+	return contest->ranks[priority] ? 0 : -ENOMEM;
+}
+
+void contest_init(struct qos_contest *contest, struct qos_engine *engine)
+{
+	*contest = (struct qos_contest){.origin = engine->config.virtual_start, .engine = engine};
+}
+
+void contest_done(struct qos_contest *contest)
+{
+	for (uint32_t i = 0; i < QOS_LEVELS; i++)
+		free(contest->ranks[i]);
+}
+
+/* ---- Virtual time ---- */
+
+static uint64_t contest_mean(const struct qos_contest *contest)
+{
+	qos_wide weight = (qos_wide)contest->weight;
+	qos_wide mean = contest->moment / weight;
+
+	if (contest->moment % weight < 0)
+		mean--;
+	return contest->origin + (uint64_t)mean;
+}
+
+uint64_t contest_now(const struct qos_contest *contest)
+{
+	return contest->weight > 0 ? contest_mean(contest) : contest->origin;
+}
+
+/* Moves the origin, which is only a point to measure from. */
+static void contest_origin(struct qos_contest *contest, uint64_t origin)
+{
+	int64_t by = (int64_t)(origin - contest->origin);
+
+	contest->moment -= (qos_wide)by * (qos_wide)contest->weight;
+	contest->origin = origin;
+	if (by <= 0)
+		return;
+	contest->advance += (uint64_t)by;
+	while (contest->advance >= CONTEST_TURN) {
+		contest->advance -= CONTEST_TURN;
+		contest->turns++;
+	}
+}
+
+/* Whether virtual time has reached @vtime. */
+static bool contest_reached(const struct qos_contest *contest, uint64_t vtime)
+{
+	return (qos_wide)(int64_t)(vtime - contest->origin) * (qos_wide)contest->weight <=
+	       contest->moment;
+}
+
+static void contest_add(struct qos_contest *contest, const struct qos_node *node)
+{
+	contest->weight += node->weight;
+	contest->moment += (qos_wide)(int64_t)(node->vtime - contest->origin) * node->weight;
+}
+
+static void contest_take(struct qos_contest *contest, const struct qos_node *node)
+{
+	contest->weight -= node->weight;
+	contest->moment -= (qos_wide)(int64_t)(node->vtime - contest->origin) * node->weight;
+}
+
+/* ---- Rings ---- */
+
+/* Log 2 of what a job of the node takes, rounded down. */
+static uint32_t node_size(const struct qos_node *node)
+{
+	uint32_t size = 63u - (uint32_t)__builtin_clzll(node_slice(node) | 1u);
+
+	return MAX(size, SIZE_MIN);
+}
+
+/* Begin of the slot that a virtual time belongs to. */
+static uint64_t slot_begin(uint64_t vtime, uint32_t size)
+{
+	return vtime & ~((1ull << (size - RING_FINE)) - 1);
+}
+
+static uint32_t slot_index(uint64_t begin, uint32_t size)
+{
+	return (uint32_t)(begin >> (size - RING_FINE)) & SLOT_MASK;
+}
+
+static uint64_t rotate(uint64_t word, uint32_t by)
+{
+	return word >> by | word << (-by & SLOT_MASK);
+}
+
+/* The slot for @begin in the ring of @size, which may move to make it fit. */
+static uint32_t ring_slot(struct qos_rank *rank, uint32_t size, uint64_t begin)
+{
+	int64_t distance;
+	uint32_t low;
+	int64_t high;
+
+	if (rank->used[size] == 0) {
+		rank->first[size] = begin;
+		return slot_index(begin, size);
+	}
+	low = slot_index(rank->first[size], size);
+	distance = (int64_t)(begin - rank->first[size]) >> (size - RING_FINE);
+	if (distance > (int64_t)SLOT_MASK)
+		distance = SLOT_MASK;
+	if (distance < 0) {
+		high = 63 - __builtin_clzll(rotate(rank->used[size], low));
+		distance = MAX(distance, high - (int64_t)SLOT_MASK);
+		rank->first[size] += (uint64_t)distance << (size - RING_FINE);
+	}
+	return (low + (uint32_t)distance) & SLOT_MASK;
+}
+
+/* Puts the node where its virtual time says. */
+static void node_link(struct qos_node *node)
+{
+	struct qos_rank *rank = node->contest->ranks[node->priority];
+	uint32_t size = node_size(node);
+	uint32_t index = ring_slot(rank, size, slot_begin(node->vtime, size));
+	struct qos_slot *slot = &rank->slots[size][index];
+
+	node->place = size << 8 | index;
+	node->next = NULL;
+	node->prev = slot->tail;
+	if (slot->tail) {
+		slot->tail->next = node;
+	} else {
+		slot->head = node;
+		rank->sizes |= 1ull << size;
+		rank->used[size] |= 1ull << index;
+	}
+	slot->tail = node;
+}
+
+static void node_unlink(struct qos_node *node)
+{
+	struct qos_rank *rank = node->contest->ranks[node->priority];
+	uint32_t size = node->place >> 8;
+	uint32_t index = node->place & SLOT_MASK;
+	struct qos_slot *slot = &rank->slots[size][index];
+	uint64_t left;
+
+	if (node->prev)
+		node->prev->next = node->next;
+	else
+		slot->head = node->next;
+	if (node->next)
+		node->next->prev = node->prev;
+	else
+		slot->tail = node->prev;
+	if (slot->head)
+		return;
+	left = rank->used[size] &= ~(1ull << index);
+	if (left == 0)
+		rank->sizes &= ~(1ull << size);
+	else if (index == slot_index(rank->first[size], size))
+		rank->first[size] += (uint64_t)__builtin_ctzll(rotate(left, index))
+				     << (size - RING_FINE);
+}
+
+/* ---- Coming, going, moving ---- */
+
+void contest_enter(struct qos_node *node)
+{
+	struct qos_contest *contest = node->contest;
+	uint64_t now = contest_now(contest);
+
+	if (contest->turns - node->place >= CONTEST_TURNS_PAID || (int64_t)(now - node->vtime) > 0)
+		node->vtime = now;
+	contest_add(contest, node);
+	node_set_state(node, NODE_COMPETES);
+	node_link(node);
+}
+
+void contest_leave(struct qos_node *node)
+{
+	struct qos_contest *contest = node->contest;
+
+	node_unlink(node);
+	contest_take(contest, node);
+	if (contest->weight == 0)
+		contest_origin(contest, node->vtime);
+	node_set_state(node, NODE_IDLE);
+	node->place = contest->turns;
+}
+
+void contest_move(struct qos_node *node, int64_t by)
+{
+	struct qos_contest *contest = node->contest;
+
+	node->vtime += (uint64_t)by;
+	if (node_state(node) != NODE_COMPETES)
+		return;
+	contest->moment += (qos_wide)by * node->weight;
+	if ((int64_t)(node->vtime - contest->origin) > (int64_t)CONTEST_TURN)
+		contest_origin(contest, contest_mean(contest));
+}
+
+void contest_place(struct qos_node *node)
+{
+	uint32_t size;
+
+	if (node_state(node) != NODE_COMPETES)
+		return;
+	size = node_size(node);
+	if (node->place == (size << 8 | slot_index(slot_begin(node->vtime, size), size)))
+		return;
+	node_unlink(node);
+	node_link(node);
+}
+
+void contest_set_priority(struct qos_node *node, uint32_t priority)
+{
+	bool competes = node_state(node) == NODE_COMPETES;
+
+	if (competes)
+		node_unlink(node);
+	node->priority = (uint8_t)priority;
+	if (competes)
+		node_link(node);
+}
+
+void contest_reweigh(struct qos_node *node, uint32_t weight)
+{
+	struct qos_contest *contest = node->contest;
+	uint64_t now = contest_now(contest);
+	bool competes = node_state(node) == NODE_COMPETES;
+	qos_wide ahead = (int64_t)(node->vtime - now);
+
+	/* What was owed long ago is paid, and would only be misread. */
+	if (node_state(node) == NODE_IDLE && contest->turns - node->place >= CONTEST_TURNS_PAID)
+		ahead = 0;
+	if (competes) {
+		node_unlink(node);
+		contest_take(contest, node);
+	}
+	ahead = ahead * node->weight / (qos_wide)weight;
+	/* A debt of a thousand of the longest jobs need not be told from a greater one. */
+	ahead = MIN(ahead, (qos_wide)CONTEST_TURN);
+	ahead = MAX(ahead, -(qos_wide)CONTEST_TURN);
+	node->vtime = now + (uint64_t)(int64_t)ahead;
+	node->slice = (uint64_t)((qos_wide)node->slice * node->weight / weight);
+	node->weight = (uint16_t)weight;
+	if (!competes)
+		return;
+	if (contest->weight == 0)
+		contest_origin(contest, node->vtime);
+	contest_add(contest, node);
+	node_link(node);
+}
+
+/* ---- The choice ---- */
+
+/* The size whose first competitor has the earliest deadline; among those that are due unless
+ * @anyone. RING_SIZES when there is none. */
+static uint32_t rank_choose(const struct qos_contest *contest, uint32_t priority, bool anyone)
+{
+	const struct qos_rank *rank = contest->ranks[priority];
+	uint32_t best = RING_SIZES;
+	uint64_t best_deadline = 0;
+
+	for (uint64_t sizes = rank->sizes; sizes; sizes &= sizes - 1) {
+		uint32_t size = (uint32_t)__builtin_ctzll(sizes);
+		uint64_t start = rank->first[size];
+		uint64_t deadline = start + (2ull << size);
+
+		if (best < RING_SIZES && (int64_t)(deadline - best_deadline) >= 0)
+			continue;
+		/* Each level of priority lets it run one job ahead of its due. */
+		if (!anyone && !contest_reached(contest, start - ((uint64_t)priority << size)))
+			continue;
+		best = size;
+		best_deadline = deadline;
+	}
+	return best;
+}
+
+static struct qos_node *contest_choose(struct qos_contest *contest, bool anyone)
+{
+	for (uint32_t p = QOS_LEVELS; p-- > 0;) {
+		struct qos_rank *rank = contest->ranks[p];
+		uint32_t size;
+
+		while (rank && (size = rank_choose(contest, p, anyone)) < RING_SIZES) {
+			uint32_t index = slot_index(rank->first[size], size);
+			struct qos_node *node = rank->slots[size][index].head;
+			uint32_t true_size = node_size(node);
+			uint64_t begin = slot_begin(node->vtime, size);
+
+			if (true_size == size && (int64_t)(begin - rank->first[size]) <= 0)
+				return node;
+			node_unlink(node);
+			node_link(node);
+		}
+	}
+	return NULL;
+}
+
+struct qos_node *contest_first(struct qos_contest *contest)
+{
+	struct qos_node *node = contest_choose(contest, false);
+
+	/* A slot that was moved to fit may begin later than who is in it: the engine does not wait
+	 * for that. */
+	return node || contest->weight == 0 ? node : contest_choose(contest, true);
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the files of the scheduler know of each other. Theory: engine.c.
+ *
+ * Units. A charge is ownership time in 1/256 ns. Virtual time is a charge times 2^14 divided by a
+ * weight. Both wrap, and only differences mean anything.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "qos/heap.h"
+#include "qos/qos.h"
+
+#define QOS_CHARGE_SHIFT  8u
+#define QOS_VIRTUAL_SHIFT 14u
+#define QOS_LEVELS	  (QOS_PRIORITY_MAX + 1u)
+/* What one job may add at most: 2^37 ns. Keeps virtual times comparable whatever a device does. */
+#define QOS_CHARGE_MAX (1ull << 45)
+
+/* qos_node.state */
+#define NODE_IDLE     0u /* nothing queued */
+#define NODE_COMPETES 1u /* has work, in its contest */
+#define NODE_HELD     2u /* has work and waits for its cap, in the engine's heap of those */
+#define NODE_STATE    3u /* mask */
+#define NODE_GROUP    4u /* flag: a group */
+#define NODE_CAPPED   8u /* flag: has a bucket */
+
+typedef __int128 qos_wide;
+
+#define RING_SLOTS 64u
+#define RING_FINE  4u  /* slots of a job's size, log 2 */
+#define RING_SIZES 64u /* log 2 of a job's virtual time */
+
+struct qos_rank;
+
+/* Where nodes compete: all of an engine, or the members of a group. */
+struct qos_contest {
+	struct qos_rank *ranks[QOS_LEVELS]; /* NULL: nobody with this priority ever joined */
+	/* Virtual time is origin + moment / weight: the mean over those who compete. */
+	uint64_t origin;
+	uint64_t weight;  /* sum */
+	qos_wide moment;  /* sum of weight * (vtime - origin) */
+	uint64_t advance; /* of origin since the last turn */
+	uint32_t turns;
+	uint32_t reserved;
+	struct qos_engine *engine;
+};
+
+struct qos_group {
+	struct qos_node node;
+	struct qos_contest contest;
+	struct qos_bucket bucket;
+	struct qos_engine *engine;
+	struct qos_flow *members;	/* list of all */
+	uint32_t competing[QOS_LEVELS]; /* members in the contest, by priority */
+};
+
+/* What jobs of a priority above some level were and are charged. */
+struct qos_level {
+	uint64_t charged;
+	uint64_t start_sum;
+	uint64_t in_flight;
+};
+
+struct qos_engine {
+	struct qos_contest root;
+	struct heap held;   /* by the time at which their cap lets them go on */
+	uint64_t now_ns;    /* of the last change to what is in flight */
+	uint64_t integral;  /* of dt / in_flight */
+	uint64_t remainder; /* of that division, carried so that nothing is lost */
+	uint64_t busy;	    /* as a charge */
+	uint32_t in_flight;
+	uint32_t low_in_flight;
+	uint32_t contenders;
+	uint32_t nodes;	    /* flows and groups that joined */
+	uint32_t held_size; /* entries there is room for */
+	uint32_t reserved;
+	uint64_t estimate; /* moving average of what a job is charged */
+	uint64_t ended;
+	uint64_t longest_ns;
+	struct qos_config config;
+	struct qos_level above[QOS_LEVELS];
+};
+
+/* NODE_IDLE, NODE_COMPETES or NODE_HELD. */
+static inline uint32_t node_state(const struct qos_node *node)
+{
+	return node->state & NODE_STATE;
+}
+
+/* Changes it; flags stay. */
+static inline void node_set_state(struct qos_node *node, uint32_t state)
+{
+	node->state = (uint8_t)((node->state & ~NODE_STATE) | state);
+}
+
+/* The flow that a node without NODE_GROUP is part of. */
+static inline struct qos_flow *node_flow(struct qos_node *node)
+{
+	return container_of(node, struct qos_flow, node);
+}
+
+/* The group that a node with NODE_GROUP is part of. */
+static inline struct qos_group *node_group(struct qos_node *node)
+{
+	return container_of(node, struct qos_group, node);
+}
+
+/* What a node was charged up to the point of the integral. */
+static inline uint64_t node_charged(const struct qos_node *node, uint64_t integral)
+{
+	return node->charged + node->in_flight * integral - node->start_sum;
+}
+
+/* A charge as virtual time of a weight. */
+static inline uint64_t qos_virtual(uint64_t charge, uint32_t weight)
+{
+	charge = MIN(charge, QOS_CHARGE_MAX);
+	return ((charge << QOS_VIRTUAL_SHIFT) + weight / 2) / weight;
+}
+
+/* Virtual time that the next job of a node is taken for. */
+static inline uint64_t node_slice(const struct qos_node *node)
+{
+	return node->slice ? node->slice
+			   : qos_virtual(node->contest->engine->estimate, node->weight);
+}
+
+/* The engine a flow has joined. */
+static inline struct qos_engine *flow_engine(const struct qos_flow *flow)
+{
+	return flow->node.contest->engine;
+}
+
+/* ---- contest.c ---- */
+
+/* Makes an empty contest whose virtual time begins at @start. */
+void contest_init(struct qos_contest *contest, struct qos_engine *engine);
+void contest_done(struct qos_contest *contest);
+
+/* Makes room for members of @priority. 0 or -ENOMEM. */
+int contest_reserve(struct qos_contest *contest, uint32_t priority) umdev_warn_unused;
+
+/* Virtual time. */
+uint64_t contest_now(const struct qos_contest *contest);
+
+/* @node has work: it competes from now on, without credit from the time before and with its debt.
+ */
+void contest_enter(struct qos_node *node);
+/* It competes no more. */
+void contest_leave(struct qos_node *node);
+
+/* Moves the virtual time of @node, competing or not, on by @by or back. */
+void contest_move(struct qos_node *node, int64_t by);
+
+/* After changes of virtual time or slice: brings the node to its place. Not needed for one that
+ * only moved on: that is seen when its turn comes. */
+void contest_place(struct qos_node *node);
+
+/* Another priority, for which there is room. */
+void contest_set_priority(struct qos_node *node, uint32_t priority);
+
+/* Another weight, with the same ownership owed or owing. */
+void contest_reweigh(struct qos_node *node, uint32_t weight);
+
+/* The eligible competitor of the highest priority and then the earliest deadline; NULL when nobody
+ * competes. */
+struct qos_node *contest_first(struct qos_contest *contest);
+
+/* ---- bucket.c ---- */
+
+/* Sets or takes away the cap of a node. */
+void bucket_set(struct qos_engine *engine, struct qos_node *node, uint32_t cap);
+
+/* Whether the node has a cap that lets nothing start now. */
+bool bucket_shut(struct qos_engine *engine, struct qos_node *node);
+
+/* It had nothing to do: what it could have used meanwhile is lost, but for the burst. */
+void bucket_return(struct qos_engine *engine, struct qos_node *node);
+
+/* A job of the node that took @duration_ns has ended. */
+void bucket_job(struct qos_engine *engine, struct qos_node *node, uint64_t duration_ns);
+
+/* When the shut bucket opens; QOS_NEVER when not before another job of the node has ended. */
+uint64_t bucket_opens_ns(const struct qos_engine *engine, struct qos_node *node);
+
+/* Ownership the node has to wait for, as a charge, at a given point. */
+uint64_t bucket_debt(const struct qos_engine *engine, const struct qos_node *node, uint64_t now_ns,
+		     uint64_t integral);
+
+/* ---- engine.c, for stats.c ---- */
+
+/* What the jobs of a flow waited, those that still do included; differences of clocks, so small
+ * negative values are possible where they should be zero. */
+struct qos_flow_waits {
+	uint64_t wall_ns;
+	uint64_t cap_ns;
+	uint64_t turn; /* as charges */
+	uint64_t higher;
+};
+/* Fills them as they stand at @now_ns. */
+void engine_flow_waits(const struct qos_flow *flow, uint64_t now_ns,
+		       struct qos_flow_waits *ret_waits);
+
+/* The integral as it stands at @now_ns, without moving on. */
+uint64_t engine_integral_at(const struct qos_engine *engine, uint64_t now_ns);
