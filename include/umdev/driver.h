@@ -461,8 +461,8 @@ struct umdev_driver {
 
 	/*
 	 * Takes the knobs of an mdev in hardware: after its creation and at each change. All of
-	 * them are in effect with a return of 0, none otherwise. Optional: with it the host starts
-	 * the jobs of the parent first in, first out, and still counts what each owned.
+	 * them are in effect with a return of 0, none otherwise. Optional: with it the host shares
+	 * its slots out evenly, leaves the knobs to the device and still counts what each owned.
 	 */
 	int (*qos_set)(void *mdev_priv, const struct umdev_qos *qos);
 };

@@ -336,6 +336,26 @@ int driver_attr_set(const struct host_driver *driver, void *mdev_priv, uint32_t 
 	return 0;
 }
 
+int driver_qos_set(const struct host_driver *driver, void *mdev_priv, const struct qos_knobs *knobs,
+		   struct umdev_error *err)
+{
+	struct umdev_qos qos = {
+		.struct_size = sizeof(qos),
+		.cap = knobs->cap,
+		.weight = knobs->weight,
+		.priority = knobs->priority,
+	};
+	int r;
+
+	if (!driver->table.qos_set)
+		return 0;
+	driver_fail_text[0] = '\0';
+	r = driver->table.qos_set(mdev_priv, &qos);
+	if (r != 0)
+		return driver_failed(driver, r, "qos_set", err);
+	return 0;
+}
+
 void driver_stats_get(const struct host_driver *driver, void *mdev_priv, uint64_t *values)
 {
 	if (driver->stat_count > 0)

@@ -11,6 +11,7 @@
 
 #include <umdev/driver.h>
 
+#include "qos/qos.h"
 #include "util/cleanup.h"
 #include "util/error.h"
 
@@ -63,6 +64,8 @@ void driver_job_start(const struct host_driver *driver, void *mdev_priv, struct 
 void driver_jobs_flush(const struct host_driver *driver, void *parent_priv);
 int driver_attr_set(const struct host_driver *driver, void *mdev_priv, uint32_t index,
 		    const struct umdev_value *value, struct umdev_error *err) umdev_warn_unused;
+int driver_qos_set(const struct host_driver *driver, void *mdev_priv, const struct qos_knobs *knobs,
+		   struct umdev_error *err) umdev_warn_unused;
 void driver_stats_get(const struct host_driver *driver, void *mdev_priv, uint64_t *values);
 int driver_discard(const struct host_driver *driver, void *parent_priv, uint64_t piece_start,
 		   uint64_t piece_size, struct umdev_error *err) umdev_warn_unused;

@@ -15,6 +15,7 @@
 #include "link/link.h"
 #include "link/protocol.h"
 #include "pci/pci.h"
+#include "qos/qos.h"
 #include "util/reactor.h"
 #include "vfio/session.h"
 
@@ -23,13 +24,17 @@
 #define HOST_MDEVS_MAX	      4096
 #define HOST_SHUTDOWN_LIMIT_S 8
 
-/* One engine of the parent and what waits for it. */
+/* One engine of the parent. */
 struct host_engine {
-	struct list queue;
-	uint32_t parallelism;
-	uint32_t in_flight;
-	uint64_t started;
+	struct qos_engine *qos;
 };
+
+/* What an mdev asks of one engine. Aligned, so that what jobs touch is two cache lines. */
+#define HOST_FLOW_ALIGN 64
+struct host_flow {
+	struct qos_flow qos;
+	struct umdev_mdev *mdev;
+} __attribute__((aligned(HOST_FLOW_ALIGN)));
 
 struct umdev_parent {
 	struct reactor *reactor;
@@ -47,7 +52,9 @@ struct umdev_parent {
 	struct host_engine engines[HOST_ENGINES_MAX];
 	uint32_t engine_count;
 	struct reactor_task dispatch;
-	uint64_t discard_id; /* the request that waits for discard_done(), or 0 */
+	struct reactor_timer cap_timer; /* the next cap that opens */
+	uint64_t jobs_ns;		/* the time as jobs.c knows it */
+	uint64_t discard_id;		/* the request that waits for discard_done(), or 0 */
 };
 
 /* What an mdev is waiting for its driver to finish. */
@@ -78,6 +85,9 @@ struct umdev_mdev {
 	struct reactor_poller poller;
 	struct host_timer timers[HOST_TIMERS];
 	enum host_pending pending;
+	struct qos_knobs knobs;
+	struct host_flow *flows; /* one for each engine */
+	uint32_t flow_count;
 	json_t *drops; /* slots that the broker is not told of yet, or NULL */
 	struct reactor_task drop;
 	bool created; /* the driver knows it */
@@ -115,6 +125,7 @@ struct host_create {
 	uint64_t piece_start;
 	uint64_t piece_size;
 	const struct umdev_value *values;
+	struct qos_knobs knobs;
 	bool resume;
 	int *page_fd; /* both are taken when used */
 	int *listener;
@@ -151,8 +162,18 @@ void host_intx_update(struct umdev_mdev *mdev);
 
 /* ---- jobs.c ---- */
 
-/* Makes the queues of the engines that the open parent declared. */
-void host_jobs_init(struct umdev_parent *parent);
+/* Makes a scheduler for each engine that the open parent declared; ends them. */
+int host_jobs_init(struct umdev_parent *parent, struct umdev_error *err) umdev_warn_unused;
+void host_jobs_done(struct umdev_parent *parent);
+
+/* Lets an mdev compete for the engines, and ends that; safe on one that does not. */
+int host_mdev_join(struct umdev_mdev *mdev, const struct qos_knobs *knobs,
+		   struct umdev_error *err) umdev_warn_unused;
+void host_mdev_leave(struct umdev_mdev *mdev);
+
+/* Changes all three knobs, in effect from the next start of a job, or none. */
+int host_mdev_set_knobs(struct umdev_mdev *mdev, const struct qos_knobs *knobs,
+			struct umdev_error *err) umdev_warn_unused;
 
 /* The job services of umdev/driver.h, which has their contract. */
 void host_job_submit(struct umdev_mdev *mdev, struct umdev_job *job);
@@ -182,6 +203,16 @@ void host_mdev_quiet(struct umdev_mdev *mdev);
 /* The hello of a loaded driver, and the answer to open. NULL when out of memory. */
 json_t *host_describe_driver(const struct host_driver *driver, uint64_t page_size);
 json_t *host_describe_parent(const struct umdev_parent *parent);
+
+/* ---- usage.c ---- */
+
+/* The answer to LINK_USAGE, about @uuid (may be NULL) and those that own most. NULL when out of
+ * memory. */
+json_t *host_usage_print(const struct umdev_parent *parent, const char *uuid);
+
+/* Reads knobs as LINK_CREATE and LINK_QOS bring them, within their ranges. */
+int host_knobs_parse(json_t *object, struct qos_knobs *ret_knobs,
+		     struct umdev_error *err) umdev_warn_unused;
 
 /* ---- values.c ---- */
 

@@ -1,66 +1,95 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Jobs of all mdevs of a parent: started in the order of submission, at most K in flight on each
- * engine.
+ * Jobs of all mdevs of a parent: handed to the scheduler of their engine, started when it says so.
  *
- * A job is the driver's memory; its host[] words hold a queue node while it waits. Starting happens
- * in one task a turn of the loop, so that submissions of a turn become one batch for the device.
- * The task starts a bounded number and then lets events through.
+ * A job is the driver's memory; its host[] words are the scheduler's. Starting happens in one task
+ * a turn of the loop, so that submissions of a turn become one batch for the device. The task
+ * starts a bounded number and then lets events through.
+ *
+ * Time. Ownership is settled by timestamps of starts and ends. Reading the clock for each would
+ * cost more than the scheduler itself, so while one mdev has an engine for itself a round of starts
+ * and a burst of ends share one reading; as soon as several compete, each end has its own.
  */
 #include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "host/host.h"
+#include "util/clock.h"
 #include "util/log.h"
 
 #define JOBS_PER_ROUND 1024
 
-enum job_state {
-	JOB_IDLE,
-	JOB_QUEUED,
-	JOB_STARTED,
-};
+/* A timer wakes the loop some 25 us late, more under load; a capped mdev does not lose by that. */
+#define JOBS_SLACK_NS NS_PER_MS
 
-/* What the host keeps in umdev_job.host. */
-struct host_job {
-	struct list link;
-	struct umdev_mdev *mdev;
-	uint64_t state;
-};
-static_assert(sizeof(struct host_job) <= sizeof(((struct umdev_job *)0)->host),
-	      "the host's words of a job hold its queue node");
+static_assert(sizeof(struct qos_job) <= sizeof(((struct umdev_job *)0)->host),
+	      "the host's words of a job hold what the scheduler needs");
 
-static struct host_job *job_of(struct umdev_job *job)
+static struct qos_job *job_of(struct umdev_job *job)
 {
-	return (struct host_job *)job->host;
+	return (struct qos_job *)job->host;
 }
 
-static struct umdev_job *job_public(struct host_job *hj)
+static struct umdev_job *job_public(struct qos_job *job)
 {
-	return container_of((uint64_t(*)[8])hj, struct umdev_job, host);
+	return container_of((uint64_t(*)[8])job, struct umdev_job, host);
 }
 
-static bool jobs_engine_ready(const struct host_engine *e)
+/* The time as far as it matters for what comes next: never back, and not always read anew. */
+static uint64_t jobs_now(struct umdev_parent *parent)
 {
-	return e->in_flight < e->parallelism && !list_empty(&e->queue);
+	parent->jobs_ns = MAX(parent->jobs_ns, reactor_now_ns(parent->reactor));
+	return parent->jobs_ns;
+}
+
+/* The time at which a job has ended. */
+static uint64_t jobs_end_ns(struct umdev_parent *parent, const struct host_engine *e,
+			    const struct qos_job *job)
+{
+	/* A job takes some time: the first end after its start reads the clock for those that
+	 * follow. */
+	if (qos_contenders(e->qos) > 1 || jobs_now(parent) == job->start_ns)
+		parent->jobs_ns = clock_now_ns();
+	return parent->jobs_ns;
 }
 
 /* Starts what engine @e may start, up to @budget. Returns the number started. */
 static uint32_t jobs_start(struct umdev_parent *parent, struct host_engine *e, uint32_t budget)
 {
+	struct qos_job *job;
 	uint32_t started = 0;
 
-	while (started < budget && jobs_engine_ready(e)) {
-		struct host_job *hj = list_first(&e->queue, struct host_job, link);
+	while (started < budget && (job = qos_pick(e->qos, parent->jobs_ns))) {
+		struct host_flow *flow = container_of(job->flow, struct host_flow, qos);
 
-		list_del(&hj->link);
-		hj->state = JOB_STARTED;
-		e->in_flight++;
-		e->started++;
 		started++;
-		driver_job_start(&parent->driver, hj->mdev->priv, job_public(hj));
+		driver_job_start(&parent->driver, flow->mdev->priv, job_public(job));
 	}
 	return started;
+}
+
+static void jobs_cap_opens(struct reactor_timer *timer)
+{
+	struct umdev_parent *parent = container_of(timer, struct umdev_parent, cap_timer);
+
+	reactor_task_add(parent->reactor, &parent->dispatch);
+}
+
+/* Wakes the loop when the next mdev that waits for its cap may go on. */
+static void jobs_arm(struct umdev_parent *parent)
+{
+	uint64_t next = QOS_NEVER;
+
+	for (uint32_t i = 0; i < parent->engine_count; i++)
+		next = MIN(next, qos_next_ns(parent->engines[i].qos));
+	if (next == QOS_NEVER) {
+		reactor_timer_cancel(parent->reactor, &parent->cap_timer);
+	} else if (!parent->cap_timer.armed || parent->cap_timer.deadline_ns != next) {
+		parent->cap_timer.expired = jobs_cap_opens;
+		reactor_timer_set(parent->reactor, &parent->cap_timer, next);
+	}
 }
 
 static void jobs_dispatch(struct reactor_task *task)
@@ -69,17 +98,23 @@ static void jobs_dispatch(struct reactor_task *task)
 	uint32_t started = 0;
 	bool more = false;
 
-	for (uint32_t i = 0; i < parent->engine_count; i++)
-		started += jobs_start(parent, &parent->engines[i], JOBS_PER_ROUND);
+	parent->jobs_ns = clock_now_ns();
+	for (uint32_t i = 0; i < parent->engine_count; i++) {
+		uint32_t n = jobs_start(parent, &parent->engines[i], JOBS_PER_ROUND);
+
+		started += n;
+		more |= n == JOBS_PER_ROUND;
+	}
 	if (started > 0)
 		driver_jobs_flush(&parent->driver, parent->priv);
 	for (uint32_t i = 0; i < parent->engine_count; i++)
-		more |= jobs_engine_ready(&parent->engines[i]);
+		more |= started > 0 && qos_ready(parent->engines[i].qos);
 	if (more)
 		reactor_task_add(parent->reactor, &parent->dispatch);
+	jobs_arm(parent);
 }
 
-void host_jobs_init(struct umdev_parent *parent)
+int host_jobs_init(struct umdev_parent *parent, struct umdev_error *err)
 {
 	const struct umdev_parent_info *info = &parent->info;
 
@@ -87,62 +122,160 @@ void host_jobs_init(struct umdev_parent *parent)
 	parent->engine_count = MAX(1u, info->engine_count);
 	for (uint32_t i = 0; i < parent->engine_count; i++) {
 		const struct umdev_engine *row = driver_engine(&parent->driver, info, i);
-		struct host_engine *e = &parent->engines[i];
+		struct qos_config config = {.parallelism = 1, .slack_ns = JOBS_SLACK_NS};
 
-		list_init(&e->queue);
-		e->parallelism = row && row->parallelism ? row->parallelism : 1;
+		if (row) {
+			config.parallelism = row->parallelism;
+			config.reserved_slots = row->reserved_slots;
+		}
+		parent->engines[i].qos = qos_engine_new(&config, clock_now_ns());
+		if (parent->engines[i].qos)
+			continue;
+		host_jobs_done(parent);
+		return error_set(err, errno == EINVAL ? ERROR_DRIVER_FAILED : ERROR_NO_MEMORY,
+				 "engine %s of driver %s: %u slots, %u of them reserved, are not "
+				 "possible: at least one must be for all, of at most %u",
+				 row ? row->name : "", parent->driver.table.name,
+				 config.parallelism, config.reserved_slots, QOS_PARALLELISM_MAX);
 	}
+	return 0;
 }
+
+void host_jobs_done(struct umdev_parent *parent)
+{
+	for (uint32_t i = 0; i < parent->engine_count; i++) {
+		qos_engine_free(parent->engines[i].qos);
+		parent->engines[i].qos = NULL;
+	}
+	parent->engine_count = 0;
+	reactor_timer_cancel(parent->reactor, &parent->cap_timer);
+	reactor_task_del(parent->reactor, &parent->dispatch);
+}
+
+/* ---- Mdevs ---- */
+
+/* What the scheduler is told: nothing, where the device does it. */
+static struct qos_knobs jobs_knobs(const struct umdev_mdev *mdev, const struct qos_knobs *knobs)
+{
+	struct qos_knobs none = QOS_KNOBS_DEFAULT;
+
+	return mdev->parent->driver.table.qos_set ? none : *knobs;
+}
+
+int host_mdev_join(struct umdev_mdev *mdev, const struct qos_knobs *knobs, struct umdev_error *err)
+{
+	struct umdev_parent *parent = mdev->parent;
+	struct qos_knobs used = jobs_knobs(mdev, knobs);
+	int r;
+
+	mdev->flows = aligned_alloc(HOST_FLOW_ALIGN, parent->engine_count * sizeof(*mdev->flows));
+	if (!mdev->flows)
+		return error_set(err, ERROR_NO_MEMORY, "out of memory");
+	memset(mdev->flows, 0, parent->engine_count * sizeof(*mdev->flows));
+	for (uint32_t i = 0; i < parent->engine_count; i++) {
+		mdev->flows[i].mdev = mdev;
+		r = qos_flow_join(parent->engines[i].qos, NULL, &mdev->flows[i].qos, &used,
+				  clock_now_ns());
+		if (r < 0)
+			return error_set(err, ERROR_NO_MEMORY, "out of memory");
+		mdev->flow_count = i + 1;
+	}
+	mdev->knobs = *knobs;
+	return driver_qos_set(&parent->driver, mdev->priv, knobs, err);
+}
+
+void host_mdev_leave(struct umdev_mdev *mdev)
+{
+	uint64_t now = jobs_now(mdev->parent);
+
+	for (uint32_t i = 0; i < mdev->flow_count; i++) {
+		struct qos_flow *flow = &mdev->flows[i].qos;
+
+		if (flow->head)
+			umdev_log(LOG_ERR, mdev->uuid, "driver.job",
+				  "driver %s removed the mdev with jobs queued",
+				  mdev->parent->driver.table.name);
+		while (flow->head && qos_withdraw(flow->head, now))
+			;
+		qos_flow_leave(flow);
+	}
+	mdev->flow_count = 0;
+	free(mdev->flows);
+	mdev->flows = NULL;
+}
+
+int host_mdev_set_knobs(struct umdev_mdev *mdev, const struct qos_knobs *knobs,
+			struct umdev_error *err)
+{
+	struct umdev_parent *parent = mdev->parent;
+	struct qos_knobs used = jobs_knobs(mdev, knobs);
+	struct qos_knobs before = jobs_knobs(mdev, &mdev->knobs);
+	uint32_t done = 0;
+	int r = driver_qos_set(&parent->driver, mdev->priv, knobs, err);
+
+	if (r < 0)
+		return r;
+	parent->jobs_ns = clock_now_ns();
+	while (done < mdev->flow_count && r == 0)
+		r = qos_flow_set(&mdev->flows[done++].qos, &used, parent->jobs_ns);
+	if (r < 0) {
+		/* What was possible before is possible again. */
+		while (done-- > 0)
+			(void)!qos_flow_set(&mdev->flows[done].qos, &before, parent->jobs_ns);
+		return error_set(err, ERROR_NO_MEMORY, "out of memory");
+	}
+	mdev->knobs = *knobs;
+	reactor_task_add(parent->reactor, &parent->dispatch);
+	return 0;
+}
+
+/* ---- The services ---- */
 
 void host_job_submit(struct umdev_mdev *mdev, struct umdev_job *job)
 {
-	struct host_job *hj = job_of(job);
 	struct umdev_parent *parent = mdev->parent;
-	uint32_t index = job->engine < parent->engine_count ? job->engine : 0;
-	struct host_engine *e = &parent->engines[index];
+	struct host_engine *e;
 
-	if (hj->state != JOB_IDLE)
+	if (!qos_job_idle(job_of(job)))
 		return;
 	if (!parent->driver.table.job_start) {
 		umdev_log(LOG_ERR, mdev->uuid, "driver.job",
 			  "driver %s submits jobs and lacks job_start", parent->driver.table.name);
 		return;
 	}
-	job->engine = index;
-	hj->mdev = mdev;
-	hj->state = JOB_QUEUED;
-	list_add_tail(&e->queue, &hj->link);
-	if (e->in_flight < e->parallelism)
+	if (job->engine >= mdev->flow_count)
+		job->engine = 0;
+	e = &parent->engines[job->engine];
+	qos_submit(&mdev->flows[job->engine].qos, job_of(job), jobs_now(parent));
+	if (qos_ready(e->qos))
 		reactor_task_add(parent->reactor, &parent->dispatch);
 }
 
 int host_job_withdraw(struct umdev_mdev *mdev, struct umdev_job *job)
 {
-	struct host_job *hj = job_of(job);
+	return qos_withdraw(job_of(job), jobs_now(mdev->parent));
+}
 
-	if (hj->state != JOB_QUEUED)
-		return 0;
-	list_del(&hj->link);
-	hj->state = JOB_IDLE;
-	return 1;
+static void job_end(struct umdev_mdev *mdev, struct umdev_job *job, uint64_t ended_ns)
+{
+	struct host_engine *e = &mdev->parent->engines[job->engine];
+
+	if (!qos_job_started(job_of(job)))
+		return;
+	qos_complete(job_of(job), ended_ns);
+	mdev->jobs_done++;
+	if (qos_ready(e->qos) || qos_next_ns(e->qos) != QOS_NEVER)
+		reactor_task_add(mdev->parent->reactor, &mdev->parent->dispatch);
 }
 
 void host_job_done(struct umdev_mdev *mdev, struct umdev_job *job)
 {
-	struct host_job *hj = job_of(job);
-	struct host_engine *e = &mdev->parent->engines[job->engine];
+	struct umdev_parent *parent = mdev->parent;
 
-	if (hj->state != JOB_STARTED)
-		return;
-	hj->state = JOB_IDLE;
-	e->in_flight--;
-	mdev->jobs_done++;
-	if (!list_empty(&e->queue))
-		reactor_task_add(mdev->parent->reactor, &mdev->parent->dispatch);
+	job_end(mdev, job, jobs_end_ns(parent, &parent->engines[job->engine], job_of(job)));
 }
 
 void host_job_done_at(struct umdev_mdev *mdev, struct umdev_job *job, uint64_t ended_ns)
 {
-	/* Jobs are first in, first out: nobody is charged. */
-	host_job_done(mdev, job);
+	job_end(mdev, job, MIN(ended_ns, clock_now_ns()));
 }

@@ -159,6 +159,7 @@ static void mdev_free(struct umdev_mdev *mdev)
 	mdev->session = NULL;
 	if (mdev->created)
 		driver_mdev_remove(&mdev->parent->driver, mdev->priv);
+	host_mdev_leave(mdev);
 	for (uint32_t i = 0; i < UMDEV_BAR_COUNT; i++) {
 		if (mdev->bar_memory[i])
 			munmap(mdev->bar_memory[i], mdev->pci.device.bars[i].size);
@@ -357,6 +358,8 @@ static int mdev_build(struct umdev_mdev *mdev, const struct host_create *create,
 	if (r < 0)
 		return r;
 	r = mdev_build_device(mdev, create, err);
+	if (r == 0)
+		r = host_mdev_join(mdev, &create->knobs, err);
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < UMDEV_BAR_COUNT; i++) {

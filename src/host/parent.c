@@ -114,12 +114,13 @@ static int parent_open(struct umdev_parent *parent, json_t *params, int *fds, si
 	if (r < 0)
 		return r;
 	r = parent_check_info(parent, err);
+	if (r == 0)
+		r = host_jobs_init(parent, err);
 	if (r < 0) {
 		driver_parent_close(&parent->driver, parent->priv);
 		return r;
 	}
 	parent->opened = true;
-	host_jobs_init(parent);
 	return 0;
 }
 
@@ -140,8 +141,9 @@ static int parent_create(struct umdev_parent *parent, json_t *params, int *fds, 
 			 struct umdev_error *err)
 {
 	struct umdev_value *values = NULL;
-	struct host_create create = {0};
+	struct host_create create = {.knobs = QOS_KNOBS_DEFAULT};
 	json_t *attrs = NULL;
+	json_t *knobs = NULL;
 	json_int_t start = 0;
 	json_int_t size = 0;
 	int type = -1;
@@ -150,15 +152,17 @@ static int parent_create(struct umdev_parent *parent, json_t *params, int *fds, 
 
 	if (!parent->opened || parent->closing)
 		return error_set(err, ERROR_NO_PARENT, "parent %s is not open", parent->name);
-	if (nfds != 2 ||
-	    json_unpack(params, "{s:s,s:i,s:[I,I],s?o,s?i}", "uuid", &create.uuid, "type", &type,
-			"piece", &start, &size, "attrs", &attrs, "origin", &origin) < 0)
+	if (nfds != 2 || json_unpack(params, "{s:s,s:i,s:[I,I],s?o,s?i,s?o}", "uuid", &create.uuid,
+				     "type", &type, "piece", &start, &size, "attrs", &attrs,
+				     "origin", &origin, "qos", &knobs) < 0)
 		return error_set(err, ERROR_INVALID, "malformed create");
 	if (type < 0 || (uint32_t)type >= parent->info.type_count || start < 0 || size < 0 ||
 	    strlen(create.uuid) != UMDEV_UUID_STRING - 1)
 		return error_set(err, ERROR_INVALID,
 				 "create names no type, piece or uuid of this parent");
-	r = host_attr_values(&parent->driver, attrs, &values, err);
+	r = knobs ? host_knobs_parse(knobs, &create.knobs, err) : 0;
+	if (r == 0)
+		r = host_attr_values(&parent->driver, attrs, &values, err);
 	if (r < 0)
 		return r;
 	create.type_index = (uint32_t)type;
@@ -259,6 +263,30 @@ static void parent_on_attr(struct umdev_parent *parent, uint64_t id, json_t *par
 		link_reply(&parent->link, id, NULL);
 }
 
+static void parent_on_qos(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
+			  size_t nfds)
+{
+	struct umdev_mdev *mdev = parent_mdev(parent, id, params);
+	struct umdev_error err = {0};
+	struct qos_knobs knobs;
+
+	if (!mdev)
+		return;
+	if (host_knobs_parse(params, &knobs, &err) < 0 ||
+	    host_mdev_set_knobs(mdev, &knobs, &err) < 0)
+		link_reply_error(&parent->link, id, &err);
+	else
+		link_reply(&parent->link, id, NULL);
+}
+
+static void parent_on_usage(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
+			    size_t nfds)
+{
+	const char *uuid = json_string_value(json_object_get(params, "uuid"));
+
+	link_reply(&parent->link, id, host_usage_print(parent, uuid));
+}
+
 static json_t *parent_driver_stats(struct umdev_parent *parent, struct umdev_mdev *mdev)
 {
 	uint64_t values[DRIVER_TABLE_MAX] = {0};
@@ -336,6 +364,7 @@ static const struct {
 	{LINK_OPEN, parent_on_open},	 {LINK_CREATE, parent_on_create},
 	{LINK_REMOVE, parent_on_remove}, {LINK_ATTR, parent_on_attr},
 	{LINK_STATS, parent_on_stats},	 {LINK_DISCARD, parent_on_discard},
+	{LINK_QOS, parent_on_qos},	 {LINK_USAGE, parent_on_usage},
 };
 
 static void parent_request(struct link *link, uint64_t id, const char *method, json_t *params,
@@ -371,6 +400,7 @@ void host_mdev_gone(struct umdev_parent *parent)
 		return;
 	if (parent->opened)
 		driver_parent_close(&parent->driver, parent->priv);
+	host_jobs_done(parent);
 	parent->opened = false;
 	reactor_stop(parent->reactor);
 }

@@ -34,7 +34,7 @@
  *      -> { }
  * qos     { uuid, cap, weight, priority }      all at once, or none
  *      -> { }
- * usage   { }
+ * usage   { uuid? }                            about this mdev, and the 128 that own most
  *      -> { time_ns, engines: [ { name, parallelism, reserved_slots, busy_ns, in_flight } ],
  *           hardware: bool, mdevs: { uuid: USAGE } }        hardware: the driver schedules
  *         USAGE = { cap, weight, priority, jobs, queued, in_flight, owned_ns, estimate_ns,

@@ -50,10 +50,6 @@
 
 #include "qos/qos-internal.h"
 
-#define JOB_IDLE       0u
-#define JOB_QUEUED     1u
-#define JOB_STARTED    2u
-
 #define ESTIMATE_FIRST (1000ull << QOS_CHARGE_SHIFT) /* before anything is known: 1 us */
 #define HELD_MIN       16u
 #define AVERAGE_SHIFT  3u /* weight of the newest job: 1/8 */
@@ -352,9 +348,9 @@ void qos_submit(struct qos_flow *flow, struct qos_job *job, uint64_t now_ns)
 {
 	struct qos_engine *engine = flow_engine(flow);
 
-	if (job->state != JOB_IDLE)
+	if (job->state != QOS_JOB_IDLE)
 		return;
-	job->state = JOB_QUEUED;
+	job->state = QOS_JOB_QUEUED;
 	job->flow = flow;
 	queue_add(flow, job);
 	flow->wait_wall -= now_ns;
@@ -373,10 +369,10 @@ bool qos_withdraw(struct qos_job *job, uint64_t now_ns)
 	struct qos_flow *flow = job->flow;
 	bool held;
 
-	if (job->state != JOB_QUEUED)
+	if (job->state != QOS_JOB_QUEUED)
 		return false;
 	held = flow_held(flow);
-	job->state = JOB_IDLE;
+	job->state = QOS_JOB_IDLE;
 	queue_take(flow, job);
 	flow->wait_wall += now_ns;
 	wait_end(flow, 1, held, now_ns);
@@ -466,7 +462,7 @@ static struct qos_job *flow_start(struct qos_engine *engine, struct qos_flow *fl
 	wait_end(flow, 1, false, engine->now_ns);
 	flow->wait_wall += engine->now_ns;
 	flow->jobs++;
-	job->state = JOB_STARTED;
+	job->state = QOS_JOB_STARTED;
 	job->start_ns = engine->now_ns;
 	job->start_charge = engine->integral;
 	job->weight = node->weight;
@@ -527,7 +523,7 @@ void qos_complete(struct qos_job *job, uint64_t now_ns)
 	struct qos_engine *engine = flow_engine(flow);
 	uint64_t charge;
 
-	if (job->state != JOB_STARTED)
+	if (job->state != QOS_JOB_STARTED)
 		return;
 	engine_advance(engine, now_ns);
 	charge = engine->integral - job->start_charge;
@@ -537,7 +533,7 @@ void qos_complete(struct qos_job *job, uint64_t now_ns)
 	engine->in_flight--;
 	engine->low_in_flight -= job->low;
 	engine->estimate = engine->ended++ ? average(engine->estimate, charge) : charge;
-	job->state = JOB_IDLE;
+	job->state = QOS_JOB_IDLE;
 	node_end(engine, &flow->node, job, job->advance, job->weight);
 	if (flow->group)
 		node_end(engine, &flow->group->node, job, job->group_advance, job->group_weight);

@@ -8,10 +8,6 @@
 
 #include "qos/qos.h"
 
-#define JOB_IDLE    0u
-#define JOB_QUEUED  1u
-#define JOB_STARTED 2u
-
 struct qos_engine {
 	struct qos_job *head;
 	struct qos_job *tail;
@@ -105,9 +101,9 @@ void qos_submit(struct qos_flow *flow, struct qos_job *job, uint64_t now_ns)
 {
 	struct qos_engine *engine = flow_engine(flow);
 
-	if (job->state != JOB_IDLE)
+	if (job->state != QOS_JOB_IDLE)
 		return;
-	job->state = JOB_QUEUED;
+	job->state = QOS_JOB_QUEUED;
 	job->flow = flow;
 	job->next = NULL;
 	job->prev = engine->tail;
@@ -137,11 +133,11 @@ bool qos_withdraw(struct qos_job *job, uint64_t now_ns)
 {
 	struct qos_engine *engine;
 
-	if (job->state != JOB_QUEUED)
+	if (job->state != QOS_JOB_QUEUED)
 		return false;
 	engine = flow_engine(job->flow);
 	fifo_take(engine, job);
-	job->state = JOB_IDLE;
+	job->state = QOS_JOB_IDLE;
 	if (job->flow->node.queued == 0 && job->flow->node.in_flight == 0)
 		engine->contenders--;
 	return true;
@@ -154,7 +150,7 @@ struct qos_job *qos_pick(struct qos_engine *engine, uint64_t now_ns)
 	if (!job || engine->in_flight >= engine->parallelism)
 		return NULL;
 	fifo_take(engine, job);
-	job->state = JOB_STARTED;
+	job->state = QOS_JOB_STARTED;
 	job->flow->node.in_flight++;
 	job->flow->jobs++;
 	engine->in_flight++;
@@ -175,10 +171,10 @@ void qos_complete(struct qos_job *job, uint64_t now_ns)
 {
 	struct qos_engine *engine;
 
-	if (job->state != JOB_STARTED)
+	if (job->state != QOS_JOB_STARTED)
 		return;
 	engine = flow_engine(job->flow);
-	job->state = JOB_IDLE;
+	job->state = QOS_JOB_IDLE;
 	engine->in_flight--;
 	if (--job->flow->node.in_flight == 0 && job->flow->node.queued == 0)
 		engine->contenders--;

@@ -65,6 +65,10 @@ struct qos_config {
 	uint64_t virtual_start;	 /* where virtual time begins; any value is as good as another */
 };
 
+#define QOS_JOB_IDLE	0u
+#define QOS_JOB_QUEUED	1u
+#define QOS_JOB_STARTED 2u
+
 struct qos_engine;
 struct qos_group;
 
@@ -82,6 +86,16 @@ struct qos_job {
 	uint16_t state;
 	uint16_t low; /* counts against the slots that are not reserved */
 };
+
+/* Whether a job may be submitted; whether it may be completed. */
+static inline bool qos_job_idle(const struct qos_job *job)
+{
+	return job->state == QOS_JOB_IDLE;
+}
+static inline bool qos_job_started(const struct qos_job *job)
+{
+	return job->state == QOS_JOB_STARTED;
+}
 
 /* What flow and group have in common: a competitor of one contest. */
 struct qos_node {

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "host/host.h"
+#include "util/clock.h"
 
 #define JOBS 64
 
@@ -45,6 +46,8 @@ static void bench_flush(void *priv)
 static int bench_setup(void **state)
 {
 	struct bench *b = calloc(1, sizeof(*b));
+	struct qos_knobs knobs = QOS_KNOBS_DEFAULT;
+	struct umdev_error err = {0};
 
 	assert_non_null(b);
 	b->parent.reactor = reactor_new();
@@ -59,7 +62,9 @@ static int bench_setup(void **state)
 	b->engines[1] = (struct umdev_engine){.name = "admin", .parallelism = 1};
 	b->mdev.parent = &b->parent;
 	b->mdev.priv = b;
-	host_jobs_init(&b->parent);
+	list_init(&b->parent.mdevs);
+	assert_int_equal(host_jobs_init(&b->parent, &err), 0);
+	assert_int_equal(host_mdev_join(&b->mdev, &knobs, &err), 0);
 	*state = b;
 	return 0;
 }
@@ -68,9 +73,19 @@ static int bench_teardown(void **state)
 {
 	struct bench *b = *state;
 
+	host_mdev_leave(&b->mdev);
+	host_jobs_done(&b->parent);
 	reactor_free(b->parent.reactor);
 	free(b);
 	return 0;
+}
+
+static uint32_t bench_in_flight(struct bench *b)
+{
+	struct qos_engine_stats stats;
+
+	qos_engine_stats(b->parent.engines[0].qos, clock_now_ns(), &stats);
+	return stats.in_flight;
 }
 
 static void bench_turn(struct bench *b)
@@ -151,7 +166,7 @@ static void test_twice_submitted_and_twice_ended(void **state)
 	assert_int_equal(b->started_count, 1);
 	host_job_done(&b->mdev, &b->jobs[0]);
 	host_job_done(&b->mdev, &b->jobs[0]);
-	assert_int_equal(b->parent.engines[0].in_flight, 0);
+	assert_int_equal(bench_in_flight(b), 0);
 	host_job_submit(&b->mdev, &b->jobs[0]);
 	bench_turn(b);
 	assert_int_equal(b->started_count, 2);
@@ -166,7 +181,7 @@ static void test_end_within_start(void **state)
 		host_job_submit(&b->mdev, &b->jobs[i]);
 	bench_turn(b);
 	assert_int_equal(b->started_count, 32);
-	assert_int_equal(b->parent.engines[0].in_flight, 0);
+	assert_int_equal(bench_in_flight(b), 0);
 	assert_int_equal(b->flushes, 1);
 }
 
