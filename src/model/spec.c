@@ -9,6 +9,7 @@
 #include <umdev/driver.h>
 
 #include "model/ident.h"
+#include "model/knobs.h"
 #include "util/parse.h"
 
 static const char spec_user_rule[] = "a user's name or number";
@@ -32,6 +33,33 @@ static const struct spec spec_standard_rows[] = {
 		.default_value = "0600",
 		.kind = SPEC_KIND_MODE,
 		.when = UMDEV_WHEN_CREATE,
+	},
+	{
+		.name = KNOBS_ATTR_CAP,
+		.description =
+			"most of the parent's time that it may own, in percent; 100 is no bound",
+		.default_value = "100",
+		.kind = SPEC_KIND_PERCENT,
+		.min = KNOBS_CAP_MIN,
+		.max = KNOBS_CAP_NONE,
+		.when = UMDEV_WHEN_LIVE,
+	},
+	{
+		.name = KNOBS_ATTR_WEIGHT,
+		.description = "how the parent's time is divided among mdevs that have work",
+		.default_value = "100",
+		.kind = UMDEV_KIND_U64,
+		.min = KNOBS_WEIGHT_MIN,
+		.max = KNOBS_WEIGHT_MAX,
+		.when = UMDEV_WHEN_LIVE,
+	},
+	{
+		.name = KNOBS_ATTR_PRIORITY,
+		.description = "who goes first within what cap and weight allow; higher first",
+		.default_value = "0",
+		.kind = UMDEV_KIND_U64,
+		.max = KNOBS_PRIORITY_MAX,
+		.when = UMDEV_WHEN_LIVE,
 	},
 };
 
@@ -118,14 +146,43 @@ static int spec_check_number(const struct spec *spec, const char *text, uint64_t
 	uint64_t max = spec->max ? spec->max : INT64_MAX;
 	uint64_t n;
 
-	if ((bytes ? parse_bytes(text, &n) : parse_u64(text, &n)) < 0 || n > INT64_MAX)
+	if ((bytes ? parse_bytes(text, &n) : parse_u64(text, &n)) < 0 || n > INT64_MAX) {
+		if (!bytes && spec->max)
+			return error_set_key(err, ERROR_INVALID, spec->name,
+					     "%s: '%s' is not a number from %llu to %llu",
+					     spec->name, text, (unsigned long long)spec->min,
+					     (unsigned long long)max);
 		return error_set_key(err, ERROR_INVALID, spec->name, "%s: '%s' is not a number%s",
 				     spec->name, text,
 				     bytes ? " of bytes, such as 4096, 512K or 8G" : "");
+	}
 	if (n < spec->min || n > max)
 		return error_set_key(err, ERROR_INVALID, spec->name,
 				     "%s: %s is out of range %llu..%llu", spec->name, text,
 				     (unsigned long long)spec->min, (unsigned long long)max);
+	*ret = n;
+	return 0;
+}
+
+static int spec_check_percent(const struct spec *spec, const char *text, uint64_t *ret,
+			      struct umdev_error *err)
+{
+	char min[KNOBS_PERCENT_SIZE];
+	char max[KNOBS_PERCENT_SIZE];
+	uint64_t n = 0;
+	int r = parse_hundredths(text, &n);
+
+	knobs_percent((uint32_t)spec->min, min);
+	knobs_percent((uint32_t)spec->max, max);
+	if (r == -EINVAL)
+		return error_set_key(err, ERROR_INVALID, spec->name,
+				     "%s: '%s' is not a percentage from %s to %s with at most two "
+				     "decimals",
+				     spec->name, text, min, max);
+	if (r < 0 || n < spec->min || n > spec->max)
+		return error_set_key(err, ERROR_INVALID, spec->name,
+				     "%s: %s is out of range %s..%s (percent)", spec->name, text,
+				     min, max);
 	*ret = n;
 	return 0;
 }
@@ -199,6 +256,9 @@ int spec_check(const struct spec *spec, const char *text, uint64_t *ret_number,
 	case UMDEV_KIND_BOOL:
 	case UMDEV_KIND_ENUM:
 		r = spec_check_word(spec, text, &number, err);
+		break;
+	case SPEC_KIND_PERCENT:
+		r = spec_check_percent(spec, text, &number, err);
 		break;
 	case SPEC_KIND_MODE:
 		r = spec_check_mode(spec, text, &number, err);

@@ -17,8 +17,10 @@
 #include "util/error.h"
 
 /* Kinds are those of umdev/driver.h and, for our own attributes: */
-#define SPEC_KIND_MODE 64u /* permission bits in octal, 0..0777 */
-#define SPEC_KIND_USER 65u /* the name or number of a user or group */
+#define SPEC_KIND_MODE	  64u /* permission bits in octal, 0..0777 */
+#define SPEC_KIND_USER	  65u /* the name or number of a user or group */
+#define SPEC_KIND_PERCENT 66u /* at most two decimals; number, min, max: hundredths of a percent   \
+			       */
 
 #define SPEC_ROWS_MAX  256
 #define SPEC_VALUE_MAX 4096 /* bytes of one value */
@@ -57,7 +59,8 @@ void spec_table_done(struct spec_table *table);
 /* The row of that name, or NULL. */
 const struct spec *spec_find(const struct spec_table *table, const char *name);
 
-/* The attributes of every mdev: mdev/socket_user, mdev/socket_group, mdev/socket_mode. Static. */
+/* The attributes of every mdev: its socket's owner and mode, and its knobs (model/knobs.h). Static.
+ */
 const struct spec_table *spec_standard(void);
 
 /*

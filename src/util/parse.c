@@ -87,6 +87,39 @@ int parse_bytes(const char *text, uint64_t *ret_bytes)
 	return 0;
 }
 
+int parse_hundredths(const char *text, uint64_t *ret_value)
+{
+	uint64_t value = 0;
+	unsigned decimals = 0;
+	unsigned digit;
+	bool point = false;
+	const char *p = text;
+
+	if (parse_digit(*p, 10, &digit) < 0)
+		return -EINVAL;
+	for (; *p; p++) {
+		if (*p == '.' && !point) {
+			point = true;
+			continue;
+		}
+		if (parse_digit(*p, 10, &digit) < 0)
+			return -EINVAL;
+		if (point && ++decimals > 2)
+			return -EINVAL;
+		if (__builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_add_overflow(value, digit, &value))
+			return -ERANGE;
+	}
+	if (point && decimals == 0)
+		return -EINVAL;
+	for (; decimals < 2; decimals++) {
+		if (__builtin_mul_overflow(value, 10, &value))
+			return -ERANGE;
+	}
+	*ret_value = value;
+	return 0;
+}
+
 int parse_bool(const char *text, bool *ret_value)
 {
 	static const char *const words[] = {"0", "1", "false", "true", "no", "yes", "off", "on"};

@@ -15,6 +15,10 @@ int parse_u64(const char *text, uint64_t *ret_value) umdev_warn_unused;
  * or B; any case. */
 int parse_bytes(const char *text, uint64_t *ret_bytes) umdev_warn_unused;
 
+/* Decimal with at most two decimals behind a point: "60", "12.5", "0.01". The value is the number
+ * times 100. */
+int parse_hundredths(const char *text, uint64_t *ret_value) umdev_warn_unused;
+
 /* 0, 1, false, true, no, yes, off, on. */
 int parse_bool(const char *text, bool *ret_value) umdev_warn_unused;
 

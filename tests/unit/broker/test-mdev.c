@@ -87,7 +87,7 @@ static void test_bad_start(void **state)
 	fixture_fails(f, ERROR_TYPE_MISMATCH, "mdev.start",
 		      "{\"parent\":\"p\",\"type\":\"fake-s\",\"type_name\":\"fake medium\"}");
 	fixture_fails(f, ERROR_INVALID, "mdev.start",
-		      "{\"parent\":\"p\",\"type\":\"fake-s\",\"attrs\":[{\"mdev/weight\":\"1\"}]}");
+		      "{\"parent\":\"p\",\"type\":\"fake-s\",\"attrs\":[{\"mdev/weight\":\"0\"}]}");
 	assert_string_equal(f->err.key, "mdev/weight");
 	fixture_fails(f, ERROR_INVALID, "mdev.start",
 		      "{\"parent\":\"p\",\"type\":\"fake-s\",\"attrs\":"

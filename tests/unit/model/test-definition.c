@@ -157,7 +157,7 @@ static void test_check_attrs(void **state)
 	assert_string_equal(err.key, "nvme/a");
 	assert_string_equal(d->attrs[2].name, "a"); /* nothing was changed */
 	assert_int_equal(definition_del_attr(d, SIZE_MAX, &err), 0);
-	assert_int_equal(definition_add_attr(d, SIZE_MAX, "mdev/weight", "10", &err), 0);
+	assert_int_equal(definition_add_attr(d, SIZE_MAX, "mdev/weight", "10001", &err), 0);
 	assert_int_equal(definition_check_attrs(d, &t, "nvme", &err), -EINVAL);
 	assert_string_equal(err.key, "mdev/weight");
 	/* Without the parent only what every mdev has can be judged. */

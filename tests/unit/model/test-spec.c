@@ -112,6 +112,53 @@ static void test_texts(void **state)
 	bad(user, "-1");
 }
 
+/* What a refused value is told. */
+static void bad_says(const struct spec *spec, const char *text, const char *says)
+{
+	struct umdev_error err = {0};
+
+	assert_int_equal(spec_check(spec, text, NULL, &err), -EINVAL);
+	if (!strstr(err.message, says))
+		fail_msg("'%s' does not say '%s'", err.message, says);
+}
+
+static void test_knobs(void **state)
+{
+	const struct spec *cap = spec_find(spec_standard(), "mdev/cap");
+	const struct spec *weight = spec_find(spec_standard(), "mdev/weight");
+	const struct spec *priority = spec_find(spec_standard(), "mdev/priority");
+	static const char *const no_percentage[] = {"",	   "-1",   "0.001", "12.345", "1e1",
+						    "60%", "half", "0x10",  "1.",     ".5"};
+
+	(void)state;
+	assert_int_equal(good(cap, cap->default_value), 10000);
+	assert_int_equal(good(cap, "0.01"), 1);
+	assert_int_equal(good(cap, "12.5"), 1250);
+	assert_int_equal(good(cap, "60.00"), 6000);
+	assert_int_equal(good(cap, "100"), 10000);
+	bad_says(cap, "0", "mdev/cap: 0 is out of range 0.01..100");
+	bad_says(cap, "0.00", "out of range 0.01..100");
+	bad_says(cap, "100.01", "out of range 0.01..100");
+	bad_says(cap, "99999999999999999999999", "out of range 0.01..100");
+	for (size_t i = 0; i < ARRAY_SIZE(no_percentage); i++) {
+		bad(cap, no_percentage[i]);
+		bad_says(cap, no_percentage[i], "not a percentage from 0.01 to 100");
+	}
+	assert_int_equal(good(weight, weight->default_value), 100);
+	assert_int_equal(good(weight, "1"), 1);
+	assert_int_equal(good(weight, "10000"), 10000);
+	bad_says(weight, "0", "mdev/weight: 0 is out of range 1..10000");
+	bad_says(weight, "10001", "out of range 1..10000");
+	bad_says(weight, "-1", "not a number from 1 to 10000");
+	bad_says(weight, "1.5", "not a number from 1 to 10000");
+	assert_int_equal(good(priority, priority->default_value), 0);
+	assert_int_equal(good(priority, "7"), 7);
+	bad_says(priority, "8", "mdev/priority: 8 is out of range 0..7");
+	assert_int_equal(cap->when, UMDEV_WHEN_LIVE);
+	assert_int_equal(weight->when, UMDEV_WHEN_LIVE);
+	assert_int_equal(priority->when, UMDEV_WHEN_LIVE);
+}
+
 static json_t *table_json(const char *text)
 {
 	json_t *t = json_loads(text, 0, NULL);
@@ -134,10 +181,11 @@ static void test_table(void **state)
 	assert_string_equal(spec_local_name(&t.rows[0]), "doorbells");
 	assert_ptr_equal(spec_find_attr(&t, "nvme", "doorbells", &err), &t.rows[0]);
 	assert_ptr_equal(spec_find_attr(&t, "nvme", "nvme/doorbells", &err), &t.rows[0]);
-	assert_null(spec_find_attr(&t, "nvme", "mdev/cap", &err));
+	assert_null(spec_find_attr(&t, "nvme", "mdev/caps", &err));
 	assert_int_equal(err.word, ERROR_INVALID);
-	assert_string_equal(err.key, "mdev/cap");
+	assert_string_equal(err.key, "mdev/caps");
 	assert_non_null(strstr(err.message, "nvme/doorbells, mdev/socket_user"));
+	assert_non_null(strstr(err.message, "mdev/cap, mdev/weight, mdev/priority"));
 	assert_null(spec_find_attr(&t, "nvme", "socket_user", &err));
 	spec_table_done(&t);
 	json_decref(rows);
@@ -199,9 +247,10 @@ static void test_table_limit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_numbers),	  cmocka_unit_test(test_words),
-		cmocka_unit_test(test_texts),	  cmocka_unit_test(test_table),
-		cmocka_unit_test(test_table_bad), cmocka_unit_test(test_table_limit),
+		cmocka_unit_test(test_numbers),	    cmocka_unit_test(test_words),
+		cmocka_unit_test(test_texts),	    cmocka_unit_test(test_knobs),
+		cmocka_unit_test(test_table),	    cmocka_unit_test(test_table_bad),
+		cmocka_unit_test(test_table_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

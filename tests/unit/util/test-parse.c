@@ -88,6 +88,39 @@ static void test_bytes(void **state)
 	parse_expect(parse_bytes, samples, ARRAY_SIZE(samples));
 }
 
+static void test_hundredths(void **state)
+{
+	static const struct sample samples[] = {
+		{"0", 0, 0},
+		{"60", 0, 6000},
+		{"12.5", 0, 1250},
+		{"12.50", 0, 1250},
+		{"0.01", 0, 1},
+		{"100.00", 0, 10000},
+		{"0.001", -EINVAL, 0},
+		{"12.345", -EINVAL, 0},
+		{"1.", -EINVAL, 0},
+		{".5", -EINVAL, 0},
+		{".", -EINVAL, 0},
+		{"1.2.3", -EINVAL, 0},
+		{"1,5", -EINVAL, 0},
+		{"", -EINVAL, 0},
+		{"-1", -EINVAL, 0},
+		{"+1", -EINVAL, 0},
+		{" 1", -EINVAL, 0},
+		{"1 ", -EINVAL, 0},
+		{"50%", -EINVAL, 0},
+		{"1e2", -EINVAL, 0},
+		{"0x10", -EINVAL, 0},
+		{"184467440737095516.15", 0, UINT64_MAX},
+		{"184467440737095516.16", -ERANGE, 0},
+		{"184467440737095517", -ERANGE, 0},
+		{"99999999999999999999999", -ERANGE, 0},
+	};
+
+	parse_expect(parse_hundredths, samples, ARRAY_SIZE(samples));
+}
+
 static void test_bool(void **state)
 {
 	static const char *const no[] = {"0", "false", "no", "off"};
@@ -127,9 +160,8 @@ static void test_choice(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_u64),
-		cmocka_unit_test(test_bytes),
-		cmocka_unit_test(test_bool),
+		cmocka_unit_test(test_u64),	   cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_hundredths), cmocka_unit_test(test_bool),
 		cmocka_unit_test(test_choice),
 	};
 

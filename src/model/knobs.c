@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Knobs in definitions. See knobs.h. */
+#include "model/knobs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <umdev/driver.h>
+
+#include "model/definition.h"
+#include "model/type.h"
+
+static const struct {
+	const char *attr;
+	uint32_t bit;
+} knobs_names[] = {
+	{KNOBS_ATTR_CAP, UMDEV_QOS_CAP},
+	{KNOBS_ATTR_WEIGHT, UMDEV_QOS_WEIGHT},
+	{KNOBS_ATTR_PRIORITY, UMDEV_QOS_PRIORITY},
+};
+
+static uint32_t knobs_default(const struct spec *spec)
+{
+	uint64_t number = 0;
+
+	/* Our own table: its defaults are legal. */
+	if (spec_check(spec, spec->default_value, &number, NULL) < 0)
+		return 0;
+	return (uint32_t)number;
+}
+
+static uint32_t knobs_value(const struct definition *definition, const char *attr)
+{
+	const struct spec *spec = spec_find(spec_standard(), attr);
+	const char *text = definition_attr(definition, attr);
+	uint64_t number = 0;
+
+	if (!text || spec_check(spec, text, &number, NULL) < 0)
+		return knobs_default(spec);
+	return (uint32_t)number;
+}
+
+void knobs_read(const struct definition *definition, struct knobs *ret_knobs)
+{
+	ret_knobs->cap = knobs_value(definition, KNOBS_ATTR_CAP);
+	ret_knobs->weight = knobs_value(definition, KNOBS_ATTR_WEIGHT);
+	ret_knobs->priority = knobs_value(definition, KNOBS_ATTR_PRIORITY);
+}
+
+bool knobs_equal(const struct knobs *a, const struct knobs *b)
+{
+	return a->cap == b->cap && a->weight == b->weight && a->priority == b->priority;
+}
+
+int knobs_write(struct definition *definition, const char *name, const char *text,
+		struct umdev_error *err)
+{
+	const struct spec *spec = spec_find(spec_standard(), name);
+	size_t at = definition->attr_count;
+	uint64_t number = 0;
+	int r = spec_check(spec, text, &number, err);
+
+	if (r < 0)
+		return r;
+	if (number == knobs_value(definition, name))
+		return 0;
+	/* The last one is the one that counts. */
+	while (at > 0 && strcmp(definition->attrs[at - 1].name, name) != 0)
+		at--;
+	if (at == 0)
+		return definition_add_attr(definition, SIZE_MAX, name, text, err);
+	r = definition_del_attr(definition, at - 1, err);
+	return r < 0 ? r : definition_add_attr(definition, at - 1, name, text, err);
+}
+
+/* The knobs of @bits as a list for a person. */
+static void knobs_list(char *text, size_t size, uint32_t bits)
+{
+	text[0] = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(knobs_names); i++) {
+		size_t used = strlen(text);
+
+		if (bits & knobs_names[i].bit)
+			snprintf(text + used, size - used, "%s%s", used ? ", " : "",
+				 knobs_names[i].attr);
+	}
+	if (!text[0])
+		snprintf(text, size, "no knob");
+}
+
+int knobs_check(const struct definition *definition, const struct type *type, const char *uuid,
+		struct umdev_error *err)
+{
+	char honoured[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(knobs_names); i++) {
+		const char *attr = knobs_names[i].attr;
+		const struct spec *spec = spec_find(spec_standard(), attr);
+
+		if (type->qos & knobs_names[i].bit ||
+		    knobs_value(definition, attr) == knobs_default(spec))
+			continue;
+		knobs_list(honoured, sizeof(honoured), type->qos);
+		return error_set_key(err, ERROR_INVALID, attr,
+				     "mdev %s: type %s does not honour %s (it honours %s): leave "
+				     "that at %s",
+				     uuid, type->id, attr, honoured, spec->default_value);
+	}
+	return 0;
+}
+
+void knobs_percent(uint32_t hundredths, char ret_text[KNOBS_PERCENT_SIZE])
+{
+	unsigned whole = hundredths / 100;
+	unsigned part = hundredths % 100;
+
+	if (part == 0)
+		snprintf(ret_text, KNOBS_PERCENT_SIZE, "%u", whole);
+	else if (part % 10 == 0)
+		snprintf(ret_text, KNOBS_PERCENT_SIZE, "%u.%u", whole, part / 10);
+	else
+		snprintf(ret_text, KNOBS_PERCENT_SIZE, "%u.%02u", whole, part);
+}
+
+json_t *knobs_percent_json(uint32_t hundredths)
+{
+	return hundredths % 100 == 0 ? json_integer(hundredths / 100)
+				     : json_real(hundredths / 100.0);
+}
