@@ -2,8 +2,9 @@
 /*
  * Changing attributes of an active mdev: all of them, or none.
  *
- * What differs between what it runs as and what it shall run as is sent to the host one by one;
- * when one is refused, those before it are set back.
+ * What differs between what it runs as and what it shall run as is sent to the host step by step:
+ * the knobs, which are one message, then the attributes of the driver one by one. When a step is
+ * refused, those before it are set back.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ struct live {
 	struct definition *next;
 	struct api_call *call;
 	void (*then)(struct mdev *mdev, struct api_call *call);
-	size_t at;	/* row of the driver's table */
+	size_t at;	/* step: 0 are the knobs, n is row n - 1 of the driver's table */
 	bool backwards; /* setting back */
 	struct umdev_error err;
 };
@@ -81,7 +82,46 @@ static int live_check(const struct mdev *mdev, const struct definition *next,
 	return 0;
 }
 
-/* All rows are through, or the host is gone. */
+/* Whether @step has something to change. */
+static bool live_has_step(const struct live *live, size_t step)
+{
+	const struct mdev *mdev = live->mdev;
+	struct knobs running;
+	struct knobs next;
+
+	if (step > 0)
+		return live_differs(mdev->running, live->next,
+				    &mdev->parent->attr_specs.rows[step - 1]);
+	knobs_read(mdev->running, &running);
+	knobs_read(live->next, &next);
+	return !knobs_equal(&running, &next);
+}
+
+static void live_replied(void *arg, json_t *result, const struct umdev_error *err);
+
+/* Asks the host for what @step sets in @to. */
+static int live_send(struct live *live, size_t step, const struct definition *to)
+{
+	struct mdev *mdev = live->mdev;
+	const struct spec *spec;
+	json_t *params;
+
+	if (step == 0) {
+		params = mdev_print_knobs(to);
+		if (!params || json_object_set_new(params, "uuid", json_string(mdev->uuid)) < 0) {
+			json_decref(params);
+			return -ENOMEM;
+		}
+		return parent_call(mdev->parent, LINK_QOS, params, live_replied, live);
+	}
+	spec = &mdev->parent->attr_specs.rows[step - 1];
+	return parent_call(mdev->parent, LINK_ATTR,
+			   json_pack("{s:s,s:s,s:s}", "uuid", mdev->uuid, "name",
+				     spec_local_name(spec), "value", live_value(to, spec)),
+			   live_replied, live);
+}
+
+/* All steps are through, or the host is gone. */
 static void live_end(struct live *live)
 {
 	struct mdev *mdev = live->mdev;
@@ -115,34 +155,27 @@ static void live_replied(void *arg, json_t *result, const struct umdev_error *er
 	live_step(live);
 }
 
-/* Sends the next row that differs; going back, what was set before. */
+/* Sends the next step that changes something; going back, what was set before. */
 static void live_step(struct live *live)
 {
 	struct mdev *mdev = live->mdev;
-	const struct spec_table *specs = &mdev->parent->attr_specs;
+	size_t count = mdev->parent->attr_specs.count + 1;
 
-	while (live->backwards ? live->at > 0 : live->at < specs->count) {
-		const struct spec *spec = &specs->rows[live->backwards ? live->at - 1 : live->at];
-		const struct definition *to = live->backwards ? mdev->running : live->next;
+	while (live->backwards ? live->at > 0 : live->at < count) {
+		size_t step = live->backwards ? --live->at : live->at++;
 		int r;
 
-		if (live->backwards)
-			live->at--;
-		else
-			live->at++;
-		if (!live_differs(mdev->running, live->next, spec))
+		if (!live_has_step(live, step))
 			continue;
-		r = parent_call(mdev->parent, LINK_ATTR,
-				json_pack("{s:s,s:s,s:s}", "uuid", mdev->uuid, "name",
-					  spec_local_name(spec), "value", live_value(to, spec)),
-				live_replied, live);
+		r = live_send(live, step, live->backwards ? mdev->running : live->next);
 		if (r == 0)
 			return;
-		if (live->err.word == ERROR_NONE)
-			error_set(&live->err, ERROR_HOST_FAILED,
-				  "the host of %s cannot be asked: %s", mdev->parent_name,
-				  strerror(-r));
-		break;
+		if (live->err.word != ERROR_NONE)
+			continue;
+		error_set(&live->err, ERROR_HOST_FAILED, "the host of %s cannot be asked: %s",
+			  mdev->parent_name, strerror(-r));
+		live->backwards = true;
+		live->at--; /* this one was not set */
 	}
 	live_end(live);
 }
@@ -192,6 +225,9 @@ int mdev_change_live(struct mdev *mdev, struct definition *next, struct api_call
 	if (r == 0)
 		r = definition_check_attrs(next, &mdev->parent->attr_specs, mdev->parent->driver,
 					   err);
+	if (r == 0)
+		r = knobs_check(next, &mdev->parent->types.types[mdev->type_index], mdev->uuid,
+				err);
 	if (r == 0)
 		r = live_check(mdev, next, err);
 	if (r == 0)

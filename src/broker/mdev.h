@@ -17,6 +17,7 @@
 #include "broker/keeper.h"
 #include "broker/parent.h"
 #include "model/definition.h"
+#include "model/knobs.h"
 #include "model/mdev.h"
 
 struct mdev {
@@ -107,6 +108,9 @@ void mdev_host_notify(struct parent *parent, const char *method, json_t *params,
 
 /* Sends create for a mdev whose socket and page are ready. @origin as in umdev/driver.h. */
 int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply) umdev_warn_unused;
+
+/* The knobs in @definition as a host takes them. NULL when out of memory. */
+json_t *mdev_print_knobs(const struct definition *definition);
 
 /* Whether the user and group that @definition wants for the socket exist. */
 int mdev_socket_check(const struct definition *definition,

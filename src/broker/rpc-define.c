@@ -8,11 +8,12 @@
 #include "util/log.h"
 
 /*
- * Checks @d against @parent's types and attributes and completes it with the type's id and name. A
- * parent that is not there or not ready cannot be asked: then only what every mdev has is checked.
+ * Checks @d, for mdev @uuid, against @parent's types and attributes and completes it with the
+ * type's id and name. A parent that is not there or not ready cannot be asked: then only what every
+ * mdev has is checked.
  */
-static int define_check(struct broker *broker, const char *parent_name, struct definition *d,
-			struct umdev_error *err)
+static int define_check(struct broker *broker, const char *parent_name, const char *uuid,
+			struct definition *d, struct umdev_error *err)
 {
 	const struct parent *parent = parent_find(broker, parent_name);
 	struct type_choice choice = {0};
@@ -31,7 +32,8 @@ static int define_check(struct broker *broker, const char *parent_name, struct d
 		return r;
 	if (definition_set_type(d, choice.type->id, choice.type->name) < 0)
 		return error_set(err, ERROR_NO_MEMORY, "out of memory");
-	return definition_check_attrs(d, &parent->attr_specs, parent->driver, err);
+	r = definition_check_attrs(d, &parent->attr_specs, parent->driver, err);
+	return r < 0 ? r : knobs_check(d, choice.type, uuid, err);
 }
 
 /* Makes @next (stolen) the definition of @mdev, on disk first. */
@@ -98,7 +100,7 @@ static int define_prepare(struct api_call *call, char uuid[IDENT_UUID_SIZE], con
 	if (!ident_parent_name_ok(*parent))
 		return error_set_key(err, ERROR_INVALID, "parent",
 				     "'%.64s' is no name for a parent", *parent);
-	return define_check(call->broker, *parent, *ret, err);
+	return define_check(call->broker, *parent, uuid, *ret, err);
 }
 
 void rpc_mdev_define(struct api_call *call)
@@ -276,7 +278,7 @@ static int modify_next(struct api_call *call, const struct mdev *mdev, const str
 	if (r == 0)
 		r = modify_attrs(call, next, err);
 	if (r == 0)
-		r = define_check(call->broker, mdev->parent_name, next, err);
+		r = define_check(call->broker, mdev->parent_name, mdev->uuid, next, err);
 	if (r < 0) {
 		definition_free(next);
 		return r;

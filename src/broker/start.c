@@ -205,6 +205,15 @@ static json_t *mdev_create_attrs(const struct mdev *mdev)
 	return attrs;
 }
 
+json_t *mdev_print_knobs(const struct definition *definition)
+{
+	struct knobs knobs;
+
+	knobs_read(definition, &knobs);
+	return json_pack("{s:i,s:i,s:i}", "cap", (int)knobs.cap, "weight", (int)knobs.weight,
+			 "priority", (int)knobs.priority);
+}
+
 int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply)
 {
 	struct parent *parent = mdev->parent;
@@ -218,10 +227,10 @@ int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply)
 
 	if (!parent->host)
 		return -ENOTCONN;
-	request.params = json_pack("{s:s,s:i,s:[I,I],s:o,s:i}", "uuid", mdev->uuid, "type",
+	request.params = json_pack("{s:s,s:i,s:[I,I],s:o,s:i,s:o}", "uuid", mdev->uuid, "type",
 				   (int)mdev->type_index, "piece", (json_int_t)mdev->piece.start,
 				   (json_int_t)mdev->piece.size, "attrs", mdev_create_attrs(mdev),
-				   "origin", origin);
+				   "origin", origin, "qos", mdev_print_knobs(mdev->running));
 	return host_call(parent->host, &request, reply, mdev);
 }
 
@@ -298,6 +307,8 @@ static int mdev_start_checked(struct mdev *mdev, struct definition *running,
 		return r;
 	mdev->type_index = (size_t)(choice.type - parent->types.types);
 	r = definition_check_attrs(running, &parent->attr_specs, parent->driver, err);
+	if (r == 0)
+		r = knobs_check(running, choice.type, mdev->uuid, err);
 	if (r == 0)
 		r = mdev_socket_check(running, err);
 	if (r == 0)

@@ -4,7 +4,8 @@
  *
  * <driver-dir>/script holds lines "what=how", read anew for every message; <driver-dir>/log gets a
  * line for every request. What it offers: units of pool (1000, or the size of path=), align 10,
- * types s (100), m (250) and rest; attributes color (live), level (idle), fixed (create).
+ * types s (100, all knobs), m (250, the cap) and rest (no knob); attributes color (live), level
+ * (idle), fixed (create).
  *
  *   hello=none|die|bad-name|no-page|huge-page|bad-options|twice|failed
  *   open, create, discard, remove, attr, stats = die|hang|error[:WORD]
@@ -15,6 +16,9 @@
  *   message=long             of that event: more than fits, of characters of two bytes
  *   remove=busy              unless forced
  *   refuse-attr=NAME
+ *   qos, usage = die|hang|error[:WORD]
+ *   bad-usage=top|mdev|cause|engine KEY JSON    a value of usage is something else
+ *   usage=nobody             usage knows no mdev
  */
 #include <errno.h>
 #include <getopt.h>
@@ -39,6 +43,8 @@ static struct fake {
 	const char *dir;
 	const char *driver;
 	json_int_t units;
+	json_int_t usage_time; /* counts on */
+	json_t *mdevs;	       /* uuid -> knobs, in the order of creation */
 	char value[128];
 } fake;
 
@@ -119,19 +125,21 @@ static json_t *fake_hello(void)
 			 fake_row("fixed", UMDEV_KIND_U64, "1", NULL, UMDEV_WHEN_CREATE), "stats");
 }
 
-static json_t *fake_type(const char *id, const char *name, int cost, int flags)
+static json_t *fake_type(const char *id, const char *name, int cost, int flags, unsigned qos)
 {
 	return json_pack("{s:s,s:s,s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:[[s,n],[s,s]]}", "id", id, "name",
 			 name, "class", "storage", "cost", cost, "flags", flags, "group_scope", 0,
-			 "requires_group", 0, "group_hotplug", 0, "qos", 0, "attrs", "capacity",
-			 "block_size", "512");
+			 "requires_group", 0, "group_hotplug", 0, "qos", (int)qos, "attrs",
+			 "capacity", "block_size", "512");
 }
 
 static json_t *fake_opened(void)
 {
-	json_t *types = json_pack("[o,o,o]", fake_type("s", "fake small", 100, 0),
-				  fake_type("m", "fake medium", 250, 0),
-				  fake_type("rest", "fake rest", 100, UMDEV_TYPE_REST));
+	json_t *types = json_pack("[o,o,o]",
+				  fake_type("s", "fake small", 100, 0,
+					    UMDEV_QOS_CAP | UMDEV_QOS_WEIGHT | UMDEV_QOS_PRIORITY),
+				  fake_type("m", "fake medium", 250, 0, UMDEV_QOS_CAP),
+				  fake_type("rest", "fake rest", 100, UMDEV_TYPE_REST, 0));
 
 	if (fake_is("open", "bad-types"))
 		json_object_set_new(json_array_get(types, 1), "cost", json_integer(0));
@@ -179,6 +187,75 @@ static void fake_keep(const char *uuid)
 	}
 }
 
+/* Logs the knobs in a message and remembers them for usage. */
+static void fake_take_knobs(const char *what, const char *uuid, const json_t *knobs)
+{
+	json_t *kept = json_pack("{s:O,s:O,s:O}", "cap", json_object_get(knobs, "cap"), "weight",
+				 json_object_get(knobs, "weight"), "priority",
+				 json_object_get(knobs, "priority"));
+
+	if (!kept)
+		abort();
+	fake_log("%s %lld %lld %lld", what,
+		 (long long)json_integer_value(json_object_get(kept, "cap")),
+		 (long long)json_integer_value(json_object_get(kept, "weight")),
+		 (long long)json_integer_value(json_object_get(kept, "priority")));
+	json_object_set_new(fake.mdevs, uuid, kept);
+}
+
+/* What the n-th mdev used: all numbers follow from n. */
+static json_t *fake_usage_of(json_t *knobs, json_int_t n)
+{
+	json_t *usage = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:{s:I,s:I,s:I,s:I}}", "jobs",
+				  10 * n, "queued", n, "in_flight", (json_int_t)1, "owned_ns",
+				  1000 * n, "estimate_ns", (json_int_t)50, "cap_debt_ns",
+				  (json_int_t)0, "wait_ns", 100 * n, "wait_by_cause_ns", "cap",
+				  40 * n, "turn", 30 * n, "priority", 20 * n, "engine", 10 * n);
+
+	json_object_update(usage, knobs);
+	return usage;
+}
+
+/* Puts the value that the script wants at one place. */
+static void fake_spoil(json_t *at, const char *place)
+{
+	char where[16] = "";
+	char key[32] = "";
+	char text[64] = "";
+
+	if (sscanf(fake_script("bad-usage"), "%15s %31s %63s", where, key, text) != 3 ||
+	    strcmp(where, place) != 0)
+		return;
+	json_object_set_new(at, key, json_loads(text, JSON_DECODE_ANY, NULL));
+}
+
+static json_t *fake_usage(void)
+{
+	json_t *mdevs = json_object();
+	json_t *engine = json_pack("{s:s,s:i,s:i,s:i,s:i}", "name", "media", "parallelism", 2,
+				   "reserved_slots", 1, "busy_ns", 5000, "in_flight", 1);
+	json_t *usage;
+	const char *uuid;
+	json_t *knobs;
+	json_int_t n = 0;
+
+	json_object_foreach (fake.mdevs, uuid, knobs) {
+		json_t *one = fake_usage_of(knobs, ++n);
+
+		fake_spoil(one, "mdev");
+		fake_spoil(json_object_get(one, "wait_by_cause_ns"), "cause");
+		if (!fake_is("usage", "nobody"))
+			json_object_set(mdevs, uuid, one);
+		json_decref(one);
+	}
+	fake_spoil(engine, "engine");
+	fake.usage_time += 1000000;
+	usage = json_pack("{s:I,s:[o],s:b,s:o}", "time_ns", fake.usage_time, "engines", engine,
+			  "hardware", 0, "mdevs", mdevs);
+	fake_spoil(usage, "top");
+	return usage;
+}
+
 static void fake_create(uint64_t id, json_t *params, int *fds, size_t nfds)
 {
 	const char *uuid = json_string_value(json_object_get(params, "uuid"));
@@ -197,6 +274,7 @@ static void fake_create(uint64_t id, json_t *params, int *fds, size_t nfds)
 		 mark[0] ? mark : "empty", piece, attrs);
 	free(attrs);
 	free(piece);
+	fake_take_knobs("knobs", uuid, json_object_get(params, "qos"));
 	if (origin == 1 && fake_is("resume", "refuse")) {
 		error_set(&err, ERROR_DRIVER_FAILED, "cannot resume");
 		link_reply_error(&fake.link, id, &err);
@@ -235,6 +313,7 @@ static void fake_remove(uint64_t id, json_t *params)
 	struct umdev_error err = {0};
 
 	fake_log("remove %s", json_string_value(json_object_get(params, "uuid")));
+	json_object_del(fake.mdevs, json_string_value(json_object_get(params, "uuid")));
 	if (fake_is("remove", "busy") && !json_is_true(json_object_get(params, "force"))) {
 		error_set(&err, ERROR_DEVICE_BUSY, "in use");
 		link_reply_error(&fake.link, id, &err);
@@ -266,6 +345,11 @@ static void fake_request(struct link *link, uint64_t id, const char *method, jso
 		fake_remove(id, params);
 	} else if (strcmp(method, LINK_ATTR) == 0) {
 		fake_attr(id, params);
+	} else if (strcmp(method, LINK_QOS) == 0) {
+		fake_take_knobs("qos", json_string_value(json_object_get(params, "uuid")), params);
+		link_reply(link, id, NULL);
+	} else if (strcmp(method, LINK_USAGE) == 0) {
+		link_reply(link, id, fake_usage());
 	} else if (strcmp(method, LINK_DISCARD) == 0) {
 		fake_log("discard %lld %lld",
 			 (long long)json_integer_value(json_object_get(params, "start")),
@@ -322,6 +406,7 @@ int main(int argc, char **argv)
 			fake.dir = optarg;
 	}
 	fake.units = 1000;
+	fake.mdevs = json_object();
 	fake.reactor = reactor_new();
 	if (!fake.reactor || !fake.dir || !fake.driver ||
 	    link_init(&fake.link, fake.reactor, LINK_HOST_FD, &fake_ops, NULL) < 0)
@@ -339,5 +424,6 @@ int main(int argc, char **argv)
 	fake_log("end");
 	link_done(&fake.link);
 	reactor_free(fake.reactor);
+	json_decref(fake.mdevs);
 	return r < 0;
 }
