@@ -124,6 +124,21 @@ int mdev_store(struct mdev *mdev, struct umdev_error *err)
 	return r;
 }
 
+int mdev_redefine(struct mdev *mdev, struct definition *next, struct umdev_error *err)
+{
+	struct definition *old = mdev->definition;
+	int r;
+
+	mdev->definition = next;
+	r = mdev_store(mdev, err);
+	if (r < 0) {
+		mdev->definition = old;
+		old = next;
+	}
+	definition_free(old);
+	return r;
+}
+
 /* ---- What hosts report ----------------------------------------------------------------------- */
 
 /* Whether the broker could still do its own work with @fd and all below it in use. */

@@ -40,6 +40,7 @@ struct mdev {
 	bool claimed;		     /* the piece was claimed by this start */
 	bool touched;		     /* the host was asked to create it: the piece may be written */
 	bool keep_refused;	     /* the host wanted more kept than there is room for */
+	uint64_t counts_since_ns;    /* monotonic: its present host created it, its usage is 0 */
 	bool changing;		     /* attributes are being changed live */
 	struct parent_discard discard;
 	struct keeper keeper;
@@ -125,6 +126,11 @@ void mdev_socket_path(const struct mdev *mdev, char *path, size_t size);
 
 /* Writes mdev->definition to disk, or removes it. */
 int mdev_store(struct mdev *mdev, struct umdev_error *err) umdev_warn_unused;
+
+/* Makes @next (stolen; NULL: nothing) the definition of @mdev, on disk first; on failure it stays
+ * as it was. */
+int mdev_redefine(struct mdev *mdev, struct definition *next,
+		  struct umdev_error *err) umdev_warn_unused;
 
 /* Changes attributes of the active @mdev to what @next (stolen) says and answers @call. Returns as
  * mdev_start(). */

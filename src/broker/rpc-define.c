@@ -36,22 +36,6 @@ static int define_check(struct broker *broker, const char *parent_name, const ch
 	return r < 0 ? r : knobs_check(d, choice.type, uuid, err);
 }
 
-/* Makes @next (stolen) the definition of @mdev, on disk first. */
-static int define_replace(struct mdev *mdev, struct definition *next, struct umdev_error *err)
-{
-	struct definition *old = mdev->definition;
-	int r;
-
-	mdev->definition = next;
-	r = mdev_store(mdev, err);
-	if (r < 0) {
-		mdev->definition = old;
-		old = next;
-	}
-	definition_free(old);
-	return r;
-}
-
 /* ---- define ---------------------------------------------------------------------------------- */
 
 /* Parent and type of a device that is active, where they were not given. */
@@ -119,7 +103,7 @@ void rpc_mdev_define(struct api_call *call)
 				  "mdev %s is defined already under %s: modify or undefine it",
 				  uuid, parent);
 	if (r == 0)
-		r = define_replace(mdev, umdev_steal_ptr(&d), &err);
+		r = mdev_redefine(mdev, umdev_steal_ptr(&d), &err);
 	if (r < 0) {
 		definition_free(d);
 		if (mdev)
@@ -152,7 +136,7 @@ static int undefine_one(struct mdev *mdev, struct umdev_error *err)
 	struct parent *parent = parent_find(mdev->broker, mdev->parent_name);
 	struct umdev_error map_err = {0};
 	const struct pool_piece *piece;
-	int r = define_replace(mdev, NULL, err);
+	int r = mdev_redefine(mdev, NULL, err);
 
 	if (r < 0)
 		return r;
@@ -299,7 +283,7 @@ static void modify_live_defined(struct mdev *mdev, struct api_call *call)
 {
 	struct definition *next = definition_dup(mdev->running);
 	struct umdev_error err = {0};
-	int r = next ? define_replace(mdev, next, &err)
+	int r = next ? mdev_redefine(mdev, next, &err)
 		     : error_set(&err, ERROR_NO_MEMORY, "out of memory");
 
 	if (r < 0)
@@ -354,7 +338,7 @@ static int modify_begin(struct api_call *call, struct umdev_error *err)
 		return mdev_change_live(
 			mdev, next, call,
 			api_flag(call, "defined") ? modify_live_defined : modify_live_done, err);
-	r = define_replace(mdev, next, err);
+	r = mdev_redefine(mdev, next, err);
 	if (r < 0)
 		return r;
 	mdev_event(mdev, "mdev.modified", LOG_INFO, "definition modified");

@@ -15,6 +15,7 @@
 
 #include "broker/mdev.h"
 #include "link/protocol.h"
+#include "util/clock.h"
 #include "util/log.h"
 
 static void mdev_start_next(struct mdev *mdev);
@@ -182,6 +183,7 @@ static void mdev_created(void *arg, json_t *result, const struct umdev_error *er
 	}
 	call = umdev_steal_ptr(&mdev->call);
 	memset(&mdev->error, 0, sizeof(mdev->error));
+	mdev->counts_since_ns = clock_now_ns();
 	mdev_set_state(mdev, MDEV_ACTIVE);
 	mdev_event(mdev, "mdev.started", LOG_INFO, "started as %s on %s", mdev->running->type_id,
 		   mdev->parent_name);

@@ -12,6 +12,7 @@
 
 #include "broker/mdev.h"
 #include "link/protocol.h"
+#include "util/clock.h"
 #include "util/log.h"
 
 void mdev_stopped(struct mdev *mdev, const char *why)
@@ -136,6 +137,7 @@ static void mdev_back(struct mdev *mdev, const struct umdev_error *err)
 {
 	if (!err) {
 		memset(&mdev->error, 0, sizeof(mdev->error));
+		mdev->counts_since_ns = clock_now_ns();
 		mdev_set_state(mdev, MDEV_ACTIVE);
 	} else if (err->word != ERROR_HOST_FAILED) {
 		mdev_back_failed(mdev, err);

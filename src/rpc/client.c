@@ -372,7 +372,7 @@ static int client_take_message(struct umdev_client *client, const json_t *messag
 				   "umdevd sent what is neither the answer nor an event");
 	if (!ret_result)
 		return 1;
-	text = json_dumps(result, JSON_COMPACT | JSON_ENCODE_ANY);
+	text = json_dumps(result, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
 	if (!text)
 		return client_fail(client, ERROR_NO_MEMORY, "no memory for an answer");
 	*ret_result = text;

@@ -134,6 +134,31 @@ const struct rpc_method rpc_methods[] = {
 		.returns = "`{}`",
 	},
 	{
+		.name = "mdev.qos",
+		.summary = "Shows how much of its parent an mdev may get and got, or changes that.",
+		.params = {{"uuid", RPC_STRING, true, "the mdev"},
+			   {"parent", RPC_STRING, false, "needed when several parents define it"},
+			   {"cap", RPC_NUMBER, false,
+			    "percent of the parent's time, 0.01 to 100 with at most two decimals; "
+			    "100 is no bound"},
+			   {"weight", RPC_INT, false, "1 to 10000"},
+			   {"priority", RPC_INT, false, "0 to 7, higher first"},
+			   {"defined", RPC_BOOL, false,
+			    "change the definition as well, or only that when the mdev is not "
+			    "active; without knobs, show the definition"}},
+		.returns = "QOS, as it is after the change. The active mdev is changed while it "
+			   "runs, all of it or nothing; one that is not active and has no "
+			   "`defined` gives `NOT_ACTIVE`.",
+	},
+	{
+		.name = "mdev.blame",
+		.summary = "Gives one snapshot of all mdevs on the parent of an active mdev.",
+		.params = {{"uuid", RPC_STRING, true, "the mdev"}},
+		.returns = "`{time_ns, parent, engines, hardware, mdev: QOS, peers: [PEER]}`, "
+			   "peers that own most first; `hardware`: the device schedules by "
+			   "itself. What held an mdev back in a time is the difference of two.",
+	},
+	{
 		.name = "event.list",
 		.summary = "Gives the events of the past, oldest first. The last 4096 are kept.",
 		.params = {{"since", RPC_INT, false, "only events with this or a later number"},
@@ -217,6 +242,52 @@ const struct rpc_object rpc_objects[] = {
 			   {"error", "text, optional", "what is wrong with it"},
 			   {"statistics", "object of numbers, optional", "only when active"},
 			   {"piece", "object, optional", "`{start, size}` of the parent's pool"}},
+	},
+	{
+		.name = "QOS",
+		.summary = "The knobs of an mdev, and what it used. Numbers are there when it is "
+			   "active and its host answers in time; they count from `since_ns`.",
+		.fields = {{"uuid", "text", ""},
+			   {"parent", "text", "the parent's name"},
+			   {"cap", "number", "percent of the parent's time; 100 is no bound"},
+			   {"weight", "whole number", ""},
+			   {"priority", "whole number", ""},
+			   {"active", "true or false", ""},
+			   {"time_ns", "whole number", "when this was so, by the monotonic clock"},
+			   {"since_ns", "whole number, optional",
+			    "when its present host created it: the beginning of all sums"},
+			   {"jobs", "whole number, optional", "started so far"},
+			   {"queued", "whole number, optional", "jobs that wait"},
+			   {"in_flight", "whole number, optional", "jobs on the device"},
+			   {"owned_ns", "whole number, optional",
+			    "time of the device that was its own: with N jobs in flight each is "
+			    "charged 1/N of it"},
+			   {"wait_ns", "whole number, optional",
+			    "sum over its jobs, those that still wait included"},
+			   {"wait_by_cause_ns", "object, optional",
+			    "`{cap, turn, priority, engine}`, which add up to `wait_ns`: its own "
+			    "cap, others of the same or lower priority, others of higher priority, "
+			    "the device full of its own jobs"},
+			   {"estimate_ns", "whole number, optional", "what its next job may own"},
+			   {"cap_debt_ns", "whole number, optional",
+			    "what it owned beyond its cap and waits for"},
+			   {"engines", "array, optional",
+			    "`{name, parallelism, reserved_slots, busy_ns, in_flight}` of the "
+			    "parent"}},
+	},
+	{
+		.name = "PEER",
+		.summary = "Another active mdev of the same parent.",
+		.fields = {{"uuid", "text", ""},
+			   {"owner", "text, optional", "as given at its creation"},
+			   {"cap", "number", "as in QOS"},
+			   {"weight", "whole number", ""},
+			   {"priority", "whole number", ""},
+			   {"since_ns", "whole number", "as in QOS"},
+			   {"jobs", "whole number, optional", "as in QOS"},
+			   {"queued", "whole number, optional", ""},
+			   {"in_flight", "whole number, optional", ""},
+			   {"owned_ns", "whole number, optional", ""}},
 	},
 	{
 		.name = "EVENT",

@@ -188,7 +188,7 @@ static void rpc_client_send_json(struct rpc_client *client, json_t *message)
 	umdev_autofree char *text = NULL;
 
 	if (message)
-		text = json_dumps(message, JSON_COMPACT);
+		text = json_dumps(message, JSON_COMPACT | JSON_REAL_PRECISION(15));
 	json_decref(message);
 	if (text)
 		rpc_client_send(client, text, strlen(text));
@@ -437,7 +437,7 @@ static void rpc_server_turn_away(int fd)
 	message = json_pack("{s:s, s:n, s:o}", "jsonrpc", RPC_JSONRPC_TAG, "id", "error",
 			    rpc_error_json(RPC_CODE_FAILED, &err));
 	if (message)
-		text = json_dumps(message, JSON_COMPACT);
+		text = json_dumps(message, JSON_COMPACT | JSON_REAL_PRECISION(15));
 	json_decref(message);
 	if (!text)
 		return;
@@ -622,7 +622,7 @@ static char *rpc_event_text(json_t *event)
 {
 	json_t *message = json_pack("{s:s, s:s, s:O}", "jsonrpc", RPC_JSONRPC_TAG, "method",
 				    "event", "params", event);
-	char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
+	char *text = message ? json_dumps(message, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
 
 	json_decref(message);
 	return text;
