@@ -173,6 +173,8 @@ int ctl_undefine(struct ctl *ctl);
 int ctl_modify(struct ctl *ctl);
 int ctl_start(struct ctl *ctl);
 int ctl_stop(struct ctl *ctl);
+int ctl_qos(struct ctl *ctl);
+int ctl_blame(struct ctl *ctl);
 int ctl_qemu_args(struct ctl *ctl);
 int ctl_events(struct ctl *ctl);
 int ctl_doctor(struct ctl *ctl);

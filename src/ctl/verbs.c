@@ -100,6 +100,22 @@ static const struct ctl_option stop_options[] = {
 	{NULL, 0, NULL, NULL, false, false},
 };
 
+static const struct ctl_option qos_options[] = {
+	{"cap", 0, "PERCENT", "most of the parent's time that it may own; 100 is no bound", false,
+	 false},
+	{"weight", 0, "NUMBER", "1 to 10000: its part among those that have work", false, false},
+	{"priority", 0, "NUMBER", "0 to 7: who goes first, within cap and weight", false, false},
+	{"defined", 'd', NULL, "change the definition, too, or show it", false, false},
+	{"parent", 'p', "PARENT", "needed when several parents define it", false, false},
+	{NULL, 0, NULL, NULL, false, false},
+};
+
+static const struct ctl_option blame_options[] = {
+	{"seconds", 's', "SECONDS", "how long to look, 1 by default; 0: since it was started",
+	 false, false},
+	{NULL, 0, NULL, NULL, false, false},
+};
+
 static const struct ctl_option qemu_args_options[] = {
 	{"memory", 'm', "SIZE", "the guest's memory, 512M by default", false, false},
 	{"no-memory", 0, NULL, "only the devices", false, false},
@@ -137,6 +153,10 @@ const struct ctl_verb ctl_verbs[] = {
 	{"modify", "", "change the definition of an mdev", 0, 0, false, modify_options, ctl_modify},
 	{"start", "", "start an mdev", 0, 0, false, start_options, ctl_start},
 	{"stop", "", "stop an mdev", 0, 0, false, stop_options, ctl_stop},
+	{"qos", "UUID", "show or change how much of its parent an mdev gets", 1, 1, false,
+	 qos_options, ctl_qos},
+	{"blame", "UUID", "tell why the jobs of an mdev wait", 1, 1, false, blame_options,
+	 ctl_blame},
 	{"qemu-args", "UUID...", "print the arguments with which QEMU uses mdevs", 1, CTL_MANY,
 	 false, qemu_args_options, ctl_qemu_args},
 	{"events", "", "show what happened", 0, 0, false, events_options, ctl_events},

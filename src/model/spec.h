@@ -17,10 +17,11 @@
 #include "util/error.h"
 
 /* Kinds are those of umdev/driver.h and, for our own attributes: */
-#define SPEC_KIND_MODE	  64u /* permission bits in octal, 0..0777 */
-#define SPEC_KIND_USER	  65u /* the name or number of a user or group */
-#define SPEC_KIND_PERCENT 66u /* at most two decimals; number, min, max: hundredths of a percent   \
-			       */
+#define SPEC_KIND_MODE 64u /* permission bits in octal, 0..0777 */
+#define SPEC_KIND_USER 65u /* the name or number of a user or group */
+#define SPEC_KIND_PERCENT                                                                          \
+	66u /* at most two decimals; number, min, max: hundredths of a percent                     \
+	     */
 
 #define SPEC_ROWS_MAX  256
 #define SPEC_VALUE_MAX 4096 /* bytes of one value */

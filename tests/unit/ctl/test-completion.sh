@@ -31,7 +31,7 @@ expect() {
 }
 
 export UMDEV_ROOT=/nonexistent
-expect 'types list define qemu-args run parent doctor' ''
+expect 'types list define qemu-args run parent doctor qos blame' ''
 expect 'start stop' st
 expect 'list' --root /tmp li
 expect 'add remove list' parent ''
@@ -39,6 +39,10 @@ expect '--driver --option --root --json' parent add x --
 expect '--uuid --parent --type --type-name --attr --jsonfile' define --
 expect '--dumpjson --defined' list -v --de --d
 expect '--json --root' --
+expect '--cap --weight --priority --defined --json' qos U --
+expect '--seconds --json' blame U --
+expect - qos U --cap ''
+expect - blame U --seconds ''
 expect '/etc/passwd' define --jsonfile /etc/pass
 expect '/etc' --root /et
 expect 'modify' help mod
