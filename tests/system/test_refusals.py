@@ -314,7 +314,7 @@ def test_definition_for_a_parent_that_is_not_there(daemon):
     ("colour=red", "colour"), ("null/doorbells=shared", "null/doorbells"), ("mdev/colour=red", "mdev/colour"),
     ("mdev/socket_mode=999", "mdev/socket_mode"), ("mdev/socket_mode=x", "mdev/socket_mode"),
     ("mdev/socket_user=nosuchuser", "mdev/socket_user"), ("mdev/socket_group=nosuchgroup", "mdev/socket_group"),
-    ("mdev/weight=7", "mdev/weight"), ("../x=1", "../x"),
+    ("mdev/weight=0", "mdev/weight"), ("../x=1", "../x"),
 ])
 def test_attribute(store, attr, says):
     """Whether it is told at define or at start, it names the attribute; nothing is made."""
