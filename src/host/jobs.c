@@ -21,6 +21,10 @@
 
 #define JOBS_PER_ROUND 1024
 
+/* While several compete: a round that served all there is would leave nothing to choose from. What
+ * is still a batch, so that who is served can ask for more before the others are served. */
+#define JOBS_PER_SHARED_ROUND 16
+
 /* A timer wakes the loop some 25 us late, more under load; a capped mdev does not lose by that. */
 #define JOBS_SLACK_NS NS_PER_MS
 
@@ -55,13 +59,19 @@ static uint64_t jobs_end_ns(struct umdev_parent *parent, const struct host_engin
 	return parent->jobs_ns;
 }
 
-/* Starts what engine @e may start, up to @budget. Returns the number started. */
-static uint32_t jobs_start(struct umdev_parent *parent, struct host_engine *e, uint32_t budget)
+/* How many jobs of @e one round starts at most. */
+static uint32_t jobs_budget(const struct host_engine *e)
+{
+	return qos_contenders(e->qos) > 1 ? JOBS_PER_SHARED_ROUND : JOBS_PER_ROUND;
+}
+
+/* Starts what engine @e may start in one round. Returns the number started. */
+static uint32_t jobs_start(struct umdev_parent *parent, struct host_engine *e)
 {
 	struct qos_job *job;
 	uint32_t started = 0;
 
-	while (started < budget && (job = qos_pick(e->qos, parent->jobs_ns))) {
+	while (started < jobs_budget(e) && (job = qos_pick(e->qos, parent->jobs_ns))) {
 		struct host_flow *flow = container_of(job->flow, struct host_flow, qos);
 
 		started++;
@@ -99,12 +109,8 @@ static void jobs_dispatch(struct reactor_task *task)
 	bool more = false;
 
 	parent->jobs_ns = clock_now_ns();
-	for (uint32_t i = 0; i < parent->engine_count; i++) {
-		uint32_t n = jobs_start(parent, &parent->engines[i], JOBS_PER_ROUND);
-
-		started += n;
-		more |= n == JOBS_PER_ROUND;
-	}
+	for (uint32_t i = 0; i < parent->engine_count; i++)
+		started += jobs_start(parent, &parent->engines[i]);
 	if (started > 0)
 		driver_jobs_flush(&parent->driver, parent->priv);
 	for (uint32_t i = 0; i < parent->engine_count; i++)
