@@ -49,14 +49,11 @@ static uint64_t jobs_now(struct umdev_parent *parent)
 }
 
 /* The time at which a job has ended. */
-static uint64_t jobs_end_ns(struct umdev_parent *parent, const struct host_engine *e,
-			    const struct qos_job *job)
+static uint64_t jobs_end_ns(struct umdev_parent *parent, const struct host_engine *e)
 {
-	/* A job takes some time: the first end after its start reads the clock for those that
-	 * follow. */
-	if (qos_contenders(e->qos) > 1 || jobs_now(parent) == job->start_ns)
+	if (qos_contenders(e->qos) > 1)
 		parent->jobs_ns = clock_now_ns();
-	return parent->jobs_ns;
+	return jobs_now(parent);
 }
 
 /* How many jobs of @e one round starts at most. */
@@ -71,6 +68,7 @@ static uint32_t jobs_start(struct umdev_parent *parent, struct host_engine *e)
 	struct qos_job *job;
 	uint32_t started = 0;
 
+	qos_pass(e->qos, true, parent->jobs_ns);
 	while (started < jobs_budget(e) && (job = qos_pick(e->qos, parent->jobs_ns))) {
 		struct host_flow *flow = container_of(job->flow, struct host_flow, qos);
 
@@ -111,8 +109,12 @@ static void jobs_dispatch(struct reactor_task *task)
 	parent->jobs_ns = clock_now_ns();
 	for (uint32_t i = 0; i < parent->engine_count; i++)
 		started += jobs_start(parent, &parent->engines[i]);
-	if (started > 0)
+	if (started > 0) {
 		driver_jobs_flush(&parent->driver, parent->priv);
+		parent->jobs_ns = clock_now_ns();
+	}
+	for (uint32_t i = 0; i < parent->engine_count; i++)
+		qos_pass(parent->engines[i].qos, false, parent->jobs_ns);
 	for (uint32_t i = 0; i < parent->engine_count; i++)
 		more |= started > 0 && qos_ready(parent->engines[i].qos);
 	if (more)
@@ -278,7 +280,7 @@ void host_job_done(struct umdev_mdev *mdev, struct umdev_job *job)
 {
 	struct umdev_parent *parent = mdev->parent;
 
-	job_end(mdev, job, jobs_end_ns(parent, &parent->engines[job->engine], job_of(job)));
+	job_end(mdev, job, jobs_end_ns(parent, &parent->engines[job->engine]));
 }
 
 void host_job_done_at(struct umdev_mdev *mdev, struct umdev_job *job, uint64_t ended_ns)

@@ -221,6 +221,18 @@ void contest_enter(struct qos_node *node)
 	node_link(node);
 }
 
+void contest_skip(struct qos_node *node, uint64_t by)
+{
+	struct qos_contest *contest = node->contest;
+	uint64_t now = contest_now(contest);
+
+	if (contest->turns - node->place >= CONTEST_TURNS_PAID || (int64_t)(now - node->vtime) > 0)
+		node->vtime = now;
+	node->vtime += by;
+	contest_origin(contest, node->vtime);
+	node->place = contest->turns;
+}
+
 void contest_leave(struct qos_node *node)
 {
 	struct qos_contest *contest = node->contest;

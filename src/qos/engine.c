@@ -61,7 +61,7 @@ uint64_t engine_integral_at(const struct qos_engine *engine, uint64_t now_ns)
 	uint64_t dt = now_ns - engine->now_ns;
 	uint64_t span;
 
-	if ((int64_t)dt <= 0 || engine->in_flight == 0)
+	if ((int64_t)dt <= 0 || engine->in_flight == 0 || engine->alone)
 		return engine->integral;
 	span = (dt << QOS_CHARGE_SHIFT) + engine->remainder;
 	return engine->integral + (engine->in_flight == 1 ? span : span / engine->in_flight);
@@ -76,6 +76,14 @@ static void engine_advance(struct qos_engine *engine, uint64_t now_ns)
 	if ((int64_t)dt <= 0)
 		return;
 	engine->now_ns = now_ns;
+	if (engine->alone) {
+		if (engine->in_flight == 0 && !engine->pass)
+			return;
+		engine->busy += dt << QOS_CHARGE_SHIFT;
+		engine->alone_charge += dt << QOS_CHARGE_SHIFT;
+		engine->alone->node.charged += dt << QOS_CHARGE_SHIFT;
+		return;
+	}
 	if (engine->in_flight == 0)
 		return;
 	engine->busy += dt << QOS_CHARGE_SHIFT;
@@ -89,14 +97,6 @@ static void engine_advance(struct qos_engine *engine, uint64_t now_ns)
 	engine->remainder = span % engine->in_flight;
 }
 
-/* What jobs of a priority above @priority were charged. */
-static uint64_t engine_above(const struct qos_engine *engine, uint32_t priority, uint64_t integral)
-{
-	const struct qos_level *level = &engine->above[priority];
-
-	return level->charged + level->in_flight * integral - level->start_sum;
-}
-
 /* Moves the sums of flows below @priority when a job of that priority starts (1) or ends (-1). */
 static void engine_levels(struct qos_engine *engine, uint32_t priority, int64_t jobs,
 			  uint64_t start_sum, uint64_t charged)
@@ -106,103 +106,6 @@ static void engine_levels(struct qos_engine *engine, uint32_t priority, int64_t 
 		engine->above[i].start_sum += start_sum;
 		engine->above[i].charged += charged;
 	}
-}
-
-/* ---- Clocks of waiting ---- */
-
-struct wait_clocks {
-	uint64_t turn;
-	uint64_t higher;
-};
-
-static struct wait_clocks flow_clocks(const struct qos_flow *flow, uint64_t now_ns)
-{
-	const struct qos_engine *engine = flow_engine(flow);
-	uint64_t integral = engine_integral_at(engine, now_ns);
-	uint64_t busy = engine->busy;
-	struct wait_clocks c;
-
-	if (engine->in_flight > 0 && (int64_t)(now_ns - engine->now_ns) > 0)
-		busy += (now_ns - engine->now_ns) << QOS_CHARGE_SHIFT;
-	c.higher = flow->node.priority < QOS_PRIORITY_MAX
-			   ? engine_above(engine, flow->node.priority, integral)
-			   : 0;
-	c.turn = busy - c.higher - node_charged(&flow->node, integral);
-	return c;
-}
-
-/* Whether its jobs wait for a cap. */
-static bool flow_held(const struct qos_flow *flow)
-{
-	return node_state(&flow->node) == NODE_HELD ||
-	       (flow->group && node_state(&flow->group->node) == NODE_HELD);
-}
-
-/* @jobs begin to wait in the contest, or for the cap. */
-static void wait_begin(struct qos_flow *flow, uint32_t jobs, bool held, uint64_t now_ns)
-{
-	struct wait_clocks c;
-
-	if (held) {
-		flow->wait_cap -= jobs * now_ns;
-		return;
-	}
-	c = flow_clocks(flow, now_ns);
-	flow->wait_turn -= jobs * c.turn;
-	flow->wait_higher -= jobs * c.higher;
-}
-
-/* They stop to. */
-static void wait_end(struct qos_flow *flow, uint32_t jobs, bool held, uint64_t now_ns)
-{
-	struct wait_clocks c;
-
-	if (held) {
-		flow->wait_cap += jobs * now_ns;
-		return;
-	}
-	c = flow_clocks(flow, now_ns);
-	flow->wait_turn += jobs * c.turn;
-	flow->wait_higher += jobs * c.higher;
-}
-
-/* All queued jobs of @node, or of a group's members, turn from waiting for their turn to waiting
- * for the cap, or back. */
-static void wait_switch(struct qos_node *node, bool to_held, uint64_t now_ns)
-{
-	struct qos_flow *flow = node_flow(node);
-
-	wait_end(flow, node->queued, !to_held, now_ns);
-	wait_begin(flow, node->queued, to_held, now_ns);
-}
-
-static void wait_switch_node(struct qos_node *node, bool to_held, uint64_t now_ns)
-{
-	struct qos_flow *f;
-
-	if (!(node->state & NODE_GROUP)) {
-		wait_switch(node, to_held, now_ns);
-		return;
-	}
-	for (f = node_group(node)->members; f; f = f->next_member) {
-		if (node_state(&f->node) == NODE_COMPETES)
-			wait_switch(&f->node, to_held, now_ns);
-	}
-}
-
-void engine_flow_waits(const struct qos_flow *flow, uint64_t now_ns,
-		       struct qos_flow_waits *ret_waits)
-{
-	struct qos_flow f = *flow;
-
-	/* As if all that wait were started now. */
-	wait_end(&f, f.node.queued, flow_held(flow), now_ns);
-	*ret_waits = (struct qos_flow_waits){
-		.wall_ns = f.wait_wall + f.node.queued * now_ns,
-		.cap_ns = f.wait_cap,
-		.turn = f.wait_turn,
-		.higher = f.wait_higher,
-	};
 }
 
 /* ---- Competing ---- */
@@ -315,6 +218,34 @@ static void engine_wake(struct qos_engine *engine)
 	}
 }
 
+/* ---- Alone, or not any more ---- */
+
+static void engine_end_alone(struct qos_engine *engine, uint64_t now_ns)
+{
+	struct qos_flow *flow = engine->alone;
+
+	if (!flow)
+		return;
+	engine_advance(engine, now_ns);
+	alone_end(engine);
+	if (flow->node.queued == 0)
+		return;
+	wait_begin(flow, flow->node.queued, false, engine->now_ns);
+	flow_enter(flow);
+}
+
+static void engine_begin_alone(struct qos_flow *flow, uint64_t now_ns)
+{
+	struct qos_engine *engine = flow_engine(flow);
+
+	engine_advance(engine, now_ns);
+	if (flow->node.queued > 0) {
+		wait_end(flow, flow->node.queued, false, engine->now_ns);
+		flow_exit(flow);
+	}
+	alone_begin(flow);
+}
+
 /* ---- Jobs ---- */
 
 static void queue_add(struct qos_flow *flow, struct qos_job *job)
@@ -350,10 +281,20 @@ void qos_submit(struct qos_flow *flow, struct qos_job *job, uint64_t now_ns)
 
 	if (job->state != QOS_JOB_IDLE)
 		return;
+	if (engine->alone != flow) {
+		engine_end_alone(engine, now_ns);
+		if (alone_may(flow))
+			engine_begin_alone(flow, now_ns);
+	}
 	job->state = QOS_JOB_QUEUED;
 	job->flow = flow;
 	queue_add(flow, job);
 	flow->wait_wall -= now_ns;
+	if (engine->alone) {
+		if (flow->node.queued++ == 0 && flow->node.in_flight == 0)
+			engine->contenders++;
+		return;
+	}
 	if (flow->node.queued++ == 0) {
 		if (flow->node.in_flight == 0) {
 			engine->contenders++;
@@ -375,10 +316,13 @@ bool qos_withdraw(struct qos_job *job, uint64_t now_ns)
 	job->state = QOS_JOB_IDLE;
 	queue_take(flow, job);
 	flow->wait_wall += now_ns;
-	wait_end(flow, 1, held, now_ns);
+	if (flow_engine(flow)->alone != flow)
+		wait_end(flow, 1, held, now_ns);
 	if (--flow->node.queued > 0)
 		return true;
-	if (node_state(&flow->node) == NODE_HELD) {
+	if (flow_engine(flow)->alone == flow) {
+		/* It does not compete. */
+	} else if (node_state(&flow->node) == NODE_HELD) {
 		heap_remove(&flow_engine(flow)->held, flow->node.place);
 		node_set_state(&flow->node, NODE_IDLE);
 		flow->node.place = flow->node.contest->turns;
@@ -459,7 +403,6 @@ static struct qos_job *flow_start(struct qos_engine *engine, struct qos_flow *fl
 
 	prefetch_next(node);
 	queue_take(flow, job);
-	wait_end(flow, 1, false, engine->now_ns);
 	flow->wait_wall += engine->now_ns;
 	flow->jobs++;
 	job->state = QOS_JOB_STARTED;
@@ -469,7 +412,16 @@ static struct qos_job *flow_start(struct qos_engine *engine, struct qos_flow *fl
 	job->low = node->priority == 0;
 	engine->in_flight++;
 	engine->low_in_flight += job->low;
-	engine_levels(engine, node->priority, 1, engine->integral, 0);
+	if (node->priority > 0)
+		engine_levels(engine, node->priority, 1, engine->integral, 0);
+	if (engine->alone) {
+		job->advance = 0;
+		node->in_flight++;
+		node->start_sum += engine->integral;
+		node->queued--;
+		return job;
+	}
+	wait_end(flow, 1, false, engine->now_ns);
 	job->advance = node_start(engine, node);
 	if (group) {
 		job->group_weight = group->node.weight;
@@ -508,12 +460,19 @@ struct qos_job *qos_pick(struct qos_engine *engine, uint64_t now_ns)
 {
 	struct qos_flow *flow;
 
+	bool low =
+		engine->low_in_flight + engine->config.reserved_slots < engine->config.parallelism;
+
 	if (engine->in_flight >= engine->config.parallelism)
 		return NULL;
 	engine_advance(engine, now_ns);
+	if (engine->alone) {
+		flow = engine->alone;
+		return flow->head && (low || flow->node.priority > 0) ? flow_start(engine, flow)
+								      : NULL;
+	}
 	engine_wake(engine);
-	flow = engine_choose(engine, engine->low_in_flight + engine->config.reserved_slots <
-					     engine->config.parallelism);
+	flow = engine_choose(engine, low);
 	return flow ? flow_start(engine, flow) : NULL;
 }
 
@@ -528,10 +487,20 @@ void qos_complete(struct qos_job *job, uint64_t now_ns)
 	engine_advance(engine, now_ns);
 	charge = engine->integral - job->start_charge;
 	engine->longest_ns = MAX(engine->longest_ns, engine->now_ns - job->start_ns);
-	engine_levels(engine, flow->node.priority, -1, 0 - job->start_charge, charge);
+	if (flow->node.priority > 0)
+		engine_levels(engine, flow->node.priority, -1, 0 - job->start_charge, charge);
 	/* Before the engine counts one less: caps look at who still runs. */
 	engine->in_flight--;
 	engine->low_in_flight -= job->low;
+	if (engine->alone && charge == 0 && job->advance == 0) {
+		/* Started in that state: all of it is in the one sum. */
+		engine->alone_jobs++;
+		job->state = QOS_JOB_IDLE;
+		flow->node.start_sum -= job->start_charge;
+		if (--flow->node.in_flight == 0 && flow->node.queued == 0)
+			engine->contenders--;
+		return;
+	}
 	engine->estimate = engine->ended++ ? average(engine->estimate, charge) : charge;
 	job->state = QOS_JOB_IDLE;
 	node_end(engine, &flow->node, job, job->advance, job->weight);
@@ -543,12 +512,19 @@ void qos_complete(struct qos_job *job, uint64_t now_ns)
 
 bool qos_ready(const struct qos_engine *engine)
 {
-	return engine->in_flight < engine->config.parallelism && engine->root.weight > 0;
+	return engine->in_flight < engine->config.parallelism &&
+	       (engine->alone ? engine->alone->head != NULL : engine->root.weight > 0);
 }
 
 uint64_t qos_next_ns(const struct qos_engine *engine)
 {
 	return engine->held.len > 0 ? engine->held.base[0].key : QOS_NEVER;
+}
+
+void qos_pass(struct qos_engine *engine, bool begins, uint64_t now_ns)
+{
+	engine_advance(engine, now_ns);
+	engine->pass = begins;
 }
 
 uint32_t qos_contenders(const struct qos_engine *engine)
@@ -645,12 +621,15 @@ int qos_flow_join(struct qos_engine *engine, struct qos_group *group, struct qos
 void qos_flow_leave(struct qos_flow *flow)
 {
 	struct qos_flow **at = flow->group ? &flow->group->members : NULL;
+	struct qos_engine *engine = flow_engine(flow);
 
+	if (engine->alone == flow)
+		engine_end_alone(engine, engine->now_ns);
 	while (at && *at && *at != flow)
 		at = &(*at)->next_member;
 	if (at && *at)
 		*at = flow->next_member;
-	flow_engine(flow)->nodes--;
+	engine->nodes--;
 	flow->node.contest = NULL;
 }
 
@@ -693,6 +672,8 @@ int qos_flow_set(struct qos_flow *flow, const struct qos_knobs *knobs, uint64_t 
 	if (r < 0)
 		return r;
 	engine_advance(engine, now_ns);
+	if (engine->alone == flow)
+		engine_end_alone(engine, now_ns);
 	if (knobs->priority != node->priority) {
 		wait_end(flow, node->queued, held, engine->now_ns);
 		flow_set_priority(flow, knobs->priority);

@@ -76,7 +76,11 @@ struct qos_engine {
 	uint32_t nodes;	    /* flows and groups that joined */
 	uint32_t held_size; /* entries there is room for */
 	uint32_t reserved;
-	uint64_t estimate; /* moving average of what a job is charged */
+	struct qos_flow *alone; /* has the engine for itself; alone.c */
+	uint64_t alone_charge;	/* in that state, not in its virtual time yet */
+	uint64_t alone_jobs;	/* that ended in it */
+	uint64_t pass;		/* non-zero while the caller starts jobs, see qos_pass() */
+	uint64_t estimate;	/* moving average of what a job is charged */
 	uint64_t ended;
 	uint64_t longest_ns;
 	struct qos_config config;
@@ -151,6 +155,10 @@ void contest_enter(struct qos_node *node);
 /* It competes no more. */
 void contest_leave(struct qos_node *node);
 
+/* @node had everything for itself: moves its virtual time on by @by from the present, and the
+ * contest, in which nobody competes, with it. */
+void contest_skip(struct qos_node *node, uint64_t by);
+
 /* Moves the virtual time of @node, competing or not, on by @by or back. */
 void contest_move(struct qos_node *node, int64_t by);
 
@@ -167,6 +175,17 @@ void contest_reweigh(struct qos_node *node, uint32_t weight);
 /* The eligible competitor of the highest priority and then the earliest deadline; NULL when nobody
  * competes. */
 struct qos_node *contest_first(struct qos_contest *contest);
+
+/* ---- alone.c ---- */
+
+/* Whether @flow, which has or is about to have work, has the engine for itself. */
+bool alone_may(const struct qos_flow *flow);
+
+/* It has from now on; it does not compete. */
+void alone_begin(struct qos_flow *flow);
+
+/* It has no longer; charges until now were taken. What is queued has to compete from now on. */
+void alone_end(struct qos_engine *engine);
 
 /* ---- bucket.c ---- */
 
@@ -189,7 +208,18 @@ uint64_t bucket_opens_ns(const struct qos_engine *engine, struct qos_node *node)
 uint64_t bucket_debt(const struct qos_engine *engine, const struct qos_node *node, uint64_t now_ns,
 		     uint64_t integral);
 
-/* ---- engine.c, for stats.c ---- */
+/* ---- wait.c ---- */
+
+/* Whether the jobs of a flow wait for a cap, its own or its group's. */
+bool flow_held(const struct qos_flow *flow);
+
+/* @jobs of a flow begin to wait, in the contest or (@held) for a cap; or they no longer do. */
+void wait_begin(struct qos_flow *flow, uint32_t jobs, bool held, uint64_t now_ns);
+void wait_end(struct qos_flow *flow, uint32_t jobs, bool held, uint64_t now_ns);
+
+/* All queued jobs of @node, or of a group's members that compete, turn from waiting in the contest
+ * to waiting for a cap, or back. */
+void wait_switch_node(struct qos_node *node, bool to_held, uint64_t now_ns);
 
 /* What the jobs of a flow waited, those that still do included; differences of clocks, so small
  * negative values are possible where they should be zero. */
@@ -202,6 +232,8 @@ struct qos_flow_waits {
 /* Fills them as they stand at @now_ns. */
 void engine_flow_waits(const struct qos_flow *flow, uint64_t now_ns,
 		       struct qos_flow_waits *ret_waits);
+
+/* ---- engine.c ---- */
 
 /* The integral as it stands at @now_ns, without moving on. */
 uint64_t engine_integral_at(const struct qos_engine *engine, uint64_t now_ns);

@@ -87,11 +87,12 @@ struct qos_job {
 	uint16_t low; /* counts against the slots that are not reserved */
 };
 
-/* Whether a job may be submitted; whether it may be completed. */
+/* Whether a job may be submitted. */
 static inline bool qos_job_idle(const struct qos_job *job)
 {
 	return job->state == QOS_JOB_IDLE;
 }
+/* Whether it may be completed. */
 static inline bool qos_job_started(const struct qos_job *job)
 {
 	return job->state == QOS_JOB_STARTED;
@@ -207,6 +208,13 @@ uint64_t qos_next_ns(const struct qos_engine *engine);
  * A started job has ended at @now_ns. A time before that of the last call counts as the latter.
  */
 void qos_complete(struct qos_job *job, uint64_t now_ns);
+
+/*
+ * The caller begins, or has ended, a round of picks in which jobs may start and end one after
+ * another. While one flow has the engine for itself all of that time counts as busy, so that the
+ * caller need not read the clock for each of them.
+ */
+void qos_pass(struct qos_engine *engine, bool begins, uint64_t now_ns);
 
 /* Flows with jobs queued or in flight. */
 uint32_t qos_contenders(const struct qos_engine *engine);

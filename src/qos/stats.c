@@ -40,18 +40,31 @@ static uint64_t stats_part(uint64_t sum, uint64_t *left)
 	return part;
 }
 
+/* Busy time up to @now_ns that nobody has accounted for yet. */
+static uint64_t engine_open(const struct qos_engine *engine, uint64_t now_ns)
+{
+	if (engine->in_flight == 0 || (int64_t)(now_ns - engine->now_ns) <= 0)
+		return 0;
+	return (now_ns - engine->now_ns) << QOS_CHARGE_SHIFT;
+}
+
 void qos_flow_stats(const struct qos_flow *flow, uint64_t now_ns, struct qos_flow_stats *ret_stats)
 {
 	const struct qos_engine *engine = flow_engine(flow);
 	uint64_t integral = engine_integral_at(engine, now_ns);
 	struct qos_flow_waits w;
+	uint64_t owned;
 	uint64_t left;
 
 	engine_flow_waits(flow, now_ns, &w);
 	left = w.wall_ns;
+	owned = node_charged(&flow->node, integral);
+	/* Its time up to now is not charged yet. */
+	if (engine->alone == flow)
+		owned += engine_open(engine, now_ns);
 	*ret_stats = (struct qos_flow_stats){
 		.jobs = flow->jobs,
-		.owned_ns = stats_ns(node_charged(&flow->node, integral)),
+		.owned_ns = stats_ns(owned),
 		.wait_ns = w.wall_ns,
 		.queued = flow->node.queued,
 		.in_flight = flow->node.in_flight,
@@ -67,12 +80,8 @@ void qos_flow_stats(const struct qos_flow *flow, uint64_t now_ns, struct qos_flo
 void qos_engine_stats(const struct qos_engine *engine, uint64_t now_ns,
 		      struct qos_engine_stats *ret_stats)
 {
-	uint64_t busy = engine->busy;
-
-	if (engine->in_flight > 0 && (int64_t)(now_ns - engine->now_ns) > 0)
-		busy += (now_ns - engine->now_ns) << QOS_CHARGE_SHIFT;
 	*ret_stats = (struct qos_engine_stats){
-		.busy_ns = stats_ns(busy),
+		.busy_ns = stats_ns(engine->busy + engine_open(engine, now_ns)),
 		.in_flight = engine->in_flight,
 		.flows = engine->contenders,
 		.longest_ns = engine->longest_ns,
