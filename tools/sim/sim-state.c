@@ -155,8 +155,7 @@ static int sim_turn(struct sim *sim, struct sim_mdev *mdev, const struct scenari
 		sim_leave(sim, mdev);
 	else if (r == 0 && mdev->queued > 0)
 		r = sim_enter(sim, mdev);
-	qos_flow_set(&mdev->flow, &mdev->knobs, sim->meter.now_ns);
-	return r;
+	return r < 0 ? r : qos_flow_set(&mdev->flow, &mdev->knobs, sim->meter.now_ns);
 }
 
 int sim_change(struct sim *sim, struct sim_mdev *mdev)
