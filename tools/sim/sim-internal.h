@@ -101,7 +101,7 @@ struct sim {
 	struct sim_mdev **refill_end;
 	struct sim_group *touched; /* jobs of it started or ended at this instant */
 	struct sim_mdev *drained;  /* nothing left in the queue since the last pick */
-	uint32_t waiting[2]; /* uncapped mdevs with a queue, by whether their priority is above 0 */
+	uint32_t waiting;	   /* uncapped mdevs that have jobs queued */
 	bool idle_with_work;
 	bool over;
 	uint64_t idle_with_work_ns;

@@ -47,10 +47,8 @@ static bool sim_uncapped(const struct sim_mdev *mdev)
 
 void sim_queue_changed(struct sim *sim, const struct sim_mdev *mdev, bool filled)
 {
-	uint32_t *waiting = &sim->waiting[mdev->knobs.priority > 0];
-
 	if (sim_uncapped(mdev))
-		*waiting += filled ? 1 : UINT32_MAX;
+		sim->waiting += filled ? 1 : UINT32_MAX;
 }
 
 void sim_flush_drained(struct sim *sim)
@@ -180,12 +178,11 @@ int sim_settle(struct sim *sim)
 	const struct qos_config *config = &sim->scenario->engine;
 	meter_time now = sim->meter.integral;
 	uint32_t in_flight = sim->meter.in_flight;
-	bool room = in_flight < config->parallelism;
-	bool room_for_all = in_flight + config->reserved_slots < config->parallelism;
 
-	sim->idle_with_work = (room && sim->waiting[1] > 0) ||
-			      (room_for_all && sim->waiting[0] + sim->waiting[1] > 0) ||
-			      qos_ready(sim->engine);
+	/* Reserved slots may be free. Mdevs whose cap does not hold them now count as well, which
+	 * only the scheduler knows. */
+	sim->idle_with_work = in_flight + config->reserved_slots < config->parallelism &&
+			      (sim->waiting > 0 || qos_ready(sim->engine));
 	fair_settle(&sim->contest, now);
 	for (; sim->touched; sim->touched = sim->touched->next_touched) {
 		fair_settle(&sim->touched->contest, now);

@@ -246,6 +246,22 @@ static void test_depth_change(void **state)
 	assert_int_equal(r.result.mdevs[0].wait_max, 900 * US);
 }
 
+/* A slot that is reserved may be free while others wait, and is no waste. */
+static void test_reserved(void **state)
+{
+	umdev_auto(run_done) struct run r;
+
+	run("{\"duration_s\":0.01,\"engine\":{\"k\":2,\"reserved_slots\":1},\"mdevs\":["
+	    "{\"name\":\"a\",\"cost_us\":{\"fixed\":100}},"
+	    "{\"name\":\"b\",\"priority\":1,\"arrival\":{\"every_us\":1000},"
+	    "\"cost_us\":{\"fixed\":50}}]}",
+	    &r);
+	assert_int_equal(r.result.mdevs[0].ended, 100);
+	assert_int_equal(r.result.mdevs[1].ended, 10);
+	assert_int_equal(r.result.mdevs[1].wait_max, 0);
+	assert_int_equal(r.result.idle_with_work_ns, 0);
+}
+
 /* Groups share first, members after that. */
 static void test_groups(void **state)
 {
@@ -348,8 +364,8 @@ int main(void)
 		cmocka_unit_test(test_steady),	cmocka_unit_test(test_cap),
 		cmocka_unit_test(test_windows), cmocka_unit_test(test_max_jobs),
 		cmocka_unit_test(test_yield),	cmocka_unit_test(test_depth_change),
-		cmocka_unit_test(test_groups),	cmocka_unit_test(test_same),
-		cmocka_unit_test(test_series),
+		cmocka_unit_test(test_groups),	cmocka_unit_test(test_reserved),
+		cmocka_unit_test(test_same),	cmocka_unit_test(test_series),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
