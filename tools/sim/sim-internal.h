@@ -21,6 +21,7 @@ struct sim_job {
 	uint64_t submit_ns;
 	uint64_t cost_ns;
 	meter_time start; /* the meter's integral then */
+	bool started;
 };
 
 struct sim_chunk {

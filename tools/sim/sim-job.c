@@ -159,6 +159,7 @@ int sim_job_start(struct sim *sim, struct sim_job *job)
 	sim->meter.in_flight++;
 	sim->decisions++;
 	job->start = sim->meter.integral;
+	job->started = true;
 	mdev->submit_sum -= job->submit_ns;
 	if (--mdev->queued == 0) {
 		sim_queue_changed(sim, mdev, false);

@@ -105,9 +105,25 @@ static void sim_collect_fairness(struct sim *sim, struct sim_result *result)
 	}
 }
 
+/* The charges of jobs that still run count so far as they go: lag contains them, too. */
+static void sim_collect_running(struct sim *sim)
+{
+	for (const struct sim_chunk *chunk = sim->chunks; chunk; chunk = chunk->next) {
+		for (uint32_t i = 0; i < SIM_CHUNK_JOBS; i++) {
+			const struct sim_job *job = &chunk->jobs[i];
+
+			if (job->mdev && job->started)
+				sim->longest_charge =
+					MAX(sim->longest_charge, sim->meter.integral - job->start);
+		}
+	}
+}
+
 static void sim_collect_lag(struct sim *sim, struct sim_result *result)
 {
 	double lag;
+
+	sim_collect_running(sim);
 
 	fair_end_epoch(&sim->contest, sim->meter.integral);
 	lag = sim->contest.lag_ns;

@@ -219,6 +219,21 @@ static void test_max_jobs(void **state)
 	assert_true(r.result.mdevs[0].share == 1);
 }
 
+/* A job that outlasts the run is charged until its end. */
+static void test_unfinished(void **state)
+{
+	umdev_auto(run_done) struct run r;
+
+	run("{\"duration_s\":0.001,\"mdevs\":[{\"name\":\"a\",\"cost_us\":{\"fixed\":1500}},"
+	    "{\"name\":\"b\",\"cost_us\":{\"fixed\":1500}}]}",
+	    &r);
+	assert_int_equal(r.result.ended, 0);
+	assert_int_equal(r.result.longest_job_ns, 0);
+	assert_true(r.result.longest_charge_ns == 1000 * US);
+	assert_true(r.result.lag_max == 0.5);
+	assert_true(r.result.mdevs[0].share + r.result.mdevs[1].share == 1);
+}
+
 /* Never more than one in the queue, yet the device is never idle. */
 static void test_yield(void **state)
 {
@@ -358,14 +373,15 @@ static void test_series(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_alone),	cmocka_unit_test(test_parallel),
-		cmocka_unit_test(test_order),	cmocka_unit_test(test_dropped),
-		cmocka_unit_test(test_split),	cmocka_unit_test(test_weights),
-		cmocka_unit_test(test_steady),	cmocka_unit_test(test_cap),
-		cmocka_unit_test(test_windows), cmocka_unit_test(test_max_jobs),
-		cmocka_unit_test(test_yield),	cmocka_unit_test(test_depth_change),
-		cmocka_unit_test(test_groups),	cmocka_unit_test(test_reserved),
-		cmocka_unit_test(test_same),	cmocka_unit_test(test_series),
+		cmocka_unit_test(test_alone),	     cmocka_unit_test(test_parallel),
+		cmocka_unit_test(test_order),	     cmocka_unit_test(test_dropped),
+		cmocka_unit_test(test_split),	     cmocka_unit_test(test_weights),
+		cmocka_unit_test(test_steady),	     cmocka_unit_test(test_cap),
+		cmocka_unit_test(test_windows),	     cmocka_unit_test(test_max_jobs),
+		cmocka_unit_test(test_unfinished),   cmocka_unit_test(test_yield),
+		cmocka_unit_test(test_depth_change), cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_reserved),     cmocka_unit_test(test_same),
+		cmocka_unit_test(test_series),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
