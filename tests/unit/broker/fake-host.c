@@ -159,10 +159,12 @@ static bool fake_scripted(uint64_t id, const char *method)
 
 	if (strcmp(how, "die") == 0)
 		_exit(3);
+	if (strcmp(how, "hang") != 0 && strncmp(how, "error", 5) != 0)
+		return false;
+	/* Before the answer: whoever gets that may look at the log at once. */
+	fake_log("%s scripted", method);
 	if (strcmp(how, "hang") == 0)
 		return true;
-	if (strncmp(how, "error", 5) != 0)
-		return false;
 	error_set(&err, how[5] == ':' ? error_word_parse(how + 6) : ERROR_DRIVER_FAILED,
 		  "the script says no to %s", method);
 	link_reply_error(&fake.link, id, &err);
@@ -327,10 +329,8 @@ static void fake_request(struct link *link, uint64_t id, const char *method, jso
 {
 	struct stat st;
 
-	if (fake_scripted(id, method)) {
-		fake_log("%s scripted", method);
+	if (fake_scripted(id, method))
 		return;
-	}
 	if (strcmp(method, LINK_OPEN) == 0) {
 		char *flags = json_dumps(json_object_get(params, "flags"), JSON_COMPACT);
 
