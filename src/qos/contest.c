@@ -209,13 +209,22 @@ static void node_unlink(struct qos_node *node)
 
 /* ---- Coming, going, moving ---- */
 
-void contest_enter(struct qos_node *node)
+/* The virtual time of a node that comes back: its own, unless less than @least. */
+static uint64_t node_back(const struct qos_node *node, uint64_t least)
+{
+	if (node->contest->turns - node->place >= CONTEST_TURNS_PAID)
+		return least;
+	return (int64_t)(least - node->vtime) > 0 ? least : node->vtime;
+}
+
+void contest_enter(struct qos_node *node, bool keep)
 {
 	struct qos_contest *contest = node->contest;
 	uint64_t now = contest_now(contest);
 
-	if (contest->turns - node->place >= CONTEST_TURNS_PAID || (int64_t)(now - node->vtime) > 0)
-		node->vtime = now;
+	if (keep && node->credit > 0)
+		now -= (uint64_t)node->credit;
+	node->vtime = node_back(node, now);
 	contest_add(contest, node);
 	node_set_state(node, NODE_COMPETES);
 	node_link(node);
@@ -224,13 +233,11 @@ void contest_enter(struct qos_node *node)
 void contest_skip(struct qos_node *node, uint64_t by)
 {
 	struct qos_contest *contest = node->contest;
-	uint64_t now = contest_now(contest);
 
-	if (contest->turns - node->place >= CONTEST_TURNS_PAID || (int64_t)(now - node->vtime) > 0)
-		node->vtime = now;
-	node->vtime += by;
+	node->vtime = node_back(node, contest_now(contest)) + by;
 	contest_origin(contest, node->vtime);
 	node->place = contest->turns;
+	node->credit = 0;
 }
 
 void contest_leave(struct qos_node *node)
@@ -243,6 +250,7 @@ void contest_leave(struct qos_node *node)
 		contest_origin(contest, node->vtime);
 	node_set_state(node, NODE_IDLE);
 	node->place = contest->turns;
+	node->credit = (int64_t)(contest_now(contest) - node->vtime);
 }
 
 void contest_move(struct qos_node *node, int64_t by)
@@ -250,8 +258,10 @@ void contest_move(struct qos_node *node, int64_t by)
 	struct qos_contest *contest = node->contest;
 
 	node->vtime += (uint64_t)by;
-	if (node_state(node) != NODE_COMPETES)
+	if (node_state(node) != NODE_COMPETES) {
+		node->credit -= by;
 		return;
+	}
 	contest->moment += (qos_wide)by * node->weight;
 	if ((int64_t)(node->vtime - contest->origin) > (int64_t)CONTEST_TURN)
 		contest_origin(contest, contest_mean(contest));
@@ -355,6 +365,15 @@ static struct qos_node *contest_choose(struct qos_contest *contest, bool anyone)
 		}
 	}
 	return NULL;
+}
+
+bool contest_raised(const struct qos_contest *contest)
+{
+	for (uint32_t p = 1; p < QOS_LEVELS; p++) {
+		if (contest->ranks[p] && contest->ranks[p]->sizes)
+			return true;
+	}
+	return false;
 }
 
 struct qos_node *contest_first(struct qos_contest *contest)

@@ -23,10 +23,12 @@
  * one job after its owner was owed nothing, nobody gets ahead by more than one job (K = 1), or by
  * those that run at once.
  *
- * Coming and going. Who has nothing queued does not compete, is in no heap and costs nothing. On
- * its return v_i = max(v_i, V): idle time gives no credit, and what it had too much is still owed.
- * So a flow gets at most its share and one job in any window that begins with its return, however
- * it slices its work or times its requests.
+ * Coming and going. Who has nothing queued does not compete, is in no heap and costs nothing. One
+ * that was idle comes back with v_i = max(v_i, V): idle time gives no credit, and what it had too
+ * much is still owed. So a flow gets at most its share and one job in any window that begins with
+ * its return. One whose jobs still run, or that asks again the moment its last job ends, was not
+ * idle: what it was owed when its queue ran empty, and no more, it is owed still. So it does not
+ * matter how a flow slices its work or times its requests, as long as it keeps asking.
  *
  * Priority. Each level lets a flow be eligible one average job ahead of its due. A flow that asks
  * for less than its share so goes first whenever it asks; one that asks for more runs that many
@@ -131,12 +133,19 @@ static void group_count(struct qos_group *group, uint32_t priority, int32_t by)
 	contest_set_priority(&group->node, best);
 }
 
-/* @flow has work that no cap of its own holds up. */
-static void flow_enter(struct qos_flow *flow)
+/* Whether a node that has nothing queued still has something to do at @now_ns: jobs that run, or
+ * one that ends at this very moment. Otherwise what it was owed is lost. */
+static bool node_busy(const struct qos_node *node, uint64_t now_ns)
+{
+	return node->in_flight > 0 || node->idle_ns == now_ns;
+}
+
+/* @flow has work that no cap of its own holds up. @keep: as of contest_enter(). */
+static void flow_enter(struct qos_flow *flow, bool keep, uint64_t now_ns)
 {
 	struct qos_group *group = flow->group;
 
-	contest_enter(&flow->node);
+	contest_enter(&flow->node, keep);
 	if (!group)
 		return;
 	group_count(group, flow->node.priority, 1);
@@ -144,7 +153,7 @@ static void flow_enter(struct qos_flow *flow)
 		return;
 	if (group->node.in_flight == 0)
 		bucket_return(group->engine, &group->node);
-	contest_enter(&group->node);
+	contest_enter(&group->node, node_busy(&group->node, now_ns));
 }
 
 /* It has none any more, or its cap does. */
@@ -194,11 +203,11 @@ static void engine_release(struct qos_engine *engine, struct qos_node *node)
 	node_set_state(node, NODE_IDLE);
 	node->place = node->contest->turns;
 	if (node->state & NODE_GROUP) {
-		contest_enter(node);
+		contest_enter(node, false);
 		wait_switch_node(node, false, engine->now_ns);
 		return;
 	}
-	flow_enter(node_flow(node));
+	flow_enter(node_flow(node), false, engine->now_ns);
 	if (!flow_held(node_flow(node)))
 		wait_switch_node(node, false, engine->now_ns);
 }
@@ -231,7 +240,7 @@ static void engine_end_alone(struct qos_engine *engine, uint64_t now_ns)
 	if (flow->node.queued == 0)
 		return;
 	wait_begin(flow, flow->node.queued, false, engine->now_ns);
-	flow_enter(flow);
+	flow_enter(flow, false, engine->now_ns);
 }
 
 static void engine_begin_alone(struct qos_flow *flow, uint64_t now_ns)
@@ -300,7 +309,7 @@ void qos_submit(struct qos_flow *flow, struct qos_job *job, uint64_t now_ns)
 			engine->contenders++;
 			bucket_return(engine, &flow->node);
 		}
-		flow_enter(flow);
+		flow_enter(flow, node_busy(&flow->node, now_ns), now_ns);
 	}
 	wait_begin(flow, 1, flow_held(flow), now_ns);
 }
@@ -352,7 +361,7 @@ static void prefetch_next(const struct qos_node *node)
 	const struct qos_node *second = node->next ? node->next->next : NULL;
 	const struct qos_flow *flow;
 
-	if (!second || second->state & NODE_GROUP)
+	if (!second || !second->next || second->state & NODE_GROUP)
 		return;
 	flow = container_of(second, struct qos_flow, node);
 	__builtin_prefetch(flow->head, 1);
@@ -381,9 +390,10 @@ static void node_end(struct qos_engine *engine, struct qos_node *node, const str
 
 	if (weight != node->weight)
 		advance = (uint64_t)((qos_wide)advance * weight / node->weight);
-	node->in_flight--;
 	node->start_sum -= job->start_charge;
 	node->charged += charge;
+	if (--node->in_flight == 0 && node_state(node) == NODE_IDLE)
+		node->idle_ns = engine->now_ns;
 	contest_move(node, (int64_t)(took - advance));
 	node->slice = average(node->slice, MAX(took, 1u));
 	bucket_job(engine, node, engine->now_ns - job->start_ns);
@@ -401,7 +411,6 @@ static struct qos_job *flow_start(struct qos_engine *engine, struct qos_flow *fl
 	struct qos_group *group = flow->group;
 	struct qos_job *job = flow->head;
 
-	prefetch_next(node);
 	queue_take(flow, job);
 	flow->wait_wall += engine->now_ns;
 	flow->jobs++;
@@ -421,6 +430,7 @@ static struct qos_job *flow_start(struct qos_engine *engine, struct qos_flow *fl
 		node->queued--;
 		return job;
 	}
+	prefetch_next(node);
 	wait_end(flow, 1, false, engine->now_ns);
 	job->advance = node_start(engine, node);
 	if (group) {
@@ -454,6 +464,12 @@ static struct qos_flow *engine_choose(struct qos_engine *engine, bool low)
 		engine_hold(engine, node);
 	}
 	return NULL;
+}
+
+/* Whether a slot is free that is not reserved. */
+static bool engine_low(const struct qos_engine *engine)
+{
+	return engine->low_in_flight + engine->config.reserved_slots < engine->config.parallelism;
 }
 
 struct qos_job *qos_pick(struct qos_engine *engine, uint64_t now_ns)
@@ -512,8 +528,13 @@ void qos_complete(struct qos_job *job, uint64_t now_ns)
 
 bool qos_ready(const struct qos_engine *engine)
 {
-	return engine->in_flight < engine->config.parallelism &&
-	       (engine->alone ? engine->alone->head != NULL : engine->root.weight > 0);
+	const struct qos_flow *alone = engine->alone;
+
+	if (engine->in_flight >= engine->config.parallelism)
+		return false;
+	if (alone)
+		return alone->head && (engine_low(engine) || alone->node.priority > 0);
+	return engine->root.weight > 0 && (engine_low(engine) || contest_raised(&engine->root));
 }
 
 uint64_t qos_next_ns(const struct qos_engine *engine)

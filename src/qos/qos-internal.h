@@ -149,9 +149,11 @@ int contest_reserve(struct qos_contest *contest, uint32_t priority) umdev_warn_u
 /* Virtual time. */
 uint64_t contest_now(const struct qos_contest *contest);
 
-/* @node has work: it competes from now on, without credit from the time before and with its debt.
+/*
+ * @node has work: it competes from now on, with its debt. What it was owed when it left is owed
+ * still with @keep, where it was not idle meanwhile; more it never is.
  */
-void contest_enter(struct qos_node *node);
+void contest_enter(struct qos_node *node, bool keep);
 /* It competes no more. */
 void contest_leave(struct qos_node *node);
 
@@ -171,6 +173,9 @@ void contest_set_priority(struct qos_node *node, uint32_t priority);
 
 /* Another weight, with the same ownership owed or owing. */
 void contest_reweigh(struct qos_node *node, uint32_t weight);
+
+/* Whether anybody with a priority above 0 competes. */
+bool contest_raised(const struct qos_contest *contest);
 
 /* The eligible competitor of the highest priority and then the earliest deadline; NULL when nobody
  * competes. */

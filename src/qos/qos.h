@@ -103,8 +103,14 @@ struct qos_node {
 	uint64_t vtime; /* virtual time: charges received / weight */
 	uint64_t slice; /* of it that an average job takes; 0: not known yet */
 	struct qos_contest *contest;
-	struct qos_node *next; /* in its slot of the contest */
-	struct qos_node *prev;
+	union {
+		struct qos_node *next; /* in its slot of the contest */
+		int64_t credit;	       /* not competing: what it was owed when it left */
+	};
+	union {
+		struct qos_node *prev;
+		uint64_t idle_ns; /* idle: since when */
+	};
 	uint32_t place; /* of the slot, or in the heap; idle: the turn of the virtual clock */
 	uint16_t weight;
 	uint8_t priority;
