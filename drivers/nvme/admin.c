@@ -4,6 +4,12 @@
  * by the host's thread at once, except deletions that wait for what is in progress and replies to
  * message-only memory.
  *
+ * Commands are jobs of an engine of their own, so that the host decides when a guest's admin queue
+ * has its turn. A job lasts as long as the host's thread works on the command without a pause: who
+ * waits for its client, for a buffer or for other commands holds no place of the engine, so nobody
+ * can keep the others out of it. Asynchronous Event Requests, which only park, and Abort, which has
+ * to find what is queued, are done when they are fetched.
+ *
  * A command that an earlier process began may have had its effect already: creating and deleting
  * queues then takes the effect for its own.
  */
@@ -158,7 +164,7 @@ static void admin_park(struct nvme_request *req)
 static bool admin_take_back(struct nvme_request *req)
 {
 	if (req->stage == NVME_STAGE_QUEUED)
-		return nvme_io_withdraw(req);
+		return nvme_job_withdraw(req);
 	if (req->stage != NVME_STAGE_BUFFER)
 		return false;
 	TAILQ_REMOVE(&req->ctrl->waiting[req->large], req, link);
@@ -273,7 +279,7 @@ static void admin_abort(struct nvme_request *req)
 
 /* ---- Dispatch ---- */
 
-void nvme_admin_command(struct nvme_request *req)
+static void admin_command(struct nvme_request *req)
 {
 	struct nvme_ctrl *ctrl = req->ctrl;
 	const struct nvme_sqe *sqe = &req->cmd->sqe;
@@ -323,4 +329,32 @@ void nvme_admin_command(struct nvme_request *req)
 		nvme_finish(req, NVME_BAD_OPCODE);
 		break;
 	}
+}
+
+void nvme_admin_begin(struct nvme_request *req)
+{
+	uint8_t opcode = req->cmd->sqe.opcode;
+
+	if (opcode == NVME_ADMIN_ABORT || opcode == NVME_ADMIN_ASYNC_EVENT) {
+		admin_command(req);
+		return;
+	}
+	nvme_job_submit(req, NVME_ENGINE_ADMIN);
+}
+
+void nvme_admin_start(struct nvme_request *req)
+{
+	req->stage = NVME_STAGE_LISTS;
+	req->in_job = 1;
+	admin_command(req);
+	/* It pauses or waits now; if it has ended, so has the job. */
+	nvme_admin_job_end(req);
+}
+
+void nvme_admin_job_end(struct nvme_request *req)
+{
+	if (!req->in_job)
+		return;
+	req->in_job = 0;
+	nvme_host->job_done(req->ctrl->mdev, &req->job);
 }

@@ -58,6 +58,7 @@ void nvme_finish(struct nvme_request *req, uint32_t status)
 	uint32_t cqid = ctrl->state->sq[sqid].cqid;
 
 	ctrl->sq[sqid].active--;
+	nvme_admin_job_end(req);
 	if (ctrl->draining) {
 		nvme_request_release(req);
 		nvme_drain_check(ctrl);

@@ -127,14 +127,21 @@ void nvme_flush_for(struct nvme_request *req);
 /* Flushes the namespace for a shutdown; nvme_shutdown_flushed() follows. */
 void nvme_flush_begin(struct nvme_ctrl *ctrl);
 void nvme_shutdown_flushed(struct nvme_ctrl *ctrl);
+/* Hands @req to the host as a job of @engine (NVME_ENGINE_*): it is QUEUED until nvme_job_start().
+ */
+void nvme_job_submit(struct nvme_request *req, uint32_t engine);
 /* Takes a queued job back. Returns whether the request is the caller's again. */
-bool nvme_io_withdraw(struct nvme_request *req);
+bool nvme_job_withdraw(struct nvme_request *req);
 
 /* ---- admin.c and its parts ---- */
 
-/* Checks and begins a command of the admin queue; nvme_finish() follows, for events perhaps never.
- */
-void nvme_admin_command(struct nvme_request *req);
+/* Begins a command of the admin queue, most as a job; nvme_finish() follows, for events perhaps
+ * never. */
+void nvme_admin_begin(struct nvme_request *req);
+/* Its job has started: checks and does the command. */
+void nvme_admin_start(struct nvme_request *req);
+/* Ends the job of an admin command if it still lasts. */
+void nvme_admin_job_end(struct nvme_request *req);
 /*
  * Finds the guest's buffer of @length bytes, gets one of ours, and lets @fill put the reply into
  * it; @fill ends with nvme_admin_reply() or nvme_finish().

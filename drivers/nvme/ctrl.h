@@ -12,7 +12,8 @@
  * buffer's release)
  *            -> COPY_IN   data comes from the guest by copying                            (DMA
  * done)
- *            -> QUEUED    the host has the job (job_start)
+ *            -> QUEUED    the host has the job (job_start); most admin commands begin here and
+ *                         go on with LISTS
  *            -> STARTED   the storage works on it                                         (io.done)
  *            -> COPY_OUT  data goes to the guest by copying                               (DMA
  * done)
@@ -25,8 +26,9 @@
 #include "driver.h"
 #include "state.h"
 
-#define NVME_ADMIN_RESERVE 16u /* slots that I/O queues leave for the admin queue */
-#define NVME_MDTS	   8u  /* in pages of 4 KiB: 1 MiB */
+#define NVME_ADMIN_RESERVE 16u	/* slots that I/O queues leave for the admin queue */
+#define NVME_ADMIN_MAX	   128u /* slots the admin queue takes at most */
+#define NVME_MDTS	   8u	/* in pages of 4 KiB: 1 MiB */
 #define NVME_TRANSFER_MAX  (NVME_PAGE_BYTES << NVME_MDTS)
 #define NVME_MPSMAX	   4u
 #define NVME_RANGES_MAX	   264u /* of a transfer in 4 KiB pages, or SGL blocks */
@@ -95,6 +97,7 @@ struct nvme_request {
 	uint8_t held;
 	uint8_t large;	   /* kind of the buffer */
 	uint8_t replayed;  /* a command that an earlier process began */
+	uint8_t in_job;	   /* an admin command whose job has started and not ended */
 	uint16_t dsm_next; /* range of Dataset Management that follows */
 	uint16_t dsm_count;
 	struct nvme_range *ranges; /* few, or NVME_RANGES_MAX in the arena */

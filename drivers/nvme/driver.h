@@ -54,6 +54,9 @@ enum {
 	NVME_STAT_COUNT,
 };
 
+/* Engines, in their order. */
+enum { NVME_ENGINE_IO, NVME_ENGINE_ADMIN, NVME_ENGINE_COUNT };
+
 #define NVME_POOL_ALIGN (1ull << 20)
 #define NVME_TYPES_MAX	32u
 #define NVME_TYPE_TEXT	64u
@@ -79,7 +82,7 @@ struct nvme_parent {
 	struct nvme_ctrl_list dirty; /* controllers with completions to post */
 	struct nvme_io discard;	     /* one at a time */
 	bool discarding;
-	struct umdev_engine engine;
+	struct umdev_engine engines[NVME_ENGINE_COUNT];
 	char description[128];
 	char block_size_text[8];
 	struct umdev_type_attr type_attrs[3];

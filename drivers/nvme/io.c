@@ -13,10 +13,16 @@
 
 #include "core.h"
 
-static void io_submit(struct nvme_request *req)
+void nvme_job_submit(struct nvme_request *req, uint32_t engine)
 {
 	req->stage = NVME_STAGE_QUEUED;
+	req->job.engine = engine;
 	nvme_host->job_submit(req->ctrl->mdev, &req->job);
+}
+
+static void io_submit(struct nvme_request *req)
+{
+	nvme_job_submit(req, NVME_ENGINE_IO);
 }
 
 /* The end of LISTS for reads and writes. */
@@ -353,6 +359,10 @@ void nvme_job_start(void *mdev_priv, struct umdev_job *job)
 	struct nvme_backend *backend = ctrl->parent->backend;
 	int rc = 0;
 
+	if (job->engine == NVME_ENGINE_ADMIN) {
+		nvme_admin_start(req);
+		return;
+	}
 	req->stage = NVME_STAGE_STARTED;
 	req->io.done = io_done;
 	if (req->index == NVME_FLUSH_REQUEST || req->cmd->sqid == 0)
@@ -390,13 +400,14 @@ void nvme_jobs_flush(void *parent_priv)
 	nvme_parent_turn(parent);
 }
 
-bool nvme_io_withdraw(struct nvme_request *req)
+bool nvme_job_withdraw(struct nvme_request *req)
 {
 	return nvme_host->job_withdraw(req->ctrl->mdev, &req->job) == 1;
 }
 
 void nvme_flush_for(struct nvme_request *req)
 {
+	nvme_admin_job_end(req); /* a request is one job at a time */
 	io_submit(req);
 }
 

@@ -67,7 +67,7 @@ static int parent_backend(struct nvme_parent *p, const struct umdev_value *value
 		.parent = p->handle,
 		.fd = fd,
 		.size = p->size,
-		.depth = p->engine.parallelism,
+		.depth = p->engines[NVME_ENGINE_IO].parallelism,
 		.ended = parent_ended,
 		.ended_arg = p,
 	};
@@ -110,8 +110,8 @@ static void parent_describe(struct nvme_parent *p, const struct umdev_value *val
 			 (unsigned long long)(p->size >> 20));
 	ret_info->types = p->types;
 	ret_info->type_count = p->type_count;
-	ret_info->engines = &p->engine;
-	ret_info->engine_count = 1;
+	ret_info->engines = p->engines;
+	ret_info->engine_count = NVME_ENGINE_COUNT;
 	ret_info->pool_units = p->size;
 	ret_info->pool_align = NVME_POOL_ALIGN;
 	ret_info->pool_unit = "bytes";
@@ -132,8 +132,10 @@ int nvme_parent_open(struct umdev_parent *handle, const struct umdev_parent_args
 	p->handle = handle;
 	p->poll_ns = values[NVME_OPT_POLL_US].number * 1000;
 	p->block_size = values[NVME_OPT_BLOCK_SIZE].number == 1 ? 4096 : 512;
-	p->engine = (struct umdev_engine){
+	p->engines[NVME_ENGINE_IO] = (struct umdev_engine){
 		.name = "io", .parallelism = (uint32_t)values[NVME_OPT_PARALLELISM].number};
+	/* The host's thread does all of its work within job_start(). */
+	p->engines[NVME_ENGINE_ADMIN] = (struct umdev_engine){.name = "admin", .parallelism = 1};
 	rc = nvme_types_parse(p, values[NVME_OPT_TYPES].text);
 	if (rc == 0)
 		rc = parent_storage(p, values, &fd);

@@ -38,6 +38,7 @@ void nvme_request_release(struct nvme_request *req)
 {
 	struct nvme_ctrl *ctrl = req->ctrl;
 
+	nvme_admin_job_end(req);
 	if (req->held)
 		nvme_host->dma_release(ctrl->mdev, req->hold);
 	req->held = 0;
@@ -64,7 +65,7 @@ void nvme_dispatch(struct nvme_request *req)
 	ctrl->working++;
 	ctrl->sq[req->cmd->sqid].active++;
 	if (req->cmd->sqid == 0)
-		nvme_admin_command(req);
+		nvme_admin_begin(req);
 	else
 		nvme_io_command(req);
 }
@@ -105,6 +106,15 @@ static uint32_t sq_available(const struct nvme_ctrl *ctrl, uint32_t sqid)
 	return st->tail >= head ? st->tail - head : st->size - head + st->tail;
 }
 
+/* Admin commands that wait for their turn leave slots to the I/O queues. */
+static uint32_t admin_slots(const struct nvme_ctrl *ctrl)
+{
+	uint32_t active = ctrl->sq[0].active;
+	uint32_t slots = active < NVME_ADMIN_MAX ? NVME_ADMIN_MAX - active : 0;
+
+	return slots < ctrl->free_count ? slots : ctrl->free_count;
+}
+
 /* How many entries of @sqid may be fetched in one piece now. */
 static uint32_t sq_fetchable(const struct nvme_ctrl *ctrl, uint32_t sqid)
 {
@@ -121,6 +131,8 @@ static uint32_t sq_fetchable(const struct nvme_ctrl *ctrl, uint32_t sqid)
 		return 0;
 	if (sqid != 0)
 		slots = slots > NVME_ADMIN_RESERVE ? slots - NVME_ADMIN_RESERVE : 0;
+	else
+		slots = admin_slots(ctrl);
 	n = n < NVME_FETCH_BATCH ? n : NVME_FETCH_BATCH;
 	n = n < st->size - head ? n : st->size - head;
 	n = n < in_page ? n : in_page;
@@ -229,7 +241,8 @@ uint32_t nvme_service(struct nvme_ctrl *ctrl)
 
 		ctrl->last_sq = sqid;
 		total += n;
-		if (n == 0)
+		/* One batch of the admin queue a turn: what is done at once there is bounded so. */
+		if (n == 0 || sqid == 0)
 			nvme_bit_clear(round, sqid);
 		if (sq_available(ctrl, sqid) == 0) {
 			nvme_bit_clear(round, sqid);

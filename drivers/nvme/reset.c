@@ -32,7 +32,7 @@ static void drain_request(struct nvme_request *req)
 		nvme_request_release(req);
 		break;
 	case NVME_STAGE_QUEUED:
-		if (nvme_io_withdraw(req))
+		if (nvme_job_withdraw(req))
 			nvme_request_release(req);
 		break;
 	case NVME_STAGE_STARTED:
@@ -52,7 +52,7 @@ static void drain_flush(struct nvme_ctrl *ctrl)
 
 	if (!ctrl->flushing)
 		return;
-	if (req->stage == NVME_STAGE_QUEUED && nvme_io_withdraw(req)) {
+	if (req->stage == NVME_STAGE_QUEUED && nvme_job_withdraw(req)) {
 		req->stage = NVME_STAGE_FREE;
 		ctrl->flushing = false;
 		ctrl->outstanding--;

@@ -142,6 +142,42 @@ static bool resume_ending(struct nvme_ctrl *ctrl, struct nvme_request *req)
 	return true;
 }
 
+/* Begins a command anew that an earlier process had begun. */
+static void resume_command(struct nvme_request *req)
+{
+	struct nvme_ctrl *ctrl = req->ctrl;
+
+	req->replayed = 1;
+	req->cmd->result = 0;
+	ctrl->sq[req->cmd->sqid].active--; /* nvme_dispatch() counts it */
+	nvme_dispatch(req);
+}
+
+static bool resume_waits(const struct nvme_request *req)
+{
+	return req->stage == NVME_STAGE_PARKED && req->cmd->phase == NVME_SLOT_ACTIVE &&
+	       req->cmd->sqid == 0 && !req->replayed;
+}
+
+/* Admin commands build on each other, so they begin anew in the order in which they were fetched.
+ */
+static void resume_admin(struct nvme_ctrl *ctrl)
+{
+	for (;;) {
+		struct nvme_request *first = NULL;
+
+		for (uint32_t i = 0; i < ctrl->used; i++) {
+			struct nvme_request *req = &ctrl->arena->requests[i];
+
+			if (resume_waits(req) && (!first || req->cmd->sq_seq < first->cmd->sq_seq))
+				first = req;
+		}
+		if (!first || !ctrl->running)
+			return;
+		resume_command(first);
+	}
+}
+
 void nvme_state_go(struct nvme_ctrl *ctrl)
 {
 	if (!ctrl->resuming)
@@ -165,15 +201,13 @@ void nvme_state_go(struct nvme_ctrl *ctrl)
 			(void)resume_ending(ctrl, req);
 	}
 	nvme_completions_post(ctrl);
+	resume_admin(ctrl);
 	for (uint32_t i = 0; i < ctrl->used && ctrl->running; i++) {
 		struct nvme_request *req = &ctrl->arena->requests[i];
 
-		if (req->stage != NVME_STAGE_PARKED || req->cmd->phase != NVME_SLOT_ACTIVE)
-			continue;
-		req->replayed = 1;
-		req->cmd->result = 0;
-		ctrl->sq[req->cmd->sqid].active--; /* nvme_dispatch() counts it */
-		nvme_dispatch(req);
+		if (req->stage == NVME_STAGE_PARKED && req->cmd->phase == NVME_SLOT_ACTIVE &&
+		    req->cmd->sqid != 0)
+			resume_command(req);
 	}
 	for (uint32_t i = 0; i <= ctrl->queues; i++) {
 		if (ctrl->state->sq[i].size > 0)

@@ -37,7 +37,7 @@ static struct {
 	void *arg;
 } timers[4];
 
-static struct umdev_job *queue[JOBS];
+static struct umdev_job *queues[NVME_ENGINE_COUNT][JOBS];
 static int storage_fd = -1;
 static const int handles[2];
 
@@ -204,23 +204,34 @@ static void *fake_bar_memory(struct umdev_mdev *mdev, uint32_t bar, uint32_t are
 	return bar == 0 && area == 0 ? fake.bar_page : NULL;
 }
 
+static struct fake_engine *fake_engine(uint32_t index)
+{
+	assert_in_range(index, 0, NVME_ENGINE_COUNT - 1);
+	return index == NVME_ENGINE_ADMIN ? &fake.admin : &fake.io;
+}
+
 static void fake_job_submit(struct umdev_mdev *mdev, struct umdev_job *job)
 {
+	struct fake_engine *e = fake_engine(job->engine);
+
 	assert_int_equal(job->host[0], JOB_IDLE);
-	assert_true(fake.jobs_queued < JOBS);
+	assert_true(e->queued < JOBS);
 	job->host[0] = JOB_QUEUED;
-	queue[fake.jobs_queued++] = job;
+	queues[job->engine][e->queued++] = job;
 }
 
 static int fake_job_withdraw(struct umdev_mdev *mdev, struct umdev_job *job)
 {
+	struct fake_engine *e = fake_engine(job->engine);
+	struct umdev_job **queue = queues[job->engine];
+
 	if (job->host[0] != JOB_QUEUED)
 		return 0;
-	for (uint32_t i = 0; i < fake.jobs_queued; i++) {
+	for (uint32_t i = 0; i < e->queued; i++) {
 		if (queue[i] != job)
 			continue;
-		fake.jobs_queued--;
-		memmove(&queue[i], &queue[i + 1], (fake.jobs_queued - i) * sizeof(queue[0]));
+		e->queued--;
+		memmove(&queue[i], &queue[i + 1], (e->queued - i) * sizeof(queue[0]));
 		job->host[0] = JOB_IDLE;
 		return 1;
 	}
@@ -232,14 +243,22 @@ static void fake_job_done(struct umdev_mdev *mdev, struct umdev_job *job)
 {
 	assert_int_equal(job->host[0], JOB_STARTED);
 	job->host[0] = JOB_IDLE;
-	fake.jobs_started--;
+	fake_engine(job->engine)->started--;
+	fake.ended_ns = 0;
+}
+
+static void fake_job_done_at(struct umdev_mdev *mdev, struct umdev_job *job, uint64_t ended_ns)
+{
+	fake_job_done(mdev, job);
+	assert_true(ended_ns > 0 && ended_ns <= fake_now());
+	fake.ended_ns = ended_ns;
 }
 
 static void fake_clean(void)
 {
 	assert_int_equal(fake.holds, 0);
-	assert_int_equal(fake.jobs_queued, 0);
-	assert_int_equal(fake.jobs_started, 0);
+	assert_int_equal(fake.io.queued + fake.admin.queued, 0);
+	assert_int_equal(fake.io.started + fake.admin.started, 0);
 	assert_int_equal(fake.transfer_count, 0);
 }
 
@@ -290,6 +309,7 @@ static const struct umdev_host_ops fake_ops = {
 	.reset_done = fake_reset_done,
 	.discard_done = fake_discard_done,
 	.event = fake_event,
+	.job_done_at = fake_job_done_at,
 };
 
 /* ---- Life ---- */
@@ -385,7 +405,7 @@ void fake_down(void)
 		uint32_t before = fake.resets_done;
 		int rc = fake.driver->reset(fake.mdev, UMDEV_RESET_LOST);
 
-		fake.jobs_stopped = false;
+		fake.io.stopped = false;
 		fake.transfers_stopped = false;
 		for (uint32_t i = 0; rc == -EINPROGRESS && i < 200000; i++) {
 			fake_turn();
@@ -456,22 +476,30 @@ static uint32_t fake_turn_timers(void)
 	return n;
 }
 
-static uint32_t fake_turn_jobs(void)
+static uint32_t fake_turn_engine(uint32_t index)
 {
+	struct fake_engine *e = fake_engine(index);
+	struct umdev_job **queue = queues[index];
 	uint32_t n = 0;
 
-	while (fake.jobs_queued > 0 && !fake.jobs_stopped &&
-	       fake.jobs_started < fake.info.engines[0].parallelism) {
+	while (e->queued > 0 && !e->stopped && e->started < fake.info.engines[index].parallelism) {
 		struct umdev_job *job = queue[0];
 
-		fake.jobs_queued--;
-		memmove(&queue[0], &queue[1], fake.jobs_queued * sizeof(queue[0]));
+		e->queued--;
+		memmove(&queue[0], &queue[1], e->queued * sizeof(queue[0]));
 		job->host[0] = JOB_STARTED;
-		fake.jobs_started++;
-		fake.jobs_total++;
+		e->started++;
+		e->total++;
 		fake.driver->job_start(fake.mdev, job);
 		n++;
 	}
+	return n;
+}
+
+static uint32_t fake_turn_jobs(void)
+{
+	uint32_t n = fake_turn_engine(NVME_ENGINE_IO) + fake_turn_engine(NVME_ENGINE_ADMIN);
+
 	if (n > 0)
 		fake.driver->jobs_flush(fake.parent);
 	return n;

@@ -27,6 +27,14 @@ struct fake_transfer {
 	void *arg;
 };
 
+/* Jobs of one engine of the parent. */
+struct fake_engine {
+	uint32_t queued;
+	uint32_t started;
+	uint64_t total;
+	bool stopped; /* jobs stay queued */
+};
+
 struct fake {
 	const struct umdev_driver *driver;
 	void *parent;
@@ -54,13 +62,12 @@ struct fake {
 	bool level_mode; /* irq_is_level() */
 	bool polling;
 	uint32_t holds;
-	uint32_t jobs_queued;
-	uint32_t jobs_started;
-	uint64_t jobs_total;
+	struct fake_engine io;
+	struct fake_engine admin;
+	uint64_t ended_ns; /* what job_done_at() said last; 0: job_done() */
 	uint32_t resets_done;
 	uint32_t discards_done;
 	int discard_status;
-	bool jobs_stopped; /* jobs stay queued */
 	bool transfers_stopped;
 	uint32_t transfer_count;
 	struct fake_transfer transfers[FAKE_TRANSFERS];

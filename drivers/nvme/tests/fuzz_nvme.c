@@ -162,7 +162,7 @@ static void fuzz_step(struct input *in, const struct fake_options *options)
 		break;
 	default:
 		fake.level_mode = input_take(in, 1) & 1;
-		fake.jobs_stopped = input_take(in, 1) & 1;
+		fake.io.stopped = input_take(in, 1) & 1;
 		break;
 	}
 }
@@ -184,7 +184,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		guest_shadow();
 	while (in.left > 0)
 		fuzz_step(&in, &options);
-	fake.jobs_stopped = false;
+	fake.io.stopped = false;
 	fuzz_turns(TURNS);
 	fake_down();
 	return 0;

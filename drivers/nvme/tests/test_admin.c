@@ -257,11 +257,11 @@ static void test_features_set(void **state)
 	assert_int_equal(set(1, NVME_FEAT_WRITE_CACHE, 0), NVME_NOT_NS_SPECIFIC);
 	assert_int_equal(set(5, NVME_FEAT_WRITE_CACHE, 0), NVME_BAD_NAMESPACE);
 	assert_int_equal(set(0, NVME_FEAT_WRITE_CACHE, 1), NVME_OK);
-	assert_int_equal(fake.jobs_total, 0);
+	assert_int_equal(fake.io.total, 0);
 	assert_int_equal(set(0, NVME_FEAT_WRITE_CACHE, 0), NVME_OK);
-	assert_int_equal(fake.jobs_total, 1); /* what was in the cache is flushed */
+	assert_int_equal(fake.io.total, 1); /* what was in the cache is flushed */
 	assert_int_equal(set(0, NVME_FEAT_WRITE_CACHE, 0), NVME_OK);
-	assert_int_equal(fake.jobs_total, 1);
+	assert_int_equal(fake.io.total, 1);
 	assert_int_equal(fake.state->smart.flushes + fake.state->smart.others, 0);
 	assert_int_equal(feature(0, NVME_FEAT_WRITE_CACHE, 0, &value), NVME_OK);
 	assert_int_equal(value, 0);
@@ -366,7 +366,7 @@ static void test_abort(void **state)
 	assert_int_equal(guest_run(0, sqe, &result), NVME_OK);
 	assert_int_equal(result, 1);
 	guest_create_pair(1, 16);
-	fake.jobs_stopped = true;
+	fake.io.stopped = true;
 	cid = guest_post(1, guest_command(NVME_IO_FLUSH, 1));
 	sqe.cdw10 = (uint32_t)cid << 16 | 1;
 	assert_int_equal(guest_run(0, sqe, &result), NVME_OK);

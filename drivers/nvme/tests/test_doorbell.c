@@ -217,7 +217,7 @@ static void test_shadow_race(void **state)
 			traps = now;
 			guest_write32(NVME_DOORBELLS + 8, 0);
 		}
-		if (fake.polling || fake.jobs_queued > 0)
+		if (fake.polling || fake.io.queued > 0)
 			fake_turn();
 		else
 			sched_yield();

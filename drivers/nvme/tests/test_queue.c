@@ -159,10 +159,10 @@ static void test_fair(void **state)
 		guest_post(1, guest_command(NVME_IO_FLUSH, 1));
 		guest_post(2, guest_command(NVME_IO_FLUSH, 1));
 	}
-	fake.jobs_stopped = true;
+	fake.io.stopped = true;
 	guest_ring(1);
 	guest_ring(2);
-	fake.jobs_stopped = false;
+	fake.io.stopped = false;
 	while (done[0] < 1000 || done[1] < 1000) {
 		fake_turn();
 		for (uint32_t q = 0; q < 2; q++) {
@@ -180,7 +180,7 @@ static void test_slots(void **state)
 	/* More commands than slots; the admin queue still works. */
 	for (uint32_t q = 1; q <= 3; q++)
 		guest_create_pair(q, 512);
-	fake.jobs_stopped = true;
+	fake.io.stopped = true;
 	guest.keep_doorbells = true;
 	for (uint32_t q = 1; q <= 3; q++) {
 		for (uint32_t i = 0; i < 500; i++)
@@ -190,10 +190,10 @@ static void test_slots(void **state)
 	guest.keep_doorbells = false;
 	for (uint32_t i = 0; i < 100; i++)
 		fake_turn();
-	assert_int_equal(fake.jobs_queued, NVME_SLOTS - 16);
+	assert_int_equal(fake.io.queued, NVME_SLOTS - 16);
 	assert_false(fake.polling);
 	assert_int_equal(guest_run(0, guest_command(0xc0, 0), NULL), NVME_BAD_OPCODE);
-	fake.jobs_stopped = false;
+	fake.io.stopped = false;
 	for (uint32_t i = 0; i < 1500; i++)
 		assert_int_equal(guest_wait(i / 500 + 1).status >> 1, NVME_OK);
 }

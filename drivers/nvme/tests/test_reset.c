@@ -52,7 +52,7 @@ static void reset_and_wait(uint32_t kind)
 	uint32_t before = fake.resets_done;
 	int rc = fake.driver->reset(fake.mdev, kind);
 
-	fake.jobs_stopped = false;
+	fake.io.stopped = false;
 	fake.transfers_stopped = false;
 	assert_true(rc == 0 || rc == -EINPROGRESS);
 	for (uint32_t i = 0; rc == -EINPROGRESS && fake.resets_done == before; i++) {
@@ -60,7 +60,7 @@ static void reset_and_wait(uint32_t kind)
 		fake_turn();
 	}
 	assert_int_equal(fake.holds, 0);
-	assert_int_equal(fake.jobs_queued + fake.jobs_started, 0);
+	assert_int_equal(fake.io.queued + fake.io.started, 0);
 	assert_int_equal(fake.transfer_count, 0);
 	assert_int_equal(guest_read32(NVME_REG_CC), 0);
 	assert_int_equal(guest_read32(NVME_REG_CSTS), 0);
@@ -80,7 +80,7 @@ static void cycle(struct fake_options options)
 	for (uint32_t kind = UMDEV_RESET_DEVICE; kind <= UMDEV_RESET_LOST; kind++) {
 		up(options);
 		for (uint32_t turns = 0; turns < 6; turns++) {
-			fake.jobs_stopped = turns == 0;
+			fake.io.stopped = turns == 0;
 			load(100);
 			for (uint32_t i = 1; i < turns; i++)
 				fake_turn();
@@ -145,7 +145,7 @@ static void test_controller_reset(void **state)
 		assert_true(i < 2000000);
 		fake_turn();
 	}
-	assert_int_equal(fake.jobs_started, 0);
+	assert_int_equal(fake.io.started, 0);
 	assert_int_equal(fake.resets_done, 0);
 	assert_int_equal(guest_read64(NVME_REG_ASQ), GUEST_ADMIN_SQ);
 	again();
@@ -154,7 +154,7 @@ static void test_controller_reset(void **state)
 	fake_turn();
 	guest_write32(NVME_REG_CC, 0);
 	guest_write32(NVME_REG_CC, 4u << 20 | 6u << 16 | NVME_CC_EN);
-	for (uint32_t i = 0; fake.jobs_started > 0; i++) {
+	for (uint32_t i = 0; fake.io.started > 0; i++) {
 		assert_true(i < 2000000);
 		fake_turn();
 	}
@@ -167,18 +167,18 @@ static void test_controller_reset(void **state)
 static void test_shutdown(void **state)
 {
 	up((struct fake_options){.size = 16u << 20});
-	fake.jobs_stopped = true;
+	fake.io.stopped = true;
 	guest_write32(NVME_REG_CC, guest_read32(NVME_REG_CC) | 1u << 14);
 	assert_int_equal(guest_read32(NVME_REG_CSTS), NVME_CSTS_RDY | NVME_CSTS_SHST_BUSY);
-	assert_int_equal(fake.jobs_queued, 1); /* our flush */
-	fake.jobs_stopped = false;
+	assert_int_equal(fake.io.queued, 1); /* our flush */
+	fake.io.stopped = false;
 	fake_settle(100);
 	assert_int_equal(guest_read32(NVME_REG_CSTS), NVME_CSTS_RDY | NVME_CSTS_SHST_DONE);
 	assert_int_equal(fake.driver->reset(fake.mdev, UMDEV_RESET_LOST), 0);
 	assert_int_equal(fake.state->smart.unsafe_shutdowns, 0);
 	again();
 	/* A reset in the middle of a shutdown. */
-	fake.jobs_stopped = true;
+	fake.io.stopped = true;
 	guest_write32(NVME_REG_CC, guest_read32(NVME_REG_CC) | 2u << 14);
 	reset_and_wait(UMDEV_RESET_LOST);
 	assert_int_equal(fake.state->smart.unsafe_shutdowns, 1);

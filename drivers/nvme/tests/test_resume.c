@@ -25,7 +25,7 @@ static void crash(void)
 {
 	fake_crash();
 	assert_int_equal(fake_create(&options, UMDEV_STATE_RESUME), 0);
-	fake.jobs_stopped = false;
+	fake.io.stopped = false;
 }
 
 static void test_idle(void **state)
@@ -56,7 +56,7 @@ static void test_in_flight(void **state)
 		up();
 		event = guest_post(0, guest_command(NVME_ADMIN_ASYNC_EVENT, 0));
 		memset(seen, 0, sizeof(seen));
-		fake.jobs_stopped = turns == 0;
+		fake.io.stopped = turns == 0;
 		fake.remote_to = turns > 3 ? FAKE_MEMORY : 0; /* stages that take turns */
 		guest.keep_doorbells = true;
 		first = guest.next_cid;
@@ -127,12 +127,12 @@ static void test_half_fetched(void **state)
 	uint16_t cid;
 
 	up();
-	fake.jobs_stopped = true;
+	fake.io.stopped = true;
 	cid = guest_post(1, guest_command(NVME_IO_FLUSH, 1));
 	fake_crash();
 	assert_int_equal(fake.state->sq[1].fetched, 1);
 	fake.state->sq[1].fetched = 0;
-	fake.jobs_stopped = false;
+	fake.io.stopped = false;
 	assert_int_equal(fake_create(&options, UMDEV_STATE_RESUME), 0);
 	assert_int_equal(guest_wait(1).cid, cid);
 	fake_settle(20);
@@ -205,14 +205,14 @@ static void test_replayed_deletion(void **state)
 
 	up();
 	deletion = guest_post(0, guest_command(NVME_ADMIN_ASYNC_EVENT, 0));
-	fake.jobs_stopped = true;
+	fake.io.stopped = true;
 	flush = guest_post(1, guest_command(NVME_IO_FLUSH, 1));
 	fake_crash();
 	assert_int_equal(fake.state->cmds[0].sqe.cid, deletion);
 	assert_int_equal(fake.state->cmds[1].sqe.cid, flush);
 	fake.state->cmds[0].sqe.opcode = NVME_ADMIN_DELETE_SQ;
 	fake.state->cmds[0].sqe.cdw10 = 1;
-	fake.jobs_stopped = false;
+	fake.io.stopped = false;
 	assert_int_equal(fake_create(&options, UMDEV_STATE_RESUME), 0);
 	assert_int_equal(guest_wait(1).cid, flush);
 	assert_int_equal(guest_wait(0).cid, deletion);
@@ -226,7 +226,7 @@ static void test_reset_first(void **state)
 {
 	for (uint32_t disabled = 0; disabled < 2; disabled++) {
 		up();
-		fake.jobs_stopped = true;
+		fake.io.stopped = true;
 		for (uint32_t i = 0; i < 9; i++)
 			guest_post(1, guest_transfer(NVME_IO_WRITE, i, 8, GUEST_BUFFER));
 		fake_crash();
@@ -237,8 +237,8 @@ static void test_reset_first(void **state)
 			assert_int_equal(fake.driver->reset(fake.mdev, UMDEV_RESET_LOST), 0);
 		fake_settle(10);
 		assert_int_equal(guest_read32(NVME_REG_CSTS), 0);
-		assert_int_equal(fake.jobs_queued, 0);
-		fake.jobs_stopped = false;
+		assert_int_equal(fake.io.queued, 0);
+		fake.io.stopped = false;
 		guest_enable(32);
 		guest_create_pair(1, 64);
 		assert_int_equal(guest_run(1, guest_command(NVME_IO_FLUSH, 1), NULL), NVME_OK);
