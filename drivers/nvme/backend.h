@@ -73,6 +73,7 @@ struct nvme_backend {
 	 */
 	void (*ended)(void *arg);
 	void *ended_arg;
+	uint32_t most;	/* operations it can work on at once */
 	bool immediate; /* READ and WRITE end within start() */
 	bool stalled;	/* the kernel took nothing for now: reap() tries again */
 	bool polled;	/* reap() finds ends earlier than events tell of them */

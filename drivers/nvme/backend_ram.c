@@ -108,6 +108,7 @@ int nvme_ram_open(const struct nvme_backend_args *args, struct nvme_backend **re
 	r->base.ended = args->ended;
 	r->base.ended_arg = args->ended_arg;
 	r->base.immediate = true;
+	r->base.most = 1;
 	r->fd = args->fd;
 	r->size = args->size;
 	r->memory = mmap(NULL, r->size, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);

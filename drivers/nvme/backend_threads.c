@@ -63,9 +63,9 @@ int nvme_threads_open(const struct nvme_backend_args *args, struct nvme_backend 
 	t->base.ended = args->ended;
 	t->base.ended_arg = args->ended_arg;
 	t->fd = args->fd;
-	rc = nvme_workers_new(args->parent,
-			      args->depth < THREADS_COUNT ? args->depth : THREADS_COUNT,
-			      args->ended, args->ended_arg, &t->workers);
+	t->base.most = args->depth < THREADS_COUNT ? args->depth : THREADS_COUNT;
+	rc = nvme_workers_new(args->parent, t->base.most, args->ended, args->ended_arg,
+			      &t->workers);
 	if (rc < 0) {
 		free(t);
 		return rc;

@@ -318,6 +318,7 @@ int nvme_uring_open(const struct nvme_backend_args *args, struct nvme_backend **
 	u->base.ended = args->ended;
 	u->base.ended_arg = args->ended_arg;
 	u->base.polled = true;
+	u->base.most = args->depth;
 	u->parent = args->parent;
 	u->fd = args->fd;
 	u->fixed = io_uring_register_files(&u->ring, &u->fd, 1) == 0;

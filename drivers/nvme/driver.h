@@ -23,6 +23,7 @@ enum {
 	NVME_OPT_IO,
 	NVME_OPT_PARALLELISM,
 	NVME_OPT_POLL_US,
+	NVME_OPT_RESERVED_SLOTS,
 	NVME_OPT_COUNT
 };
 enum {
@@ -64,6 +65,7 @@ enum { NVME_ENGINE_IO, NVME_ENGINE_ADMIN, NVME_ENGINE_COUNT };
 extern const struct umdev_host_ops *nvme_host;
 
 struct nvme_ctrl;
+struct nvme_measure;
 TAILQ_HEAD(nvme_ctrl_list, nvme_ctrl);
 
 struct nvme_type {
@@ -82,8 +84,10 @@ struct nvme_parent {
 	struct nvme_ctrl_list dirty; /* controllers with completions to post */
 	struct nvme_io discard;	     /* one at a time */
 	bool discarding;
+	bool measured; /* how many at once */
 	struct umdev_engine engines[NVME_ENGINE_COUNT];
-	char description[128];
+	struct nvme_measure *measure; /* whose last reads have not ended, or NULL */
+	char description[160];
 	char block_size_text[8];
 	struct umdev_type_attr type_attrs[3];
 	struct nvme_type texts[NVME_TYPES_MAX];
@@ -95,6 +99,22 @@ struct nvme_parent {
  * after saying why.
  */
 int nvme_types_parse(struct nvme_parent *parent, const char *list);
+
+/* ---- measure.c ---- */
+
+#define NVME_PARALLELISM_MAX 4096u
+#define NVME_MEASURE_MAX     256u
+#define NVME_BATCH	     64u /* at once, on storage that answers within the submission */
+
+/*
+ * Reads for a while (0.2 s at most) from a storage of @size bytes on which nothing else is in
+ * progress. Returns how many operations it works on at once: 1 .. NVME_MEASURE_MAX, and no more
+ * than the backend's most. When reads have not ended by then, sets *@ret_late to what owns them.
+ */
+uint32_t nvme_measure(struct nvme_backend *backend, uint64_t size, struct nvme_measure **ret_late);
+/* Waits for late reads (5 s at most), before the backend is closed. NULL is fine. Returns false
+ * when they still have not ended: then their memory stays, and the backend must too. */
+bool nvme_measure_end(struct nvme_measure *measure);
 
 /* parent_open, parent_close, discard of umdev/driver.h. */
 int nvme_parent_open(struct umdev_parent *handle, const struct umdev_parent_args *args,

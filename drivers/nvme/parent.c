@@ -61,13 +61,62 @@ static int parent_storage(struct nvme_parent *p, const struct umdev_value *value
 	return 0;
 }
 
+/* The I/O engine as the options have it. Returns 0, or -EINVAL after saying why. */
+static int parent_engines(struct nvme_parent *p, const struct umdev_value *values)
+{
+	uint32_t parallelism = (uint32_t)values[NVME_OPT_PARALLELISM].number;
+	uint32_t reserved = (uint32_t)values[NVME_OPT_RESERVED_SLOTS].number;
+
+	if (parallelism > 0 && reserved >= parallelism)
+		return nvme_host->fail(EINVAL,
+				       "reserved_slots=%u leaves nothing to drives without a "
+				       "priority: give less than parallelism=%u",
+				       reserved, parallelism);
+	p->engines[NVME_ENGINE_IO] = (struct umdev_engine){
+		.name = "io", .parallelism = parallelism, .reserved_slots = reserved};
+	/* The host's thread does all of its work within job_start(). */
+	p->engines[NVME_ENGINE_ADMIN] = (struct umdev_engine){.name = "admin", .parallelism = 1};
+	return 0;
+}
+
+/*
+ * Finds out what parallelism=0 is. What memory does has ended when its start returns, so nothing is
+ * ever in flight but what frees many pages; a bound is there for that.
+ */
+static void parent_parallelism(struct nvme_parent *p)
+{
+	struct umdev_engine *engine = &p->engines[NVME_ENGINE_IO];
+
+	if (engine->parallelism > 0)
+		return;
+	if (p->backend->immediate) {
+		engine->parallelism = NVME_BATCH;
+	} else {
+		engine->parallelism = nvme_measure(p->backend, p->size, &p->measure);
+		p->measured = true;
+	}
+	if (engine->parallelism <= engine->reserved_slots)
+		engine->parallelism = engine->reserved_slots + 1;
+}
+
+/* Operations that may be in progress, before it is known how many will. */
+static uint32_t parent_depth(const struct nvme_parent *p)
+{
+	const struct umdev_engine *engine = &p->engines[NVME_ENGINE_IO];
+
+	if (engine->parallelism > 0)
+		return engine->parallelism;
+	return engine->reserved_slots < NVME_MEASURE_MAX ? NVME_MEASURE_MAX
+							 : engine->reserved_slots + 1;
+}
+
 static int parent_backend(struct nvme_parent *p, const struct umdev_value *values, int fd)
 {
 	struct nvme_backend_args args = {
 		.parent = p->handle,
 		.fd = fd,
 		.size = p->size,
-		.depth = p->engines[NVME_ENGINE_IO].parallelism,
+		.depth = parent_depth(p),
 		.ended = parent_ended,
 		.ended_arg = p,
 	};
@@ -100,14 +149,17 @@ static void parent_describe(struct nvme_parent *p, const struct umdev_value *val
 			    struct umdev_parent_info *ret_info)
 {
 	const struct umdev_value *path = &values[NVME_OPT_PATH];
+	char storage[112];
 
 	if (path->text)
-		snprintf(p->description, sizeof(p->description), "%s %.80s by %s",
+		snprintf(storage, sizeof(storage), "%s %.80s by %s",
 			 path->flags & UMDEV_BACKING_BLOCK_DEVICE ? "block device" : "file",
 			 path->text, p->backend->ops->name);
 	else
-		snprintf(p->description, sizeof(p->description), "memory, %llu MiB",
+		snprintf(storage, sizeof(storage), "memory, %llu MiB",
 			 (unsigned long long)(p->size >> 20));
+	snprintf(p->description, sizeof(p->description), "%s, %u at once%s", storage,
+		 p->engines[NVME_ENGINE_IO].parallelism, p->measured ? " (measured)" : "");
 	ret_info->types = p->types;
 	ret_info->type_count = p->type_count;
 	ret_info->engines = p->engines;
@@ -132,11 +184,9 @@ int nvme_parent_open(struct umdev_parent *handle, const struct umdev_parent_args
 	p->handle = handle;
 	p->poll_ns = values[NVME_OPT_POLL_US].number * 1000;
 	p->block_size = values[NVME_OPT_BLOCK_SIZE].number == 1 ? 4096 : 512;
-	p->engines[NVME_ENGINE_IO] = (struct umdev_engine){
-		.name = "io", .parallelism = (uint32_t)values[NVME_OPT_PARALLELISM].number};
-	/* The host's thread does all of its work within job_start(). */
-	p->engines[NVME_ENGINE_ADMIN] = (struct umdev_engine){.name = "admin", .parallelism = 1};
 	rc = nvme_types_parse(p, values[NVME_OPT_TYPES].text);
+	if (rc == 0)
+		rc = parent_engines(p, values);
 	if (rc == 0)
 		rc = parent_storage(p, values, &fd);
 	if (rc == 0)
@@ -146,6 +196,7 @@ int nvme_parent_open(struct umdev_parent *handle, const struct umdev_parent_args
 		return rc;
 	}
 	p->discard.fd = fd;
+	parent_parallelism(p);
 	parent_describe(p, values, ret_info);
 	*ret_priv = p;
 	return 0;
@@ -155,6 +206,11 @@ void nvme_parent_close(void *parent_priv)
 {
 	struct nvme_parent *p = parent_priv;
 
+	/* Storage that hangs: the process that ends takes what is left with it. */
+	if (!nvme_measure_end(p->measure)) {
+		nvme_host->log(UMDEV_LOG_ERROR, "the storage does not answer, left as it is");
+		return;
+	}
 	p->backend->ops->close(p->backend);
 	free(p);
 }

@@ -326,6 +326,9 @@ static void fake_values(const struct fake_options *o, struct umdev_value values[
 	values[NVME_OPT_BLOCK_SIZE].number = o->block_size_index;
 	values[NVME_OPT_IO].number = o->io;
 	values[NVME_OPT_PARALLELISM].number = o->parallelism ? o->parallelism : 128;
+	if (o->measured)
+		values[NVME_OPT_PARALLELISM].number = 0;
+	values[NVME_OPT_RESERVED_SLOTS].number = o->reserved_slots;
 	values[NVME_OPT_POLL_US].number = o->poll_us;
 }
 
@@ -342,6 +345,7 @@ int fake_open(const struct fake_options *o)
 	memset(&fake, 0, sizeof(fake));
 	memset(timers, 0, sizeof(timers));
 	fake.now_ns = 1000000000;
+	fake.real_time = o->real_time;
 	fake.memory = mmap(NULL, FAKE_MEMORY, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	assert_ptr_not_equal(fake.memory, MAP_FAILED);

@@ -79,8 +79,11 @@ struct fake_options {
 	uint64_t size;	  /* of the memory, default 64 MiB */
 	const char *types;
 	uint32_t block_size_index;
-	uint32_t io; /* 0 auto, 1 io_uring, 2 threads */
-	uint32_t parallelism;
+	uint32_t io;	      /* 0 auto, 1 io_uring, 2 threads */
+	uint32_t parallelism; /* 0: 128 */
+	bool measured;	      /* parallelism=0 */
+	uint32_t reserved_slots;
+	bool real_time; /* from the start */
 	uint32_t poll_us;
 	uint32_t doorbells;
 	uint32_t interrupts;
