@@ -118,10 +118,26 @@ void nvme_buffers_serve(struct nvme_ctrl *ctrl);
 /* Copies req->length bytes between the buffer and req->ranges, then calls @next with a status. */
 void nvme_copy(struct nvme_request *req, bool out, void (*next)(struct nvme_request *, uint32_t));
 
+/* ---- service.c: jobs that take service_us ---- */
+
+/* Begins the modelled time of a job that starts. Only with parent->service, as all below. */
+void nvme_service_begin(struct nvme_request *req);
+/* The work of @req has ended with @error. Returns whether its time is not over: then
+ * nvme_io_ended() follows later. */
+bool nvme_service_keeps(struct nvme_request *req, int error);
+/* Makes @req end with its work. Returns whether that was over, so that it has ended within. */
+bool nvme_service_cancel(struct nvme_request *req);
+/* Ends the jobs that are due. Returns how many. */
+uint32_t nvme_service_run(struct nvme_parent *parent);
+/* Whether @ctrl has to be polled because a job of it is due soon. Without parent->service: no. */
+bool nvme_service_looks(const struct nvme_ctrl *ctrl);
+
 /* ---- io.c ---- */
 
 /* Checks and begins a command of an I/O queue; nvme_finish() follows. */
 void nvme_io_command(struct nvme_request *req);
+/* The job of @req is over, since @ended_ns (0: since now), with 0 or -errno of the storage. */
+void nvme_io_ended(struct nvme_request *req, int error, uint64_t ended_ns);
 /* Flushes the namespace for an admin command, which then ends. */
 void nvme_flush_for(struct nvme_request *req);
 /* Flushes the namespace for a shutdown; nvme_shutdown_flushed() follows. */

@@ -79,7 +79,7 @@ struct nvme_request {
 	struct nvme_io io;
 	struct nvme_ctrl *ctrl;
 	struct nvme_state_cmd *cmd;
-	TAILQ_ENTRY(nvme_request) link; /* free, completion or waiting list */
+	TAILQ_ENTRY(nvme_request) link; /* free, completion, waiting or service list */
 	void (*next)(struct nvme_request *req,
 		     uint32_t status);		/* after LISTS, COPY_IN, COPY_OUT */
 	void (*fill)(struct nvme_request *req); /* admin: puts the reply into the buffer */
@@ -100,6 +100,9 @@ struct nvme_request {
 	uint8_t in_job;	   /* an admin command whose job has started and not ended */
 	uint16_t dsm_next; /* range of Dataset Management that follows */
 	uint16_t dsm_count;
+	uint64_t due_ns; /* service_us: when the job is over */
+	int32_t error;	 /* how its work ended */
+	uint32_t service;
 	struct nvme_range *ranges; /* few, or NVME_RANGES_MAX in the arena */
 	struct nvme_range few[2];  /* what nearly every command needs, near at hand */
 	struct iovec iov_few[2];

@@ -14,7 +14,8 @@
  * with the time without work: an eighth of it, within SHARED_MIN_NS and SHARED_MAX_NS.
  *
  * Polling ends poll_us after the last work. While operations are in progress it lasts at least
- * SPIN_NS longer, because their ends are then seen without a wake-up.
+ * SPIN_NS longer, because their ends are then seen without a wake-up; with service_us it is on
+ * before such an end is due (service.c).
  */
 #include <errno.h>
 
@@ -319,10 +320,10 @@ void nvme_polling_update(struct nvme_ctrl *ctrl, bool worked)
 	uint64_t now_ns, idle_ns;
 
 	if (!ctrl->running) {
-		polling_set(ctrl, false);
+		polling_set(ctrl, nvme_service_looks(ctrl));
 		return;
 	}
-	if (nvme_can_fetch(ctrl) || ctrl->parent->backend->stalled) {
+	if (nvme_service_looks(ctrl) || nvme_can_fetch(ctrl) || ctrl->parent->backend->stalled) {
 		polling_set(ctrl, true);
 		return;
 	}
@@ -368,6 +369,12 @@ uint32_t nvme_poll(void *mdev_priv)
 		found += ctrl->parent->backend->ops->reap(ctrl->parent->backend);
 	if (found > 0)
 		ctrl->last_work_ns = 0;
+	/* A device that is free again first gets its next job, whose start posts what is to be
+	 * posted; if there is none, the next look does. */
+	if (ctrl->parent->service && nvme_service_run(ctrl->parent) > 0) {
+		ctrl->last_work_ns = 0;
+		return found + 1;
+	}
 	nvme_turn(ctrl);
 	nvme_parent_turn(ctrl->parent);
 	return found;

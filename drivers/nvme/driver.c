@@ -59,6 +59,11 @@ static const struct umdev_option nvme_options[] = {
 				     .default_value = "0",
 				     .max = NVME_PARALLELISM_MAX - 1,
 				     .kind = UMDEV_KIND_U64},
+	[NVME_OPT_SERVICE_US] = {.name = "service_us",
+				 .description = "microseconds that every command takes at least",
+				 .default_value = "0",
+				 .max = 1000000,
+				 .kind = UMDEV_KIND_U64},
 	[NVME_OPT_COUNT] = {.name = NULL},
 };
 

@@ -24,6 +24,7 @@ enum {
 	NVME_OPT_PARALLELISM,
 	NVME_OPT_POLL_US,
 	NVME_OPT_RESERVED_SLOTS,
+	NVME_OPT_SERVICE_US,
 	NVME_OPT_COUNT
 };
 enum {
@@ -66,6 +67,7 @@ extern const struct umdev_host_ops *nvme_host;
 
 struct nvme_ctrl;
 struct nvme_measure;
+struct nvme_service;
 TAILQ_HEAD(nvme_ctrl_list, nvme_ctrl);
 
 struct nvme_type {
@@ -86,6 +88,7 @@ struct nvme_parent {
 	bool discarding;
 	bool measured; /* how many at once */
 	struct umdev_engine engines[NVME_ENGINE_COUNT];
+	struct nvme_service *service; /* with service_us, else NULL */
 	struct nvme_measure *measure; /* whose last reads have not ended, or NULL */
 	char description[160];
 	char block_size_text[8];
@@ -99,6 +102,13 @@ struct nvme_parent {
  * after saying why.
  */
 int nvme_types_parse(struct nvme_parent *parent, const char *list);
+
+/* ---- service.c ---- */
+
+/* Makes every job of @parent take @each_ns: sets parent->service. Returns 0 or -errno. */
+int nvme_service_new(struct nvme_parent *parent, uint64_t each_ns);
+/* NULL is fine. No job may be in progress. */
+void nvme_service_free(struct nvme_service *service);
 
 /* ---- measure.c ---- */
 

@@ -247,15 +247,15 @@ static void io_flush_ended(struct nvme_request *req, int error)
 }
 
 /* The job is over: it ends, then the command. */
-static void io_ended(struct nvme_request *req, int error)
+void nvme_io_ended(struct nvme_request *req, int error, uint64_t ended_ns)
 {
 	struct nvme_ctrl *ctrl = req->ctrl;
 	uint32_t status = io_status(req, error);
 
-	nvme_host->job_done(ctrl->mdev, &req->job);
-	if (req->held)
-		nvme_host->dma_release(ctrl->mdev, req->hold);
-	req->held = 0;
+	if (ended_ns == 0)
+		nvme_host->job_done(ctrl->mdev, &req->job);
+	else
+		nvme_host->job_done_at(ctrl->mdev, &req->job, ended_ns);
 	if (req->index == NVME_FLUSH_REQUEST) {
 		io_flush_ended(req, error);
 		return;
@@ -265,6 +265,16 @@ static void io_ended(struct nvme_request *req, int error)
 		return;
 	}
 	io_copied_out(req, status);
+}
+
+/* The storage is done with it, and so is the job unless it takes longer than that. */
+static void io_worked(struct nvme_request *req, int error)
+{
+	if (req->held)
+		nvme_host->dma_release(req->ctrl->mdev, req->hold);
+	req->held = 0;
+	if (!req->ctrl->parent->service || !nvme_service_keeps(req, error))
+		nvme_io_ended(req, error, 0);
 }
 
 static void io_done(struct nvme_io *io, int error)
@@ -279,7 +289,7 @@ static void io_done(struct nvme_io *io, int error)
 		if (error == 0 && !req->ctrl->draining && io_dsm_step(req))
 			return;
 	}
-	io_ended(req, error);
+	io_worked(req, error);
 }
 
 /* ---- Message-only guest memory ---- */
@@ -377,13 +387,15 @@ void nvme_job_start(void *mdev_priv, struct umdev_job *job)
 		nvme_buffer_get(req, true, io_bounce_buffer);
 		return;
 	}
+	if (ctrl->parent->service)
+		nvme_service_begin(req);
 	if (rc < 0) {
-		io_ended(req, rc);
+		io_worked(req, rc);
 		return;
 	}
 	if (req->io.op == NVME_OP_DEALLOCATE) {
 		if (!io_dsm_step(req))
-			io_ended(req, 0);
+			io_worked(req, 0);
 		return;
 	}
 	backend->ops->start(backend, &req->io);
@@ -397,6 +409,8 @@ void nvme_jobs_flush(void *parent_priv)
 	/* What was in the page cache has ended already. */
 	if (parent->backend->polled)
 		parent->backend->ops->reap(parent->backend);
+	if (parent->service)
+		nvme_service_run(parent);
 	nvme_parent_turn(parent);
 }
 

@@ -145,11 +145,23 @@ static int parent_backend(struct nvme_parent *p, const struct umdev_value *value
 	return rc < 0 ? nvme_host->fail(-rc, "cannot start threads: %s", strerror(-rc)) : 0;
 }
 
+static int parent_service(struct nvme_parent *p, const struct umdev_value *values)
+{
+	uint64_t service_us = values[NVME_OPT_SERVICE_US].number;
+	int rc = service_us > 0 ? nvme_service_new(p, service_us * 1000) : 0;
+
+	return rc < 0 ? nvme_host->fail(-rc, "cannot make the timer of service_us=: %s",
+					strerror(-rc))
+		      : 0;
+}
+
 static void parent_describe(struct nvme_parent *p, const struct umdev_value *values,
 			    struct umdev_parent_info *ret_info)
 {
 	const struct umdev_value *path = &values[NVME_OPT_PATH];
+	uint64_t service_us = values[NVME_OPT_SERVICE_US].number;
 	char storage[112];
+	size_t len;
 
 	if (path->text)
 		snprintf(storage, sizeof(storage), "%s %.80s by %s",
@@ -158,8 +170,12 @@ static void parent_describe(struct nvme_parent *p, const struct umdev_value *val
 	else
 		snprintf(storage, sizeof(storage), "memory, %llu MiB",
 			 (unsigned long long)(p->size >> 20));
-	snprintf(p->description, sizeof(p->description), "%s, %u at once%s", storage,
-		 p->engines[NVME_ENGINE_IO].parallelism, p->measured ? " (measured)" : "");
+	len = (size_t)snprintf(p->description, sizeof(p->description), "%s, %u at once%s", storage,
+			       p->engines[NVME_ENGINE_IO].parallelism,
+			       p->measured ? " (measured)" : "");
+	if (service_us > 0)
+		snprintf(p->description + len, sizeof(p->description) - len, ", %llu us each",
+			 (unsigned long long)service_us);
 	ret_info->types = p->types;
 	ret_info->type_count = p->type_count;
 	ret_info->engines = p->engines;
@@ -190,8 +206,11 @@ int nvme_parent_open(struct umdev_parent *handle, const struct umdev_parent_args
 	if (rc == 0)
 		rc = parent_storage(p, values, &fd);
 	if (rc == 0)
+		rc = parent_service(p, values);
+	if (rc == 0)
 		rc = parent_backend(p, values, fd);
 	if (rc < 0) {
+		nvme_service_free(p->service);
 		free(p);
 		return rc;
 	}
@@ -211,6 +230,7 @@ void nvme_parent_close(void *parent_priv)
 		nvme_host->log(UMDEV_LOG_ERROR, "the storage does not answer, left as it is");
 		return;
 	}
+	nvme_service_free(p->service);
 	p->backend->ops->close(p->backend);
 	free(p);
 }

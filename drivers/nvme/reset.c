@@ -36,6 +36,8 @@ static void drain_request(struct nvme_request *req)
 			nvme_request_release(req);
 		break;
 	case NVME_STAGE_STARTED:
+		if (ctrl->parent->service && nvme_service_cancel(req))
+			break;
 		ctrl->parent->backend->ops->cancel(ctrl->parent->backend, &req->io);
 		break;
 	case NVME_STAGE_PARKED:
@@ -56,6 +58,8 @@ static void drain_flush(struct nvme_ctrl *ctrl)
 		req->stage = NVME_STAGE_FREE;
 		ctrl->flushing = false;
 		ctrl->outstanding--;
+	} else if (req->stage == NVME_STAGE_STARTED && ctrl->parent->service) {
+		(void)nvme_service_cancel(req);
 	}
 }
 

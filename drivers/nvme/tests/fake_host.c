@@ -57,7 +57,7 @@ __attribute__((format(printf, 2, 3))) static void fake_log(int level, const char
 {
 }
 
-static uint64_t fake_now(void)
+uint64_t fake_now(void)
 {
 	struct timespec ts;
 
@@ -328,6 +328,7 @@ static void fake_values(const struct fake_options *o, struct umdev_value values[
 	values[NVME_OPT_PARALLELISM].number = o->parallelism ? o->parallelism : 128;
 	if (o->measured)
 		values[NVME_OPT_PARALLELISM].number = 0;
+	values[NVME_OPT_SERVICE_US].number = o->service_us;
 	values[NVME_OPT_RESERVED_SLOTS].number = o->reserved_slots;
 	values[NVME_OPT_POLL_US].number = o->poll_us;
 }
@@ -529,7 +530,7 @@ static uint32_t fake_turn_transfers(void)
 
 uint32_t fake_turn(void)
 {
-	uint32_t n = fake_turn_fds() + fake_turn_timers();
+	uint32_t n = (fake.fds_stopped ? 0 : fake_turn_fds()) + fake_turn_timers();
 
 	if (fake.mdev && fake.polling)
 		n += fake.driver->poll(fake.mdev);

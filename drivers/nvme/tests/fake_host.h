@@ -69,6 +69,7 @@ struct fake {
 	uint32_t discards_done;
 	int discard_status;
 	bool transfers_stopped;
+	bool fds_stopped;
 	uint32_t transfer_count;
 	struct fake_transfer transfers[FAKE_TRANSFERS];
 };
@@ -83,6 +84,7 @@ struct fake_options {
 	uint32_t parallelism; /* 0: 128 */
 	bool measured;	      /* parallelism=0 */
 	uint32_t reserved_slots;
+	uint32_t service_us;
 	bool real_time; /* from the start */
 	uint32_t poll_us;
 	uint32_t doorbells;
@@ -110,6 +112,8 @@ void fake_down(void);
  * not told. */
 void fake_crash(void);
 
+/* What now_ns() says. */
+uint64_t fake_now(void);
 /* One turn of the loop: descriptors, timers, polling, jobs, messages. Returns how much happened. */
 uint32_t fake_turn(void);
 /* Turns until nothing happens any more, or @limit turns. */
