@@ -192,26 +192,35 @@ static void load_write_command(struct load *l, struct load_queue *lq, uint16_t c
 	nvme_queue_push(lq->q);
 }
 
+struct load_slot *load_start(struct load *l, struct load_queue *lq, uint64_t now_ns)
+{
+	uint16_t cid = lq->free[lq->free_count - 1];
+	struct load_slot *slot = &lq->slots[cid];
+
+	if (!load_pick(l, slot))
+		return NULL;
+	if (l->model && slot->op == LOAD_WRITE)
+		slot->generation =
+			verify_fill(l->model, slot->block, slot->count, slot->buffer + slot->shift);
+	load_write_command(l, lq, cid);
+	slot->start_ns = now_ns;
+	slot->busy = true;
+	lq->free_count--;
+	l->issued++;
+	/* A time without commands is no stall. */
+	if (l->in_flight++ == 0)
+		l->progress_ns = now_ns;
+	return slot;
+}
+
 void load_fill(struct load *l, struct load_queue *lq, uint64_t now_ns)
 {
-	lq->starved = false;
-	while (lq->free_count > 0 && !l->stopping && l->issued < l->limit) {
-		uint16_t cid = lq->free[lq->free_count - 1];
-		struct load_slot *slot = &lq->slots[cid];
-
-		if (!load_pick(l, slot)) {
+	lq->starved = !l->open;
+	while (l->open && lq->free_count > 0 && !l->stopping && l->issued < l->limit) {
+		if (!load_start(l, lq, now_ns)) {
 			lq->starved = true;
 			return;
 		}
-		if (l->model && slot->op == LOAD_WRITE)
-			slot->generation = verify_fill(l->model, slot->block, slot->count,
-						       slot->buffer + slot->shift);
-		load_write_command(l, lq, cid);
-		slot->start_ns = now_ns;
-		slot->busy = true;
-		lq->free_count--;
-		l->issued++;
-		l->in_flight++;
 	}
 }
 

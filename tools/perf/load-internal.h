@@ -6,11 +6,13 @@
 #include <stdint.h>
 
 #include "load.h"
+#include "pace.h"
 
 /* One command in flight, or a place for one. */
 struct load_slot {
-	uint64_t start_ns;
-	uint64_t block; /* first of the region's */
+	uint64_t start_ns; /* what its latency counts from */
+	uint64_t due_ns;   /* of an open loop */
+	uint64_t block;	   /* first of the region's */
 	uint8_t *buffer;
 	uint64_t buffer_iova;
 	uint64_t *list; /* one page of PRP entries */
@@ -53,21 +55,42 @@ struct load {
 	bool measuring;
 	bool random;
 	bool may_write;
+	bool open;  /* commands may be started */
+	bool paced; /* open loop: started when they are due */
+	bool full;  /* paced: what is due next has to wait for a completion */
 	/* Times. */
+	uint64_t open_ns;    /* when commands may be started */
 	uint64_t measure_ns; /* when measuring begins */
 	uint64_t deadline_ns;
 	uint64_t window_start_ns;
 	uint64_t progress_ns; /* of the last completion */
 	uint64_t check_ns;    /* of the next load_check() */
+	uint64_t full_ns;     /* what was due until then found no place */
+	uint64_t wake_ns;     /* when the next command is to be started; UINT64_MAX: unknown */
+	uint64_t timer_ns;    /* what the timer is set to */
 	uint64_t rings_before;
+	struct pace pace;
 	struct cpu_meter cpu;
 	pid_t server;
 	const volatile sig_atomic_t *stop;
 	int epoll;
+	int timer;
 };
+
+/*
+ * Starts one command on @lq, which has a free slot, at @now_ns. Returns its slot, or NULL when no
+ * blocks are free for one now. The caller rings.
+ */
+struct load_slot *load_start(struct load *l, struct load_queue *lq, uint64_t now_ns);
 
 /* Puts as many commands on queue @lq as it takes; they start at @now_ns. The caller rings. */
 void load_fill(struct load *l, struct load_queue *lq, uint64_t now_ns);
+
+/* From now on commands may be started. */
+void load_open(struct load *l);
+
+/* Open loop: starts what is due at @now_ns and rings. Returns 0 or the -errno of the message. */
+int load_pace(struct load *l, uint64_t now_ns) umdev_warn_unused;
 
 /* Settles what the completed @slot did: status, contents, locks. */
 void load_settle(struct load *l, const struct load_queue *lq, struct load_slot *slot,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 
 #include "load-internal.h"
 #include "prp.h"
@@ -18,6 +19,7 @@
 #define LOAD_SPINS	  512u
 #define LOAD_BATCH_MAX	  256u
 #define LOAD_EVENTS	  64
+#define LOAD_EARLY_NS	  (80 * NS_PER_US) /* a timer may be late; what is left is spun */
 
 #define LOAD_EVENT_SOCKET 1u /* in epoll's data; eventfds have 0 */
 
@@ -67,19 +69,21 @@ static int load_init_queue(struct load *l, struct load_queue *lq, struct nvme_qu
 	return 0;
 }
 
-/* Waits for eventfds edge-triggered, so that none of them must be read. */
+/* Waits for eventfds and timer edge-triggered, so that none of them must be read. */
 static int load_init_epoll(struct load *l)
 {
 	struct epoll_event socket_event = {.events = EPOLLIN | EPOLLRDHUP,
 					   .data.u32 = LOAD_EVENT_SOCKET};
-	struct epoll_event irq_event = {.events = EPOLLIN | EPOLLET};
+	struct epoll_event quiet_event = {.events = EPOLLIN | EPOLLET};
 
 	l->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (l->epoll < 0 ||
+	l->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (l->epoll < 0 || l->timer < 0 ||
+	    epoll_ctl(l->epoll, EPOLL_CTL_ADD, l->timer, &quiet_event) < 0 ||
 	    epoll_ctl(l->epoll, EPOLL_CTL_ADD, l->ctrl->client->sock, &socket_event) < 0)
 		return -errno;
 	for (uint32_t i = 0; i < l->ctrl->vectors; i++) {
-		if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, l->ctrl->eventfds[i], &irq_event) < 0)
+		if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, l->ctrl->eventfds[i], &quiet_event) < 0)
 			return -errno;
 	}
 	return 0;
@@ -94,6 +98,7 @@ int load_new(const struct perf_options *options, struct nvme_ctrl *ctrl,
 	if (!l)
 		return error_set(err, ERROR_NO_MEMORY, "out of memory");
 	l->epoll = -1;
+	l->timer = -1;
 	l->options = options;
 	l->ctrl = ctrl;
 	l->model = region->model;
@@ -134,6 +139,7 @@ void load_free(struct load *l)
 		free(lq->free);
 	}
 	fd_close(&l->epoll);
+	fd_close(&l->timer);
 	free(l);
 }
 
@@ -150,6 +156,10 @@ static void load_begin_window(struct load *l, uint64_t now_ns)
 {
 	memset(l->result->latency, 0, sizeof(l->result->latency));
 	memset(l->result->bytes, 0, sizeof(l->result->bytes));
+	memset(&l->result->late, 0, sizeof(l->result->late));
+	memset(&l->result->response, 0, sizeof(l->result->response));
+	l->result->held = 0;
+	l->result->begin_ns = now_ns;
 	l->issued = 0;
 	l->limit = l->options->count ? l->options->count : UINT64_MAX;
 	l->window_start_ns = now_ns;
@@ -217,11 +227,15 @@ static int load_check(struct load *l, uint64_t now_ns, struct umdev_error *err)
 	}
 	if (l->stopping)
 		load_end_window(l, now_ns);
+	if (!l->open && now_ns >= l->open_ns)
+		load_open(l);
 	if (l->in_flight && now_ns >= l->progress_ns + l->options->timeout_ns)
 		return load_stalled(l, now_ns, err);
 	l->check_ns = now_ns + LOAD_CHECK_NS;
 	if (!l->sweeping && !l->stopping)
 		l->check_ns = MIN(l->check_ns, l->measuring ? l->deadline_ns : l->measure_ns);
+	if (!l->open)
+		l->check_ns = MIN(l->check_ns, l->open_ns);
 	return 0;
 }
 
@@ -245,9 +259,17 @@ static int load_complete(struct load *l, struct load_queue *lq, const struct nvm
 	if (l->measuring && done->status >> 1 == 0) {
 		stats_record(&l->result->latency[slot->op],
 			     now_ns > slot->start_ns ? now_ns - slot->start_ns : 0);
+		if (l->paced)
+			stats_record(&l->result->response,
+				     now_ns > slot->due_ns ? now_ns - slot->due_ns : 0);
 		l->result->bytes[slot->op] += (uint64_t)slot->count * l->block_bytes;
 	}
 	return 0;
+}
+
+static int load_hung_up(int r, struct umdev_error *err)
+{
+	return error_set(err, ERROR_UNREACHABLE, "the server hung up: %s", strerror(-r));
 }
 
 /* Takes what has completed on @lq and puts new commands in its place. Returns how many were taken.
@@ -270,24 +292,37 @@ static int load_turn(struct load *l, struct load_queue *lq, uint64_t *now_ns,
 		return 0;
 	if (taken)
 		l->progress_ns = *now_ns;
-	load_fill(l, lq, *now_ns);
+	if (!l->paced)
+		load_fill(l, lq, *now_ns);
 	r = nvme_queue_ring(lq->q);
-	if (r < 0) {
-		error_set(err, ERROR_UNREACHABLE, "the server hung up: %s", strerror(-r));
-		return r;
-	}
-	return (int)taken;
+	return r < 0 ? load_hung_up(r, err) : (int)taken;
 }
 
-/* Sleeps until an interrupt, a message, or the next check. */
-static int load_sleep(struct load *l, struct umdev_error *err)
+/* Sets the timer. Returns 0 or -errno. */
+static int load_set_timer(struct load *l, uint64_t at_ns)
+{
+	/* A time of 0 would stop it. */
+	struct itimerspec when = {.it_value = {.tv_sec = (time_t)(at_ns / NS_PER_S),
+					       .tv_nsec = (long)(at_ns % NS_PER_S | 1)}};
+
+	if (at_ns == l->timer_ns)
+		return 0;
+	if (timerfd_settime(l->timer, TFD_TIMER_ABSTIME, &when, NULL) < 0)
+		return -errno;
+	l->timer_ns = at_ns;
+	return 0;
+}
+
+/* Sleeps until an interrupt, a message, or @until_ns. */
+static int load_sleep(struct load *l, uint64_t until_ns, struct umdev_error *err)
 {
 	struct epoll_event events[LOAD_EVENTS];
-	uint64_t now_ns = clock_now_ns();
-	uint64_t left_ns = l->check_ns > now_ns ? l->check_ns - now_ns : 0;
-	int r = epoll_wait(l->epoll, events, LOAD_EVENTS,
-			   (int)((left_ns + NS_PER_MS - 1) / NS_PER_MS));
+	bool past = until_ns <= clock_now_ns();
+	int r = past ? 0 : load_set_timer(l, until_ns);
 
+	if (r < 0)
+		return error_set(err, ERROR_INTERNAL, "timerfd: %s", strerror(-r));
+	r = epoll_wait(l->epoll, events, LOAD_EVENTS, past ? 0 : -1);
 	if (r < 0 && errno != EINTR)
 		return error_set(err, ERROR_INTERNAL, "epoll_wait: %s", strerror(errno));
 	for (int i = 0; i < r; i++) {
@@ -300,22 +335,22 @@ static int load_sleep(struct load *l, struct umdev_error *err)
 /* Nothing had completed: gives way until something may have. */
 static int load_idle(struct load *l, unsigned *spins, uint64_t *now_ns, struct umdev_error *err)
 {
+	uint64_t sleep_ns = l->wake_ns > LOAD_EARLY_NS ? l->wake_ns - LOAD_EARLY_NS : 0;
 	int r = 0;
 
-	if (l->epoll >= 0) {
+	if (l->epoll >= 0 && *now_ns < sleep_ns) {
 		if (l->ctrl->interrupts == NVME_INTERRUPTS_INTX)
 			r = client_unmask_intx(l->ctrl->client);
 		if (r < 0)
-			return error_set(err, ERROR_UNREACHABLE, "the server hung up: %s",
-					 strerror(-r));
-		r = load_sleep(l, err);
+			return load_hung_up(r, err);
+		r = load_sleep(l, MIN(sleep_ns, l->check_ns), err);
 		*now_ns = clock_now_ns();
 		return r;
 	}
 #if defined(__x86_64__) || defined(__i386__)
 	__builtin_ia32_pause();
 #endif
-	if (++*spins >= LOAD_SPINS) {
+	if (++*spins >= LOAD_SPINS || l->wake_ns != UINT64_MAX) {
 		*spins = 0;
 		*now_ns = clock_now_ns();
 	}
@@ -344,6 +379,11 @@ static int load_loop(struct load *l, struct umdev_error *err)
 				return taken;
 			any = any || taken > 0;
 		}
+		if (l->paced) {
+			r = load_pace(l, now_ns);
+			if (r < 0)
+				return load_hung_up(r, err);
+		}
 		if (l->in_flight == 0 && (l->stopping || l->issued >= l->limit))
 			break;
 		if (!any)
@@ -353,6 +393,23 @@ static int load_loop(struct load *l, struct umdev_error *err)
 	}
 	load_end_window(l, now_ns);
 	return r;
+}
+
+/* When to start and to measure: at @now_ns, or at the given time and with the ramp before it. */
+static void load_plan(struct load *l, uint64_t now_ns)
+{
+	uint64_t start_ns = l->options->start_at_ns;
+	uint64_t ramp_ns = l->options->ramp_ns;
+
+	l->open_ns = now_ns;
+	l->measure_ns = now_ns + ramp_ns;
+	if (start_ns > now_ns) {
+		l->measure_ns = start_ns;
+		if (start_ns - now_ns > ramp_ns)
+			l->open_ns = start_ns - ramp_ns;
+	}
+	l->wake_ns = l->open_ns;
+	l->paced = l->options->rate > 0;
 }
 
 int load_run(struct load *l, pid_t server, const volatile sig_atomic_t *stop,
@@ -366,11 +423,13 @@ int load_run(struct load *l, pid_t server, const volatile sig_atomic_t *stop,
 	l->server = server;
 	l->stop = stop;
 	l->limit = UINT64_MAX;
-	l->measure_ns = clock_now_ns() + l->options->ramp_ns;
+	load_plan(l, clock_now_ns());
 	r = load_loop(l, err);
 	if (r < 0 || !l->model || *stop)
 		return r;
 	l->sweeping = true;
+	l->paced = false;
+	l->wake_ns = UINT64_MAX;
 	l->stopping = false;
 	l->cursor = 0;
 	l->limit = UINT64_MAX;

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The load: keeps every queue at its depth with commands of the wanted kind, times and checks what
- * comes back.
+ * The load: keeps every queue at its depth with commands of the wanted kind, or starts them at a
+ * rate; times and checks what comes back.
+ *
+ * Latency counts from the doorbell. At a rate, a command that found the depth reached when it was
+ * due counts from then: a slow device makes it wait, and must not be flattered by that. How late
+ * this program itself was is told apart.
  *
  * One thread does it all. While it polls it makes no system call but a look at the connection ten
  * times a second; nothing is allocated after load_init(). It ends by itself: at the end of the
@@ -24,6 +28,10 @@ enum load_op { LOAD_READ, LOAD_WRITE, LOAD_ZEROES, LOAD_DEALLOCATE, LOAD_FLUSH, 
 struct load_result {
 	struct stats_histogram latency[LOAD_OP_COUNT]; /* of what succeeded while measuring */
 	uint64_t bytes[LOAD_OP_COUNT];
+	struct stats_histogram late;	 /* open loop: from when it was due to its doorbell */
+	struct stats_histogram response; /* open loop: from when it was due to its completion */
+	uint64_t held;			 /* open loop: were due while the depth was reached */
+	uint64_t begin_ns;		 /* when measuring began */
 	uint64_t window_ns;
 	uint64_t errors;     /* commands that failed, of the whole run */
 	uint64_t mismatches; /* blocks that were wrong */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pace.h"
 #include "util/clock.h"
 #include "util/parse.h"
 
@@ -33,6 +34,9 @@ enum options_id {
 	OPTION_POLL,
 	OPTION_RAMP,
 	OPTION_TIMEOUT,
+	OPTION_RATE,
+	OPTION_ARRIVAL,
+	OPTION_START_AT,
 	OPTION_JSON,
 	OPTION_VERIFY,
 	OPTION_MIXED,
@@ -64,6 +68,9 @@ static const struct option options_long[] = {
 	{"poll", no_argument, NULL, OPTION_POLL},
 	{"ramp", required_argument, NULL, OPTION_RAMP},
 	{"timeout", required_argument, NULL, OPTION_TIMEOUT},
+	{"rate", required_argument, NULL, OPTION_RATE},
+	{"arrival", required_argument, NULL, OPTION_ARRIVAL},
+	{"start-at", required_argument, NULL, OPTION_START_AT},
 	{"json", no_argument, NULL, OPTION_JSON},
 	{"verify", no_argument, NULL, OPTION_VERIFY},
 	{"mixed", no_argument, NULL, OPTION_MIXED},
@@ -97,12 +104,15 @@ static const char *const options_doorbell_kinds[] = {
 static_assert(ARRAY_SIZE(options_doorbell_kinds) == DOORBELLS_COUNT,
 	      "every kind of doorbell has a name");
 
+static const char *const options_arrivals[] = {"fixed", "poisson"};
+
 /* What the command line says and struct perf_options does not keep. */
 struct options_raw {
 	const char *socket;
 	const char *uuid;
 	const char *root;
 	bool mix_given;
+	bool arrival_given;
 	bool runtime_given;
 };
 
@@ -135,6 +145,9 @@ void options_usage(FILE *out)
 	      "  --runtime S      seconds to run (10)\n"
 	      "  --count N        commands to run, instead of or besides a runtime\n"
 	      "  --ramp S         seconds to run before measuring (0)\n"
+	      "  --rate N         start so many commands a second, --depth in flight at most\n"
+	      "  --arrival KIND   when they come: fixed, poisson (fixed)\n"
+	      "  --start-at NS    begin to measure then, in nanoseconds of the monotonic clock\n"
 	      "  --offset SIZE    where the used region begins (0)\n"
 	      "  --size SIZE      how long it is (to the end of the namespace)\n"
 	      "  --seed N         seed of the random numbers (1)\n"
@@ -228,6 +241,20 @@ static bool options_is_uuid(const char *text)
 	return text[36] == 0;
 }
 
+static int options_rate(const char *text, double *ret_rate)
+{
+	uint64_t nano; /* the same notation */
+	double rate;
+
+	if (options_seconds(text, &nano) < 0)
+		return -EINVAL;
+	rate = (double)nano / 1e9;
+	if (rate < PACE_RATE_MIN || rate > PACE_RATE_MAX)
+		return -EINVAL;
+	*ret_rate = rate;
+	return 0;
+}
+
 /* The amounts. Returns 1 when @id is none of them. */
 static int options_amount(struct perf_options *o, int id, const char *name, const char *arg,
 			  struct umdev_error *err)
@@ -267,6 +294,15 @@ static int options_amount(struct perf_options *o, int id, const char *name, cons
 		return options_seconds(arg, &o->timeout_ns) < 0 || o->timeout_ns == 0
 			       ? options_bad(err, name, arg, "seconds above 0")
 			       : 0;
+	case OPTION_START_AT:
+		return parse_u64(arg, &o->start_at_ns) < 0
+			       ? options_bad(err, name, arg, "nanoseconds of the monotonic clock")
+			       : 0;
+	case OPTION_RATE:
+		return options_rate(arg, &o->rate) < 0
+			       ? options_bad(err, name, arg,
+					     "commands a second, 0.001 to 1000000000")
+			       : 0;
 	default:
 		return 1;
 	}
@@ -287,6 +323,11 @@ static int options_choice(struct perf_options *o, int id, const char *name, cons
 	case OPTION_DOORBELLS:
 		r = options_word(name, arg, options_doorbell_kinds, DOORBELLS_COUNT, &value, err);
 		o->doorbells = value;
+		return r;
+	case OPTION_ARRIVAL:
+		r = options_word(name, arg, options_arrivals, ARRAY_SIZE(options_arrivals), &value,
+				 err);
+		o->poisson = value == 1;
 		return r;
 	case OPTION_MIX:
 		return options_range(name, arg, 0, 100, &o->read_percent, err);
@@ -353,6 +394,9 @@ static int options_one(struct perf_options *o, struct options_raw *raw, int id, 
 	case OPTION_RUNTIME:
 		raw->runtime_given = true;
 		break;
+	case OPTION_ARRIVAL:
+		raw->arrival_given = true;
+		break;
 	default:
 		break;
 	}
@@ -398,6 +442,8 @@ static int options_check(struct perf_options *o, const struct options_raw *raw,
 		return error_set_key(err, ERROR_INVALID, "mix",
 				     "--mix goes with --rw rw or --rw randrw, not %s",
 				     options_pattern_name(o->pattern));
+	if (raw->arrival_given && o->rate <= 0)
+		return error_set_key(err, ERROR_INVALID, "arrival", "--arrival goes with --rate");
 	if (o->entries && o->entries <= o->depth)
 		return error_set_key(err, ERROR_INVALID, "entries",
 				     "--entries %u: one more than --depth %u is needed", o->entries,

@@ -49,10 +49,13 @@ struct perf_options {
 	uint64_t runtime_ns;
 	uint64_t ramp_ns;
 	uint64_t timeout_ns;
-	uint64_t count;	     /* 0: until the runtime is over */
-	uint64_t size_bytes; /* 0: to the end of the namespace */
+	uint64_t start_at_ns; /* 0: now */
+	double rate;	      /* commands a second; 0: as many as come back */
+	uint64_t count;	      /* 0: until the runtime is over */
+	uint64_t size_bytes;  /* 0: to the end of the namespace */
 	uint64_t offset_bytes;
 	uint64_t seed;
+	bool poisson; /* the commands of a rate arrive at random */
 	bool poll;
 	bool json;
 	bool verify;

@@ -17,9 +17,9 @@ static json_t *report_latency(const struct stats_histogram *h)
 	struct stats_summary s;
 
 	stats_summarize(h, &s);
-	return json_pack("{s:I, s:f, s:I, s:I, s:I, s:I}", "min", (json_int_t)s.min, "mean", s.mean,
-			 "p50", (json_int_t)s.p50, "p99", (json_int_t)s.p99, "p999",
-			 (json_int_t)s.p999, "max", (json_int_t)s.max);
+	return json_pack("{s:I, s:f, s:I, s:I, s:I, s:I, s:I}", "min", (json_int_t)s.min, "mean",
+			 s.mean, "p50", (json_int_t)s.p50, "p90", (json_int_t)s.p90, "p99",
+			 (json_int_t)s.p99, "p999", (json_int_t)s.p999, "max", (json_int_t)s.max);
 }
 
 /* Percent of a core, null when it is unknown. */
@@ -33,6 +33,17 @@ static json_t *report_op(const struct stats_histogram *h, uint64_t bytes, uint64
 	return json_pack("{s:I, s:f, s:f, s:o}", "commands", (json_int_t)h->count, "iops",
 			 report_per_second(h->count, window_ns), "bw_bytes",
 			 report_per_second(bytes, window_ns), "lat_ns", report_latency(h));
+}
+
+/* What an open loop has besides. */
+static void report_pace_json(json_t *root, const struct perf_options *options,
+			     const struct load_result *result)
+{
+	json_object_set_new(root, "rate", json_real(options->rate));
+	json_object_set_new(root, "arrival", json_string(options->poisson ? "poisson" : "fixed"));
+	json_object_set_new(root, "held", json_integer((json_int_t)result->held));
+	json_object_set_new(root, "late_ns", report_latency(&result->late));
+	json_object_set_new(root, "response_ns", report_latency(&result->response));
 }
 
 static json_t *report_load_json(const struct perf_options *options, const struct nvme_ctrl *ctrl,
@@ -58,6 +69,11 @@ static json_t *report_load_json(const struct perf_options *options, const struct
 		json_decref(operations);
 		return NULL;
 	}
+	json_object_set_new(root, "begin_ns", json_integer((json_int_t)result->begin_ns));
+	json_object_set_new(root, "end_ns",
+			    json_integer((json_int_t)(result->begin_ns + result->window_ns)));
+	if (options->rate > 0)
+		report_pace_json(root, options, result);
 	json_object_set_new(root, "total_commands", json_integer((json_int_t)result->commands));
 	json_object_set_new(root, "client_cpu", report_cpu(result->cpu.client));
 	json_object_set_new(root, "server_cpu", report_cpu(result->cpu.server));
@@ -96,19 +112,26 @@ static void report_rate(FILE *out, double rate)
 		fprintf(out, "%.0f", rate);
 }
 
-static void report_line(FILE *out, const char *name, const struct stats_histogram *h,
-			uint64_t bytes, uint64_t window_ns)
+static void report_times(FILE *out, const char *name, const struct stats_histogram *h)
 {
 	struct stats_summary s;
 
 	stats_summarize(h, &s);
+	fprintf(out,
+		"  %-12s us: min %.1f, mean %.1f, p50 %.1f, p90 %.1f, p99 %.1f, p99.9 %.1f, "
+		"max %.1f\n",
+		name, (double)s.min / 1e3, s.mean / 1e3, (double)s.p50 / 1e3, (double)s.p90 / 1e3,
+		(double)s.p99 / 1e3, (double)s.p999 / 1e3, (double)s.max / 1e3);
+}
+
+static void report_line(FILE *out, const char *name, const struct stats_histogram *h,
+			uint64_t bytes, uint64_t window_ns)
+{
 	fprintf(out, "  %-12s IOPS ", name);
 	report_rate(out, report_per_second(h->count, window_ns));
 	fprintf(out, ", %.1f MiB/s, %llu commands\n",
 		report_per_second(bytes, window_ns) / (1024 * 1024), (unsigned long long)h->count);
-	fprintf(out, "  %-12s us: min %.1f, mean %.1f, p50 %.1f, p99 %.1f, p99.9 %.1f, max %.1f\n",
-		"", (double)s.min / 1e3, s.mean / 1e3, (double)s.p50 / 1e3, (double)s.p99 / 1e3,
-		(double)s.p999 / 1e3, (double)s.max / 1e3);
+	report_times(out, "", h);
 }
 
 static void report_cpu_text(FILE *out, const char *name, double percent)
@@ -139,6 +162,12 @@ static void report_load_text(FILE *out, const struct perf_options *options,
 	}
 	if (kinds != 1)
 		report_line(out, "all", all, bytes, result->window_ns);
+	if (options->rate > 0) {
+		report_times(out, "since due", &result->response);
+		report_times(out, "client late", &result->late);
+		fprintf(out, "  held         %llu commands by the depth; wanted are %g a second\n",
+			(unsigned long long)result->held, options->rate);
+	}
 	fputs("  cpu          ", out);
 	report_cpu_text(out, "client", result->cpu.client);
 	report_cpu_text(out, ", server", result->cpu.server);

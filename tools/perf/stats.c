@@ -64,6 +64,7 @@ void stats_summarize(const struct stats_histogram *h, struct stats_summary *ret_
 	ret_summary->min = h->min;
 	ret_summary->max = h->max;
 	ret_summary->p50 = stats_percentile(h, 500);
+	ret_summary->p90 = stats_percentile(h, 900);
 	ret_summary->p99 = stats_percentile(h, 990);
 	ret_summary->p999 = stats_percentile(h, 999);
 	ret_summary->mean = (double)h->sum / (double)h->count;

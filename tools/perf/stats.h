@@ -24,6 +24,7 @@ struct stats_summary {
 	uint64_t min;
 	uint64_t max;
 	uint64_t p50;
+	uint64_t p90;
 	uint64_t p99;
 	uint64_t p999;
 	double mean;

@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from dataclasses import dataclass, field
 
 BLOCK = 512
@@ -30,6 +31,7 @@ class Behaviour:
     fragments: bool = False  # replies arrive byte by byte
     messages: bool = False  # data moves by DMA_READ and DMA_WRITE
     queues: int = 64
+    delay_s: float = 0.0  # what each I/O command takes, one at a time
     at: int = 50
     fault: str = ""  # corrupt, lose, misplace, status, hangup, stall, foreign, fatal, refuse, unwanted
     seen: dict = field(default_factory=dict)
@@ -288,6 +290,8 @@ class FakeNvme:
 
     def _io(self, command):
         self.io_count += 1
+        if self.how.delay_s:
+            time.sleep(self.how.delay_s)
         fault = self.how.fault if self.io_count == self.how.at else ""
         opcode = command[0]
         lba, cdw12 = struct.unpack_from("<QI", command, 40)

@@ -43,6 +43,9 @@ static void test_defaults(void **state)
 	assert_int_equal(o.runtime_ns, 10000000000ULL);
 	assert_int_equal(o.count, 0);
 	assert_int_equal(o.doorbells, DOORBELLS_AUTO);
+	assert_int_equal(o.start_at_ns, 0);
+	assert_true(o.rate >= 0 && o.rate <= 0);
+	assert_false(o.poisson);
 	assert_false(o.poll || o.json || o.verify || o.mixed || o.sgl || o.memcpy_baseline);
 }
 
@@ -106,6 +109,24 @@ static void test_runtime_and_count(void **state)
 	assert_int_equal(o.runtime_ns, 0);
 	assert_int_equal(parse("--socket /s --count 100 --runtime 1", &o, &err), 0);
 	assert_int_equal(o.runtime_ns, 1000000000);
+}
+
+static void test_rate(void **state)
+{
+	struct perf_options o;
+	struct umdev_error err;
+
+	assert_int_equal(parse("--socket /s --rate 250", &o, &err), 0);
+	assert_true(o.rate > 249.999 && o.rate < 250.001);
+	assert_false(o.poisson);
+	assert_int_equal(parse("--socket /s --rate 0.001 --arrival poisson", &o, &err), 0);
+	assert_true(o.rate > 0.00099 && o.rate < 0.00101);
+	assert_true(o.poisson);
+	assert_int_equal(parse("--socket /s --arrival fixed --rate 1000000000", &o, &err), 0);
+	assert_true(o.rate > 999999999 && o.rate < 1000000001);
+	assert_false(o.poisson);
+	assert_int_equal(parse("--socket /s --start-at 18446744073709551615", &o, &err), 0);
+	assert_int_equal(o.start_at_ns, UINT64_MAX);
 }
 
 static void test_verify(void **state)
@@ -176,6 +197,19 @@ static void test_mistakes(void **state)
 		{"--socket /s --verify --rw randread", "verify",
 		 "--verify --rw randread has nothing to compare with; add --state FILE of a run "
 		 "that wrote"},
+		{"--socket /s --rate 0", "rate",
+		 "--rate 0: must be commands a second, 0.001 to 1000000000"},
+		{"--socket /s --rate 0.000999999", "rate",
+		 "--rate 0.000999999: must be commands a second, 0.001 to 1000000000"},
+		{"--socket /s --rate 1000000000.1", "rate",
+		 "--rate 1000000000.1: must be commands a second, 0.001 to 1000000000"},
+		{"--socket /s --rate -5", "rate",
+		 "--rate -5: must be commands a second, 0.001 to 1000000000"},
+		{"--socket /s --rate 5 --arrival uniform", "arrival",
+		 "--arrival uniform: must be one of fixed, poisson"},
+		{"--socket /s --arrival poisson", "arrival", "--arrival goes with --rate"},
+		{"--socket /s --start-at 1.5", "start-at",
+		 "--start-at 1.5: must be nanoseconds of the monotonic clock"},
 		{"--socket /s --state /f", "state", "--state goes with --verify"},
 		{"--socket /s now", "", "now: takes options only; see --help"},
 		{"--socket", "", "--socket: needs a value"},
@@ -195,9 +229,13 @@ static void test_mistakes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults), cmocka_unit_test(test_everything),
-		cmocka_unit_test(test_location), cmocka_unit_test(test_runtime_and_count),
-		cmocka_unit_test(test_verify),	 cmocka_unit_test(test_help_and_memcpy),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_everything),
+		cmocka_unit_test(test_location),
+		cmocka_unit_test(test_runtime_and_count),
+		cmocka_unit_test(test_rate),
+		cmocka_unit_test(test_verify),
+		cmocka_unit_test(test_help_and_memcpy),
 		cmocka_unit_test(test_mistakes),
 	};
 

@@ -58,6 +58,7 @@ static void test_empty(void **state)
 
 	stats_summarize(&h, &s);
 	assert_int_equal(s.count, 0);
+	assert_int_equal(s.p90, 0);
 	assert_int_equal(s.p999, 0);
 	assert_int_equal(stats_percentile(&h, 500), 0);
 }
@@ -78,12 +79,19 @@ static void test_one_value(void **state)
 /* Values below 128 have buckets of their own, so ranks can be checked exactly. */
 static void test_ranks(void **state)
 {
+	struct stats_summary s;
+
 	for (uint64_t v = 1; v <= 100; v++)
 		stats_record(&h, v);
 	assert_int_equal(stats_percentile(&h, 0), 1);
 	assert_int_equal(stats_percentile(&h, 10), 1);
 	assert_int_equal(stats_percentile(&h, 11), 2);
 	assert_int_equal(stats_percentile(&h, 500), 50);
+	stats_summarize(&h, &s);
+	assert_int_equal(s.p50, 50);
+	assert_int_equal(s.p90, 90);
+	assert_int_equal(s.p99, 99);
+	assert_int_equal(s.p999, 100);
 	assert_int_equal(stats_percentile(&h, 990), 99);
 	assert_int_equal(stats_percentile(&h, 999), 100);
 	assert_int_equal(stats_percentile(&h, 1000), 100);

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -114,6 +115,73 @@ class DeviceTest(unittest.TestCase):
                          self.mixed(Behaviour(fault="refuse"), status=1))
         self.assertEqual("umdev-perf: the controller failed while it should become ready (CSTS 0x2)\n",
                          self.mixed(Behaviour(fault="fatal"), status=1))
+
+    def test_rate(self):
+        """At most so many commands a second, started one by one, whether it sleeps, polls or checks data."""
+        for arguments in ([], ["--poll"], ["--arrival", "poisson"], ["--verify"], ["--queues", "3"]):
+            with self.subTest(arguments=arguments):
+                report = self.perf(Behaviour(), "--rate", "200", "--depth", "8", "--runtime", "1", *arguments)
+                self.assertEqual(report["rate"], 200)
+                self.assertEqual(report["arrival"], "poisson" if "poisson" in arguments else "fixed")
+                most = 260 if "poisson" in arguments else 202
+                self.assertTrue(most // 4 < report["commands"] <= most, report)
+                self.assertEqual(report["mismatches"], 0)
+                self.assertGreaterEqual(report["response_ns"]["max"], report["lat_ns"]["max"])
+                self.assertAlmostEqual(report["end_ns"] - report["begin_ns"], report["runtime_ns"])
+
+    def test_rate_and_count(self):
+        """A count of commands ends it; the last one is not due before its time."""
+        report = self.perf(Behaviour(), "--rate", "100.5", "--count", "51")
+        self.assertEqual(report["commands"], 51)
+        self.assertGreaterEqual(report["runtime_ns"], 50 / 100.5 * 1e9)
+
+    def test_sleeping_at_a_rate(self):
+        """Between two commands nothing is burnt."""
+        report = self.perf(Behaviour(), "--rate", "2", "--count", "3")
+        self.assertLess(report["client_cpu"], 20)
+
+    def test_slow_device_at_a_rate(self):
+        """What had to wait since the depth was reached says so in its latency."""
+        report = self.perf(Behaviour(delay_s=0.02), "--rate", "500", "--count", "25")
+        self.assertGreaterEqual(report["held"], 20)
+        # The last of them was due after 48 ms, and ended when 25 commands had taken their time one by one.
+        self.assertGreater(report["lat_ns"]["max"], 0.4e9)
+        self.assertLess(report["lat_ns"]["min"], 0.1e9)
+
+    def test_rate_is_no_stall(self):
+        """Nothing in flight between two commands is not mistaken for a device that hangs."""
+        self.assertEqual(self.perf(Behaviour(), "--rate", "2", "--count", "3", "--timeout", "0.3")["commands"], 3)
+
+    def test_start_at(self):
+        """Measuring begins when it is told to, after the ramp; at once when that time has passed."""
+        for poll in ([], ["--poll"]):
+            for ramp in ("0", "0.1", "5"):
+                with self.subTest(poll=poll, ramp=ramp):
+                    begin = time.monotonic_ns() + 400_000_000
+                    report = self.perf(Behaviour(), "--start-at", str(begin), "--ramp", ramp, "--count", "20", *poll)
+                    self.assertGreaterEqual(report["begin_ns"], begin)
+                    self.assertLess(report["begin_ns"], begin + 2_000_000_000)
+                    # What was in flight when the ramp ended counts, too.
+                    self.assertIn(report["commands"], (20,) if ramp == "0" else (20, 21))
+                    self.assertEqual(report["total_commands"] > 20, ramp != "0")
+        before = time.monotonic_ns()
+        report = self.perf(Behaviour(), "--start-at", "1", "--count", "20", "--rate", "1000")
+        self.assertGreater(report["begin_ns"], before)
+
+    def test_start_at_ends_by_signal(self):
+        """Waiting for its time, it still answers to a signal."""
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "vfio-user.sock"
+            device = FakeNvme(path, Behaviour())
+            process = subprocess.Popen([PROGRAM, "--socket", path, "--json", "--start-at", str(1 << 62)],
+                                       stdout=subprocess.PIPE, text=True)
+            deadline = time.monotonic() + 30
+            while not device.queues.get(1, {}).get("sq") and time.monotonic() < deadline:
+                time.sleep(0.01)
+            process.terminate()
+            report = json.loads(process.communicate(timeout=30)[0])
+            device.thread.join(10)
+        self.assertEqual((process.returncode, report["total_commands"]), (0, 0))
 
     def test_limits(self):
         """What the device does not grant is said before anything is written."""
