@@ -79,7 +79,7 @@ static void engine_advance(struct qos_engine *engine, uint64_t now_ns)
 		return;
 	engine->now_ns = now_ns;
 	if (engine->alone) {
-		if (engine->in_flight == 0 && !engine->pass)
+		if (engine->in_flight == 0 && !engine->pass_used)
 			return;
 		engine->busy += dt << QOS_CHARGE_SHIFT;
 		engine->alone_charge += dt << QOS_CHARGE_SHIFT;
@@ -424,6 +424,7 @@ static struct qos_job *flow_start(struct qos_engine *engine, struct qos_flow *fl
 	if (node->priority > 0)
 		engine_levels(engine, node->priority, 1, engine->integral, 0);
 	if (engine->alone) {
+		engine->pass_used = engine->pass;
 		job->advance = 0;
 		node->in_flight++;
 		node->start_sum += engine->integral;
@@ -546,6 +547,7 @@ void qos_pass(struct qos_engine *engine, bool begins, uint64_t now_ns)
 {
 	engine_advance(engine, now_ns);
 	engine->pass = begins;
+	engine->pass_used = false;
 }
 
 uint32_t qos_contenders(const struct qos_engine *engine)

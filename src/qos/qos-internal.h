@@ -79,7 +79,8 @@ struct qos_engine {
 	struct qos_flow *alone; /* has the engine for itself; alone.c */
 	uint64_t alone_charge;	/* in that state, not in its virtual time yet */
 	uint64_t alone_jobs;	/* that ended in it */
-	uint64_t pass;		/* non-zero while the caller starts jobs, see qos_pass() */
+	bool pass;		/* the caller starts jobs, see qos_pass() */
+	bool pass_used;		/* one was started since it began */
 	uint64_t estimate;	/* moving average of what a job is charged */
 	uint64_t ended;
 	uint64_t longest_ns;
