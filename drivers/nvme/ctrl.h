@@ -176,6 +176,7 @@ struct nvme_ctrl {
 	bool draining;	 /* until nothing is outstanding */
 	bool in_dirty;
 	bool polling;
+	bool put_off;	     /* the last look left the turn to the next */
 	bool flushing;	     /* our own flush is in progress */
 	bool serving;	     /* guards against recursion */
 	uint8_t reset_asked; /* reset_done() is due */

@@ -370,11 +370,14 @@ uint32_t nvme_poll(void *mdev_priv)
 	if (found > 0)
 		ctrl->last_work_ns = 0;
 	/* A device that is free again first gets its next job, whose start posts what is to be
-	 * posted; if there is none, the next look does. */
+	 * posted; if there is none, the next look does, which is never put off. */
 	if (ctrl->parent->service && nvme_service_run(ctrl->parent) > 0) {
 		ctrl->last_work_ns = 0;
-		return found + 1;
+		ctrl->put_off = !ctrl->put_off;
+		if (ctrl->put_off)
+			return found + 1;
 	}
+	ctrl->put_off = false;
 	nvme_turn(ctrl);
 	nvme_parent_turn(ctrl->parent);
 	return found;

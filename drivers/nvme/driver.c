@@ -3,10 +3,10 @@
  * The NVMe vendor driver: a file, a block device or memory becomes NVMe 1.4 controllers with one
  * namespace each.
  *
- * This file is the driver's face: its tables and its entry. The parent is in parent.c, types.c and
- * the backends; a controller in device.c (making), regs.c (registers), reset.c, queue.c and
- * completion.c (rings), doorbell.c, admin.c with identify.c, features.c, log_page.c and event.c,
- * io.c with dptr.c and copy.c (data), resume.c.
+ * This file is the driver's face: its tables and its entry. The parent is in parent.c, types.c,
+ * measure.c, service.c and the backends; a controller in device.c (making), regs.c (registers),
+ * reset.c, queue.c and completion.c (rings), doorbell.c, admin.c with identify.c, features.c,
+ * log_page.c and event.c, io.c with dptr.c and copy.c (data), resume.c.
  */
 #include <assert.h>
 
