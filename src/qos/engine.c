@@ -50,24 +50,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "qos/qos-internal.h"
+#include "qos/wait.h"
 
 #define ESTIMATE_FIRST (1000ull << QOS_CHARGE_SHIFT) /* before anything is known: 1 us */
 #define HELD_MIN       16u
 #define AVERAGE_SHIFT  3u /* weight of the newest job: 1/8 */
 
 /* ---- The meter ---- */
-
-uint64_t engine_integral_at(const struct qos_engine *engine, uint64_t now_ns)
-{
-	uint64_t dt = now_ns - engine->now_ns;
-	uint64_t span;
-
-	if ((int64_t)dt <= 0 || engine->in_flight == 0 || engine->alone)
-		return engine->integral;
-	span = (dt << QOS_CHARGE_SHIFT) + engine->remainder;
-	return engine->integral + (engine->in_flight == 1 ? span : span / engine->in_flight);
-}
 
 /* Time passes. */
 static void engine_advance(struct qos_engine *engine, uint64_t now_ns)

@@ -213,33 +213,3 @@ uint64_t bucket_opens_ns(const struct qos_engine *engine, struct qos_node *node)
 /* Ownership the node has to wait for, as a charge, at a given point. */
 uint64_t bucket_debt(const struct qos_engine *engine, const struct qos_node *node, uint64_t now_ns,
 		     uint64_t integral);
-
-/* ---- wait.c ---- */
-
-/* Whether the jobs of a flow wait for a cap, its own or its group's. */
-bool flow_held(const struct qos_flow *flow);
-
-/* @jobs of a flow begin to wait, in the contest or (@held) for a cap; or they no longer do. */
-void wait_begin(struct qos_flow *flow, uint32_t jobs, bool held, uint64_t now_ns);
-void wait_end(struct qos_flow *flow, uint32_t jobs, bool held, uint64_t now_ns);
-
-/* All queued jobs of @node, or of a group's members that compete, turn from waiting in the contest
- * to waiting for a cap, or back. */
-void wait_switch_node(struct qos_node *node, bool to_held, uint64_t now_ns);
-
-/* What the jobs of a flow waited, those that still do included; differences of clocks, so small
- * negative values are possible where they should be zero. */
-struct qos_flow_waits {
-	uint64_t wall_ns;
-	uint64_t cap_ns;
-	uint64_t turn; /* as charges */
-	uint64_t higher;
-};
-/* Fills them as they stand at @now_ns. */
-void engine_flow_waits(const struct qos_flow *flow, uint64_t now_ns,
-		       struct qos_flow_waits *ret_waits);
-
-/* ---- engine.c ---- */
-
-/* The integral as it stands at @now_ns, without moving on. */
-uint64_t engine_integral_at(const struct qos_engine *engine, uint64_t now_ns);

@@ -2,7 +2,7 @@
 /* What the scheduler tells: numbers, words and ranges. */
 #include <assert.h>
 
-#include "qos/qos-internal.h"
+#include "qos/wait.h"
 
 static const char *const qos_cause_names[] = {
 	[QOS_CAUSE_CAP] = "cap",
