@@ -71,13 +71,10 @@ void bucket_set(struct qos_engine *engine, struct qos_node *node, uint32_t cap)
 	b->cap = cap;
 }
 
-bool bucket_shut(struct qos_engine *engine, struct qos_node *node)
+bool bucket_check(struct qos_engine *engine, struct qos_node *node)
 {
-	struct qos_bucket *b;
+	struct qos_bucket *b = node_bucket(node);
 
-	if (!(node->state & NODE_CAPPED))
-		return false;
-	b = node_bucket(node);
 	bucket_settle(engine, node, b);
 	return b->debt > 0;
 }
@@ -96,12 +93,9 @@ void bucket_return(struct qos_engine *engine, struct qos_node *node)
 
 void bucket_job(struct qos_engine *engine, struct qos_node *node, uint64_t duration_ns)
 {
-	struct qos_bucket *b;
+	struct qos_bucket *b = node_bucket(node);
 	int64_t before;
 
-	if (!(node->state & NODE_CAPPED))
-		return;
-	b = node_bucket(node);
 	if (duration_ns <= b->longest_ns)
 		return;
 	before = bucket_reserve(b, b->cap);

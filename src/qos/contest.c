@@ -19,8 +19,6 @@
 
 #include "qos/qos-internal.h"
 
-/* Virtual time that passes in one turn. Debts are far below half of it, turns far below a wrap. */
-#define CONTEST_TURN (1ull << 60)
 /* After so many turns whatever was owed is paid. */
 #define CONTEST_TURNS_PAID 4u
 
@@ -92,13 +90,6 @@ static void contest_origin(struct qos_contest *contest, uint64_t origin)
 	}
 }
 
-/* Whether virtual time has reached @vtime. */
-static bool contest_reached(const struct qos_contest *contest, uint64_t vtime)
-{
-	return (qos_wide)(int64_t)(vtime - contest->origin) * (qos_wide)contest->weight <=
-	       contest->moment;
-}
-
 static void contest_add(struct qos_contest *contest, const struct qos_node *node)
 {
 	contest->weight += node->weight;
@@ -114,7 +105,7 @@ static void contest_take(struct qos_contest *contest, const struct qos_node *nod
 /* ---- Rings ---- */
 
 /* Log 2 of what a job of the node takes, rounded down. */
-static uint32_t node_size(const struct qos_node *node)
+static inline uint32_t node_size(const struct qos_node *node)
 {
 	uint32_t size = 63u - (uint32_t)__builtin_clzll(node_slice(node) | 1u);
 
@@ -122,23 +113,23 @@ static uint32_t node_size(const struct qos_node *node)
 }
 
 /* Begin of the slot that a virtual time belongs to. */
-static uint64_t slot_begin(uint64_t vtime, uint32_t size)
+static inline uint64_t slot_begin(uint64_t vtime, uint32_t size)
 {
 	return vtime & ~((1ull << (size - RING_FINE)) - 1);
 }
 
-static uint32_t slot_index(uint64_t begin, uint32_t size)
+static inline uint32_t slot_index(uint64_t begin, uint32_t size)
 {
 	return (uint32_t)(begin >> (size - RING_FINE)) & SLOT_MASK;
 }
 
-static uint64_t rotate(uint64_t word, uint32_t by)
+static inline uint64_t rotate(uint64_t word, uint32_t by)
 {
 	return word >> by | word << (-by & SLOT_MASK);
 }
 
 /* The slot for @begin in the ring of @size, which may move to make it fit. */
-static uint32_t ring_slot(struct qos_rank *rank, uint32_t size, uint64_t begin)
+static inline uint32_t ring_slot(struct qos_rank *rank, uint32_t size, uint64_t begin)
 {
 	int64_t distance;
 	uint32_t low;
@@ -160,12 +151,11 @@ static uint32_t ring_slot(struct qos_rank *rank, uint32_t size, uint64_t begin)
 	return (low + (uint32_t)distance) & SLOT_MASK;
 }
 
-/* Puts the node where its virtual time says. */
-static void node_link(struct qos_node *node)
+/* Puts the node where its size and the begin of its slot say. */
+static inline void rank_add(struct qos_rank *rank, struct qos_node *node, uint32_t size,
+			    uint64_t begin)
 {
-	struct qos_rank *rank = node->contest->ranks[node->priority];
-	uint32_t size = node_size(node);
-	uint32_t index = ring_slot(rank, size, slot_begin(node->vtime, size));
+	uint32_t index = ring_slot(rank, size, begin);
 	struct qos_slot *slot = &rank->slots[size][index];
 
 	node->place = size << 8 | index;
@@ -181,9 +171,8 @@ static void node_link(struct qos_node *node)
 	slot->tail = node;
 }
 
-static void node_unlink(struct qos_node *node)
+static inline void rank_take(struct qos_rank *rank, struct qos_node *node)
 {
-	struct qos_rank *rank = node->contest->ranks[node->priority];
 	uint32_t size = node->place >> 8;
 	uint32_t index = node->place & SLOT_MASK;
 	struct qos_slot *slot = &rank->slots[size][index];
@@ -205,6 +194,26 @@ static void node_unlink(struct qos_node *node)
 	else if (index == slot_index(rank->first[size], size))
 		rank->first[size] += (uint64_t)__builtin_ctzll(rotate(left, index))
 				     << (size - RING_FINE);
+}
+
+/* Puts the node where its virtual time says. */
+static void node_link(struct qos_node *node)
+{
+	struct qos_contest *contest = node->contest;
+	uint32_t size = node_size(node);
+
+	contest->levels |= 1u << node->priority;
+	rank_add(contest->ranks[node->priority], node, size, slot_begin(node->vtime, size));
+}
+
+static void node_unlink(struct qos_node *node)
+{
+	struct qos_contest *contest = node->contest;
+	struct qos_rank *rank = contest->ranks[node->priority];
+
+	rank_take(rank, node);
+	if (rank->sizes == 0)
+		contest->levels &= ~(1u << node->priority);
 }
 
 /* ---- Coming, going, moving ---- */
@@ -253,31 +262,22 @@ void contest_leave(struct qos_node *node)
 	node->credit = (int64_t)(contest_now(contest) - node->vtime);
 }
 
-void contest_move(struct qos_node *node, int64_t by)
+void contest_rebase(struct qos_contest *contest)
 {
-	struct qos_contest *contest = node->contest;
-
-	node->vtime += (uint64_t)by;
-	if (node_state(node) != NODE_COMPETES) {
-		node->credit -= by;
-		return;
-	}
-	contest->moment += (qos_wide)by * node->weight;
-	if ((int64_t)(node->vtime - contest->origin) > (int64_t)CONTEST_TURN)
-		contest_origin(contest, contest_mean(contest));
+	contest_origin(contest, contest_mean(contest));
 }
 
 void contest_place(struct qos_node *node)
 {
-	uint32_t size;
+	uint32_t size = node_size(node);
+	uint64_t begin = slot_begin(node->vtime, size);
+	struct qos_rank *rank;
 
-	if (node_state(node) != NODE_COMPETES)
+	if (node->place == (size << 8 | slot_index(begin, size)))
 		return;
-	size = node_size(node);
-	if (node->place == (size << 8 | slot_index(slot_begin(node->vtime, size), size)))
-		return;
-	node_unlink(node);
-	node_link(node);
+	rank = node->contest->ranks[node->priority];
+	rank_take(rank, node);
+	rank_add(rank, node, size, begin);
 }
 
 void contest_set_priority(struct qos_node *node, uint32_t priority)
@@ -322,58 +322,67 @@ void contest_reweigh(struct qos_node *node, uint32_t weight)
 
 /* ---- The choice ---- */
 
-/* The size whose first competitor has the earliest deadline; among those that are due unless
- * @anyone. RING_SIZES when there is none. */
-static uint32_t rank_choose(const struct qos_contest *contest, uint32_t priority, bool anyone)
+/*
+ * The size whose first competitor has the earliest deadline, among those whose start is due at the
+ * moment @due; RING_SIZES when there is none. Each level of priority lets one run a job ahead of
+ * that. The branches are foretold well enough: to do without them is slower, as nothing could be
+ * begun before the size is known.
+ */
+static inline uint32_t rank_earliest(const struct qos_contest *contest, uint32_t priority,
+				     qos_wide due)
 {
 	const struct qos_rank *rank = contest->ranks[priority];
+	int64_t weight = (int64_t)contest->weight;
+	int64_t earliest = INT64_MAX;
 	uint32_t best = RING_SIZES;
-	uint64_t best_deadline = 0;
 
 	for (uint64_t sizes = rank->sizes; sizes; sizes &= sizes - 1) {
+		uint64_t job = sizes & -sizes;
 		uint32_t size = (uint32_t)__builtin_ctzll(sizes);
-		uint64_t start = rank->first[size];
-		uint64_t deadline = start + (2ull << size);
+		uint64_t start = rank->first[size] - contest->origin;
+		int64_t deadline = (int64_t)(start + 2 * job);
 
-		if (best < RING_SIZES && (int64_t)(deadline - best_deadline) >= 0)
+		if (deadline >= earliest ||
+		    (qos_wide)(int64_t)(start - priority * job) * weight > due)
 			continue;
-		/* Each level of priority lets it run one job ahead of its due. */
-		if (!anyone && !contest_reached(contest, start - ((uint64_t)priority << size)))
-			continue;
+		earliest = deadline;
 		best = size;
-		best_deadline = deadline;
 	}
 	return best;
 }
 
-static struct qos_node *contest_choose(struct qos_contest *contest, bool anyone)
+/* The one to choose of a priority; NULL: nobody is due. */
+static inline struct qos_node *rank_choose(const struct qos_contest *contest, uint32_t priority,
+					   bool anyone)
 {
-	for (uint32_t p = QOS_LEVELS; p-- > 0;) {
-		struct qos_rank *rank = contest->ranks[p];
-		uint32_t size;
+	qos_wide due = anyone ? (qos_wide)INT64_MAX << 64 : contest->moment;
+	struct qos_rank *rank = contest->ranks[priority];
+	uint32_t size;
 
-		while (rank && (size = rank_choose(contest, p, anyone)) < RING_SIZES) {
-			uint32_t index = slot_index(rank->first[size], size);
-			struct qos_node *node = rank->slots[size][index].head;
-			uint32_t true_size = node_size(node);
-			uint64_t begin = slot_begin(node->vtime, size);
+	while ((size = rank_earliest(contest, priority, due)) < RING_SIZES) {
+		struct qos_node *node = rank->slots[size][slot_index(rank->first[size], size)].head;
+		uint32_t true_size = node_size(node);
+		uint64_t begin = slot_begin(node->vtime, true_size);
 
-			if (true_size == size && (int64_t)(begin - rank->first[size]) <= 0)
-				return node;
-			node_unlink(node);
-			node_link(node);
-		}
+		if (true_size == size && (int64_t)(begin - rank->first[size]) <= 0)
+			return node;
+		rank_take(rank, node);
+		rank_add(rank, node, true_size, begin);
 	}
 	return NULL;
 }
 
-bool contest_raised(const struct qos_contest *contest)
+static struct qos_node *contest_choose(const struct qos_contest *contest, bool anyone)
 {
-	for (uint32_t p = 1; p < QOS_LEVELS; p++) {
-		if (contest->ranks[p] && contest->ranks[p]->sizes)
-			return true;
+	struct qos_node *node = NULL;
+
+	for (uint32_t left = contest->levels; left && !node;) {
+		uint32_t priority = 31u - (uint32_t)__builtin_clz(left);
+
+		node = rank_choose(contest, priority, anyone);
+		left ^= 1u << priority;
 	}
-	return false;
+	return node;
 }
 
 struct qos_node *contest_first(struct qos_contest *contest)

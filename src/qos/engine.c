@@ -386,7 +386,8 @@ static void node_end(struct qos_engine *engine, struct qos_node *node, const str
 		node->idle_ns = engine->now_ns;
 	contest_move(node, (int64_t)(took - advance));
 	node->slice = average(node->slice, MAX(took, 1u));
-	bucket_job(engine, node, engine->now_ns - job->start_ns);
+	if (node->state & NODE_CAPPED)
+		bucket_job(engine, node, engine->now_ns - job->start_ns);
 	if (node_state(node) == NODE_HELD) {
 		bucket_shut(engine, node);
 		heap_change(&engine->held, node->place, engine_held_entry(engine, node));

@@ -32,6 +32,9 @@ typedef __int128 qos_wide;
 #define RING_FINE  4u  /* slots of a job's size, log 2 */
 #define RING_SIZES 64u /* log 2 of a job's virtual time */
 
+/* Virtual time that passes in one turn. Debts are far below half of it, turns far below a wrap. */
+#define CONTEST_TURN (1ull << 60)
+
 struct qos_rank;
 
 /* Where nodes compete: all of an engine, or the members of a group. */
@@ -43,7 +46,7 @@ struct qos_contest {
 	qos_wide moment;  /* sum of weight * (vtime - origin) */
 	uint64_t advance; /* of origin since the last turn */
 	uint32_t turns;
-	uint32_t reserved;
+	uint32_t levels; /* priorities of those who compete, a bit each */
 	struct qos_engine *engine;
 };
 
@@ -162,11 +165,26 @@ void contest_leave(struct qos_node *node);
  * contest, in which nobody competes, with it. */
 void contest_skip(struct qos_node *node, uint64_t by);
 
-/* Moves the virtual time of @node, competing or not, on by @by or back. */
-void contest_move(struct qos_node *node, int64_t by);
+/* Moves the origin of virtual time to now, which changes nothing but keeps distances short. */
+void contest_rebase(struct qos_contest *contest);
 
-/* After changes of virtual time or slice: brings the node to its place. Not needed for one that
- * only moved on: that is seen when its turn comes. */
+/* Moves the virtual time of @node, competing or not, on by @by or back. */
+static inline void contest_move(struct qos_node *node, int64_t by)
+{
+	struct qos_contest *contest = node->contest;
+
+	node->vtime += (uint64_t)by;
+	if (node_state(node) != NODE_COMPETES) {
+		node->credit -= by;
+		return;
+	}
+	contest->moment += (qos_wide)by * (int64_t)node->weight;
+	if ((int64_t)(node->vtime - contest->origin) > (int64_t)CONTEST_TURN)
+		contest_rebase(contest);
+}
+
+/* After changes of virtual time or slice: brings @node, which competes, to its place. Not needed
+ * for one that only moved on: that is seen when its turn comes. */
 void contest_place(struct qos_node *node);
 
 /* Another priority, for which there is room. */
@@ -176,7 +194,10 @@ void contest_set_priority(struct qos_node *node, uint32_t priority);
 void contest_reweigh(struct qos_node *node, uint32_t weight);
 
 /* Whether anybody with a priority above 0 competes. */
-bool contest_raised(const struct qos_contest *contest);
+static inline bool contest_raised(const struct qos_contest *contest)
+{
+	return contest->levels > 1;
+}
 
 /* The eligible competitor of the highest priority and then the earliest deadline; NULL when nobody
  * competes. */
@@ -198,13 +219,19 @@ void alone_end(struct qos_engine *engine);
 /* Sets or takes away the cap of a node. */
 void bucket_set(struct qos_engine *engine, struct qos_node *node, uint32_t cap);
 
-/* Whether the node has a cap that lets nothing start now. */
-bool bucket_shut(struct qos_engine *engine, struct qos_node *node);
+/* Whether the cap of the node lets nothing start now. */
+bool bucket_check(struct qos_engine *engine, struct qos_node *node);
+
+/* The same, for nodes that may have none. */
+static inline bool bucket_shut(struct qos_engine *engine, struct qos_node *node)
+{
+	return node->state & NODE_CAPPED && bucket_check(engine, node);
+}
 
 /* It had nothing to do: what it could have used meanwhile is lost, but for the burst. */
 void bucket_return(struct qos_engine *engine, struct qos_node *node);
 
-/* A job of the node that took @duration_ns has ended. */
+/* A job of the node, which has a cap, took @duration_ns and has ended. */
 void bucket_job(struct qos_engine *engine, struct qos_node *node, uint64_t duration_ns);
 
 /* When the shut bucket opens; QOS_NEVER when not before another job of the node has ended. */
