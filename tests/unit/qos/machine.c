@@ -342,6 +342,22 @@ static void machine_pass(struct machine *machine, uint64_t to_ns)
 
 /* ---- Time ---- */
 
+/* When something happens next. Caps that open while the engine is full are looked at after that. */
+static uint64_t machine_next(const struct machine *machine)
+{
+	uint64_t next = QOS_NEVER;
+
+	if (machine->in_flight < machine->k)
+		next = qos_next_ns(machine->engine);
+	if (next != QOS_NEVER)
+		next += machine->late_ns;
+	for (uint32_t i = 0; i < machine->in_flight; i++)
+		next = MIN(next, machine->running[i]->end_ns);
+	for (uint32_t i = 0; i < machine->flow_count; i++)
+		next = MIN(next, machine->flows[i]->due_ns);
+	return next;
+}
+
 void machine_run(struct machine *machine, uint64_t until_ns)
 {
 	for (;;) {
@@ -351,11 +367,7 @@ void machine_run(struct machine *machine, uint64_t until_ns)
 		machine_start(machine);
 		if (machine->check)
 			machine->check(machine);
-		next = qos_next_ns(machine->engine);
-		for (uint32_t i = 0; i < machine->in_flight; i++)
-			next = MIN(next, machine->running[i]->end_ns);
-		for (uint32_t i = 0; i < machine->flow_count; i++)
-			next = MIN(next, machine->flows[i]->due_ns);
+		next = machine_next(machine);
 		if (next > until_ns)
 			break;
 		machine_pass(machine, MAX(next, machine->now_ns));

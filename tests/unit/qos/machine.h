@@ -84,7 +84,8 @@ struct machine {
 	uint64_t busy_ns;
 	uint64_t idle_ns; /* with a free slot while somebody could have run */
 	uint64_t begin_ns;
-	uint64_t hash; /* of who started when */
+	uint64_t late_ns; /* timers of caps are as late as that */
+	uint64_t hash;	  /* of who started when */
 	uint32_t ids;
 	struct machine_flow *spare[MACHINE_FLOWS]; /* for the next flows */
 	uint32_t spare_count;
