@@ -231,6 +231,7 @@ static void machine_hash(struct machine *machine, uint64_t word)
 static void machine_start(struct machine *machine)
 {
 	struct qos_job *picked;
+	uint64_t next;
 
 	while ((picked = qos_pick(machine->engine, machine->now_ns))) {
 		struct machine_job *j = container_of(picked, struct machine_job, job);
@@ -254,7 +255,8 @@ static void machine_start(struct machine *machine)
 		if (f->wait_count < f->wait_size)
 			f->waits[f->wait_count++] = (float)waited;
 	}
-	machine_hash(machine, qos_next_ns(machine->engine) - machine->begin_ns);
+	next = qos_next_ns(machine->engine);
+	machine_hash(machine, next == QOS_NEVER ? next : next - machine->begin_ns);
 }
 
 static void machine_end(struct machine *machine)
@@ -391,6 +393,21 @@ void machine_run_jobs(struct machine *machine, uint64_t jobs)
 
 	while (machine_ended(machine) < end)
 		machine_run(machine, machine->now_ns + machine->flows[0]->cost_ns * 100);
+}
+
+void machine_stop(struct machine *machine)
+{
+	for (uint32_t i = 0; i < machine->flow_count; i++) {
+		machine->flows[i]->depth = 0;
+		machine->flows[i]->due_ns = QOS_NEVER;
+		while (machine_withdraw(machine->flows[i], 0))
+			;
+	}
+	for (uint32_t i = 0; i < machine->in_flight; i++)
+		machine->running[i]->end_ns = machine->now_ns;
+	machine_end(machine);
+	while (machine->flow_count > 0)
+		machine_remove(machine, machine->flows[0]);
 }
 
 /* ---- What came out ---- */

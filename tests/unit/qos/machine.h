@@ -117,6 +117,9 @@ void machine_scatter(struct machine *machine, uint32_t count, uint64_t seed);
 /* Takes a queued job of the flow back, of several the one that @pick says; false when none is. */
 bool machine_withdraw(struct machine_flow *flow, uint64_t pick);
 
+/* Takes back what is queued, ends what runs, and takes all flows away. */
+void machine_stop(struct machine *machine);
+
 /* Jobs ended, of all flows. */
 uint64_t machine_ended(const struct machine *machine);
 
