@@ -192,11 +192,11 @@ static void engine_release(struct qos_engine *engine, struct qos_node *node)
 	node_set_state(node, NODE_IDLE);
 	node->place = node->contest->turns;
 	if (node->state & NODE_GROUP) {
-		contest_enter(node, false);
+		contest_enter(node, true);
 		wait_switch_node(node, false, engine->now_ns);
 		return;
 	}
-	flow_enter(node_flow(node), false, engine->now_ns);
+	flow_enter(node_flow(node), true, engine->now_ns);
 	if (!flow_held(node_flow(node)))
 		wait_switch_node(node, false, engine->now_ns);
 }

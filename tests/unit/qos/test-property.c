@@ -269,13 +269,18 @@ static void check_flow(struct scenario *s, const struct machine_flow *f)
 	struct qos_flow_stats stats;
 	uint64_t sum = 0;
 	uint64_t owned = (uint64_t)(f->owned_exact / MACHINE_UNIT);
+	uint64_t slack;
 
 	qos_flow_stats(&f->flow, s->m.now_ns, &stats);
 	for (uint32_t c = 0; c < QOS_CAUSE_COUNT; c++)
 		sum += stats.wait_by_cause_ns[c];
 	expect(s, sum == stats.wait_ns, "causes do not add up", f->id);
 	expect(s, stats.wait_ns == f->wait_exact, "wait", f->id);
-	expect(s, stats.owned_ns + 1 >= owned && stats.owned_ns <= owned + 1, "owned", f->id);
+	/* A charge is exact to 1/256 ns, and the sum over all flows is; one flow's drifts a little.
+	 */
+	slack = 1 + stats.jobs / 1000;
+	expect(s, stats.owned_ns + slack >= owned && stats.owned_ns <= owned + slack, "owned",
+	       f->id);
 	expect(s, stats.queued == f->queued && stats.in_flight == f->in_flight, "jobs", f->id);
 	expect(s, stats.jobs == f->started, "jobs started", f->id);
 }
