@@ -50,9 +50,9 @@ def settle(daemon, idents) -> None:
 
 
 def measured(daemon, idents):
-    """What was owned for a while from now on, by mdevs that still have jobs waiting at the end of it."""
+    """What was owned for a while from now on, by mdevs that have jobs waiting all the time."""
     found = span(daemon, idents[0], SPAN_S)
-    assert all(found.last.mdevs[ident]["queued"] > 0 for ident in idents), "a client was too slow to measure anything"
+    assert found.empty(idents) == 0, "a client was too slow to measure anything"
     return found
 
 
@@ -193,7 +193,7 @@ def test_refusals_disturb_nobody(daemon):
     with saturate(daemon, idents) as clients:
         settle(daemon, idents)
         first = snapshot(daemon, idents[0])
-        until = time.monotonic() + SPAN_S
+        until = time.monotonic() + SPAN_S / 2
         while time.monotonic() < until:
             for ident in idents:
                 refused(daemon, "INVALID", "mdev.qos", uuid=ident, weight=0)

@@ -17,6 +17,7 @@ from .daemon import as_user, program
 
 LEAD_NS = 400_000_000  # for clients to connect and bring the controller up
 END_LIMIT_S = 60
+LOOK_NS = 100_000_000
 NS = 1_000_000_000
 
 Snapshot = namedtuple("Snapshot", "time_ns mdevs")
@@ -111,11 +112,12 @@ def wait_backlogged(daemon, idents) -> None:
 
 
 class Span:
-    """What lies between two snapshots."""
+    """What lies between the first and the last of some snapshots."""
 
-    def __init__(self, first: Snapshot, last: Snapshot):
-        self.first, self.last = first, last
-        self.ns = last.time_ns - first.time_ns
+    def __init__(self, looks: list):
+        self.looks = looks
+        self.first, self.last = looks[0], looks[-1]
+        self.ns = self.last.time_ns - self.first.time_ns
 
     def delta(self, ident: str, key: str) -> int:
         """By how much a number of one mdev grew."""
@@ -133,13 +135,20 @@ class Span:
         """The part of wall time that one owned the parent, in percent."""
         return 100 * self.delta(ident, "owned_ns") / self.ns
 
+    def empty(self, idents) -> float:
+        """In which part of the snapshots one of them had nothing queued: its client was too slow to compete."""
+        return sum(any(look.mdevs[ident]["queued"] == 0 for ident in idents) for look in self.looks) / len(self.looks)
+
 
 def span(daemon, ident: str, seconds: float, begin_ns: int = 0) -> Span:
     """Looks at the parent of one mdev for so long, from a time on."""
     sleep_until(begin_ns)
-    first = snapshot(daemon, ident)
-    sleep_until(first.time_ns + int(seconds * NS))
-    return Span(first, snapshot(daemon, ident))
+    looks = [snapshot(daemon, ident)]
+    end = looks[0].time_ns + int(seconds * NS)
+    while looks[-1].time_ns < end:
+        sleep_until(min(end, looks[-1].time_ns + LOOK_NS))
+        looks.append(snapshot(daemon, ident))
+    return Span(looks)
 
 
 def share_error(shares, weights) -> float:
