@@ -181,7 +181,7 @@ def test_blame(daemon, cause, knobs):
     peers = {peer["uuid"]: peer["owned_ns"] for peer in found["peers"]}
     assert list(peers) == idents[1:]
     if cause == "cap":
-        assert abs(found["owned_share"] - 0.2) < 0.02
+        assert 0.15 < found["owned_share"] < 0.21
     if peers:
         # By weight 1:9; a client that was short of CPU time may have asked for less.
         assert peers[idents[1]] > 2 * found["owned_ns"]
