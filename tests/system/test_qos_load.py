@@ -58,7 +58,7 @@ def measured(daemon, idents):
 
 def keeps_cap(found, ident, cap: float) -> bool:
     """Never more than the cap; a little less where the host itself has to wait for its turn on this machine."""
-    return 0.85 * cap < found.of_wall(ident) < cap + 1
+    return 0.7 * cap < found.of_wall(ident) < cap + 1
 
 
 @SLOTS
