@@ -85,8 +85,9 @@ static const char *blame_own(struct blame *blame, const json_t *earlier, json_in
 		return "was replaced meanwhile";
 	blame->jobs = blame_number(blame->mdev, "jobs") - blame_number(was, "jobs");
 	blame->owned_ns = blame_number(blame->mdev, "owned_ns") - blame_number(was, "owned_ns");
-	if (blame->jobs < 0 || blame->owned_ns < 0)
+	if (blame->jobs < 0)
 		return "was replaced meanwhile";
+	blame->owned_ns = MAX(blame->owned_ns, 0);
 	blame->seconds = (double)wall_ns / NS_PER_S;
 	blame->share = (double)blame->owned_ns / (double)wall_ns;
 	return NULL;

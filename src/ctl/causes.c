@@ -38,10 +38,10 @@ bool causes_subtract(const struct causes *later, const struct causes *earlier,
 {
 	struct causes causes = {0};
 
+	if (later->sum < earlier->sum)
+		return false;
 	for (int i = 0; i < CAUSE_COUNT; i++) {
-		causes.ns[i] = later->ns[i] - earlier->ns[i];
-		if (causes.ns[i] < 0)
-			return false;
+		causes.ns[i] = later->ns[i] > earlier->ns[i] ? later->ns[i] - earlier->ns[i] : 0;
 		causes.sum += causes.ns[i]; /* at most later->sum */
 	}
 	*ret_causes = causes;

@@ -30,7 +30,10 @@ struct causes {
 /* Reads wait_by_cause_ns of a QOS object. False when it is not there. */
 bool causes_read(const json_t *qos, struct causes *ret_causes);
 
-/* @later less @earlier. False when one of them would be negative: they do not belong together. */
+/*
+ * @later less @earlier. False when the sum would be negative: they do not belong together. One cause
+ * alone may fall a little, where a job's end was noticed late; it counts as nothing then.
+ */
 bool causes_subtract(const struct causes *later, const struct causes *earlier,
 		     struct causes *ret_causes);
 

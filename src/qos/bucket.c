@@ -39,15 +39,17 @@ static int64_t bucket_debt_at(const struct qos_engine *engine, const struct qos_
 	int64_t accrued = (int64_t)(node_charged(node, integral) - b->at_charge);
 	int64_t credit = bucket_allows(b->cap, MAX(engine->longest_ns, engine->config.slack_ns)) +
 			 (int64_t)(engine->config.burst_ns << QOS_CHARGE_SHIFT);
-	int64_t debt = b->debt + accrued - bucket_allows(b->cap, now_ns - b->at_ns);
+	uint64_t passed_ns = now_ns > b->at_ns ? now_ns - b->at_ns : 0;
 
-	return MAX(debt, -credit);
+	return MAX(b->debt + accrued - bucket_allows(b->cap, passed_ns), -credit);
 }
 
-static void bucket_settle(struct qos_engine *engine, struct qos_node *node, struct qos_bucket *b)
+/* Brings the debt to @now_ns, which may be after the engine's, but then with nothing in flight. */
+static void bucket_settle(struct qos_engine *engine, struct qos_node *node, struct qos_bucket *b,
+			  uint64_t now_ns)
 {
-	b->debt = bucket_debt_at(engine, node, b, engine->now_ns, engine->integral);
-	b->at_ns = engine->now_ns;
+	b->debt = bucket_debt_at(engine, node, b, now_ns, engine->integral);
+	b->at_ns = MAX(b->at_ns, now_ns);
 	b->at_charge = node_charged(node, engine->integral);
 }
 
@@ -61,7 +63,7 @@ void bucket_set(struct qos_engine *engine, struct qos_node *node, uint32_t cap)
 		return;
 	}
 	if (node->state & NODE_CAPPED) {
-		bucket_settle(engine, node, b);
+		bucket_settle(engine, node, b, engine->now_ns);
 		b->debt += bucket_reserve(b, cap) - bucket_reserve(b, b->cap);
 	} else {
 		*b = (struct qos_bucket){.at_ns = engine->now_ns,
@@ -75,11 +77,11 @@ bool bucket_check(struct qos_engine *engine, struct qos_node *node)
 {
 	struct qos_bucket *b = node_bucket(node);
 
-	bucket_settle(engine, node, b);
+	bucket_settle(engine, node, b, engine->now_ns);
 	return b->debt > 0;
 }
 
-void bucket_return(struct qos_engine *engine, struct qos_node *node)
+void bucket_return(struct qos_engine *engine, struct qos_node *node, uint64_t now_ns)
 {
 	int64_t burst = (int64_t)(engine->config.burst_ns << QOS_CHARGE_SHIFT);
 	struct qos_bucket *b;
@@ -87,7 +89,7 @@ void bucket_return(struct qos_engine *engine, struct qos_node *node)
 	if (!(node->state & NODE_CAPPED))
 		return;
 	b = node_bucket(node);
-	bucket_settle(engine, node, b);
+	bucket_settle(engine, node, b, now_ns);
 	b->debt = MAX(b->debt, -burst);
 }
 
@@ -121,7 +123,7 @@ uint64_t bucket_opens_ns(const struct qos_engine *engine, struct qos_node *node)
 	}
 	wait = ((qos_wide)b->debt * QOS_CAP_NONE + rate - 1) / rate;
 	wait = (wait + (1 << QOS_CHARGE_SHIFT) - 1) >> QOS_CHARGE_SHIFT;
-	return engine->now_ns + (uint64_t)MIN(wait, (qos_wide)INT64_MAX / 4);
+	return b->at_ns + (uint64_t)MIN(wait, (qos_wide)INT64_MAX / 4);
 }
 
 uint64_t bucket_debt(const struct qos_engine *engine, const struct qos_node *node, uint64_t now_ns,

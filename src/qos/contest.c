@@ -297,9 +297,10 @@ void contest_reweigh(struct qos_node *node, uint32_t weight)
 	uint64_t now = contest_now(contest);
 	bool competes = node_state(node) == NODE_COMPETES;
 	qos_wide ahead = (int64_t)(node->vtime - now);
+	uint32_t turn = node_state(node) == NODE_HELD ? node->held_turn : node->place;
 
 	/* What was owed long ago is paid, and would only be misread. */
-	if (node_state(node) == NODE_IDLE && contest->turns - node->place >= CONTEST_TURNS_PAID)
+	if (!competes && contest->turns - turn >= CONTEST_TURNS_PAID)
 		ahead = 0;
 	if (competes) {
 		node_unlink(node);

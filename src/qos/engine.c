@@ -141,8 +141,17 @@ static void flow_enter(struct qos_flow *flow, bool keep, uint64_t now_ns)
 	if (group->node.queued++ > 0)
 		return;
 	if (group->node.in_flight == 0)
-		bucket_return(group->engine, &group->node);
+		bucket_return(group->engine, &group->node, now_ns);
 	contest_enter(&group->node, node_busy(&group->node, now_ns));
+}
+
+/* @node does not wait for its cap any more. */
+static void engine_unhold(struct qos_engine *engine, struct qos_node *node)
+{
+	heap_remove(&engine->held, node->place);
+	node_set_state(node, NODE_IDLE);
+	node->place = node->held_turn;
+	node->idle_ns = 0;
 }
 
 /* It has none any more, or its cap does. */
@@ -157,9 +166,7 @@ static void flow_exit(struct qos_flow *flow)
 	if (--group->node.queued > 0)
 		return;
 	if (node_state(&group->node) == NODE_HELD) {
-		heap_remove(&group->engine->held, group->node.place);
-		node_set_state(&group->node, NODE_IDLE);
-		group->node.place = group->node.contest->turns;
+		engine_unhold(group->engine, &group->node);
 		return;
 	}
 	contest_leave(&group->node);
@@ -181,6 +188,7 @@ static void engine_hold(struct qos_engine *engine, struct qos_node *node)
 		contest_leave(node);
 	else
 		flow_exit(node_flow(node));
+	node->held_turn = node->place;
 	node_set_state(node, NODE_HELD);
 	heap_push(&engine->held, engine_held_entry(engine, node));
 }
@@ -188,9 +196,7 @@ static void engine_hold(struct qos_engine *engine, struct qos_node *node)
 /* It does again. */
 static void engine_release(struct qos_engine *engine, struct qos_node *node)
 {
-	heap_remove(&engine->held, node->place);
-	node_set_state(node, NODE_IDLE);
-	node->place = node->contest->turns;
+	engine_unhold(engine, node);
 	if (node->state & NODE_GROUP) {
 		contest_enter(node, true);
 		wait_switch_node(node, false, engine->now_ns);
@@ -296,7 +302,7 @@ void qos_submit(struct qos_flow *flow, struct qos_job *job, uint64_t now_ns)
 	if (flow->node.queued++ == 0) {
 		if (flow->node.in_flight == 0) {
 			engine->contenders++;
-			bucket_return(engine, &flow->node);
+			bucket_return(engine, &flow->node, now_ns);
 		}
 		flow_enter(flow, node_busy(&flow->node, now_ns), now_ns);
 	}
@@ -321,9 +327,7 @@ bool qos_withdraw(struct qos_job *job, uint64_t now_ns)
 	if (flow_engine(flow)->alone == flow) {
 		/* It does not compete. */
 	} else if (node_state(&flow->node) == NODE_HELD) {
-		heap_remove(&flow_engine(flow)->held, flow->node.place);
-		node_set_state(&flow->node, NODE_IDLE);
-		flow->node.place = flow->node.contest->turns;
+		engine_unhold(flow_engine(flow), &flow->node);
 	} else {
 		flow_exit(flow);
 	}
@@ -531,7 +535,10 @@ bool qos_ready(const struct qos_engine *engine)
 
 uint64_t qos_next_ns(const struct qos_engine *engine)
 {
-	return engine->held.len > 0 ? engine->held.base[0].key : QOS_NEVER;
+	/* Nobody can go on before a job has ended, and what is due by then is seen by the pick. */
+	if (engine->in_flight >= engine->config.parallelism || engine->held.len == 0)
+		return QOS_NEVER;
+	return engine->held.base[0].key;
 }
 
 void qos_pass(struct qos_engine *engine, bool begins, uint64_t now_ns)

@@ -228,8 +228,9 @@ static inline bool bucket_shut(struct qos_engine *engine, struct qos_node *node)
 	return node->state & NODE_CAPPED && bucket_check(engine, node);
 }
 
-/* It had nothing to do: what it could have used meanwhile is lost, but for the burst. */
-void bucket_return(struct qos_engine *engine, struct qos_node *node);
+/* It had nothing to do until @now_ns, to which the engine need not have come: what it could have
+ * used meanwhile is lost, but for the burst. */
+void bucket_return(struct qos_engine *engine, struct qos_node *node, uint64_t now_ns);
 
 /* A job of the node, which has a cap, took @duration_ns and has ended. */
 void bucket_job(struct qos_engine *engine, struct qos_node *node, uint64_t duration_ns);

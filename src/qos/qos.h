@@ -109,7 +109,8 @@ struct qos_node {
 	};
 	union {
 		struct qos_node *prev;
-		uint64_t idle_ns; /* idle: since when */
+		uint64_t idle_ns;   /* idle: since when */
+		uint32_t held_turn; /* held by its cap: what place is to an idle one */
 	};
 	uint32_t place; /* of the slot, or in the heap; idle: the turn of the virtual clock */
 	uint16_t weight;
@@ -207,7 +208,8 @@ struct qos_job *qos_pick(struct qos_engine *engine, uint64_t now_ns);
 /* Whether qos_pick() is worth a call: there is room and something waits for more than a cap. */
 bool qos_ready(const struct qos_engine *engine);
 
-/* When the next mdev that waits for its cap may go on; QOS_NEVER when none does. */
+/* When the next mdev that waits for its cap may go on; QOS_NEVER when none does or the engine is
+ * full: then the next pick is due at the end of a job. */
 uint64_t qos_next_ns(const struct qos_engine *engine);
 
 /*
