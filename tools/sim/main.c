@@ -78,15 +78,23 @@ static int main_load(const struct sim_options *options, struct scenario *ret_sce
 	return r < 0 ? r : scenario_parse(text, len, ret_scenario, err);
 }
 
-static int main_series(const struct sim_options *options, FILE **ret_file, struct umdev_error *err)
+/* Opens @name for lines of CSV that begin with @heads. NULL: none is wanted. */
+static int main_csv(const char *name, const char *heads, FILE **ret_file, struct umdev_error *err)
 {
-	if (!options->series)
+	if (!name)
 		return 0;
-	*ret_file = fopen(options->series, "we");
+	*ret_file = fopen(name, "we");
 	if (!*ret_file)
-		return error_set(err, error_word_from_errno(errno), "%s: %s", options->series,
+		return error_set(err, error_word_from_errno(errno), "%s: %s", name,
 				 strerror(errno));
-	fputs("name,time_s,share,weight,cap\n", *ret_file);
+	fputs(heads, *ret_file);
+	return 0;
+}
+
+static int main_csv_done(const char *name, FILE *file, struct umdev_error *err)
+{
+	if (file && (ferror(file) || fflush(file) != 0))
+		return error_set(err, ERROR_INTERNAL, "%s: cannot be written", name);
 	return 0;
 }
 
@@ -95,18 +103,24 @@ static int main_run(const struct sim_options *options, struct umdev_error *err)
 	umdev_auto(scenario_done) struct scenario scenario = {0};
 	umdev_auto(sim_result_done) struct sim_result result = {0};
 	umdev_autofclose FILE *file = NULL;
+	umdev_autofclose FILE *jobs = NULL;
 	struct sim_series series = {.interval_ns = options->interval_ns};
 	int r = main_load(options, &scenario, err);
 
 	if (r == 0)
-		r = main_series(options, &file, err);
+		r = main_csv(options->series, "name,time_s,share,weight,cap\n", &file, err);
+	if (r == 0)
+		r = main_csv(options->jobs, "name,submit_ns,start_ns,end_ns\n", &jobs, err);
 	series.file = file;
+	series.jobs = jobs;
 	if (r == 0)
 		r = sim_run(&scenario, &series, &result, err);
+	if (r == 0)
+		r = main_csv_done(options->series, file, err);
+	if (r == 0)
+		r = main_csv_done(options->jobs, jobs, err);
 	if (r < 0)
 		return r;
-	if (file && (ferror(file) || fflush(file) != 0))
-		return error_set(err, ERROR_INTERNAL, "%s: cannot be written", options->series);
 	if (report_result(stdout, &scenario, &result, options->pretty) < 0 || fflush(stdout) != 0)
 		return error_set(err, ERROR_INTERNAL, "cannot write the report");
 	return 0;

@@ -15,6 +15,7 @@ enum options_id {
 	OPTION_PRETTY = 256,
 	OPTION_SERIES,
 	OPTION_INTERVAL,
+	OPTION_JOBS,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -23,6 +24,7 @@ static const struct option options_long[] = {
 	{"pretty", no_argument, NULL, OPTION_PRETTY},
 	{"series", required_argument, NULL, OPTION_SERIES},
 	{"interval-ms", required_argument, NULL, OPTION_INTERVAL},
+	{"jobs", required_argument, NULL, OPTION_JOBS},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{NULL, 0, NULL, 0},
@@ -37,6 +39,7 @@ void options_usage(FILE *out)
 	      "  --pretty         print the JSON in lines\n"
 	      "  --series FILE    write the share of each mdev over time to FILE, as CSV\n"
 	      "  --interval-ms N  how often (100)\n"
+	      "  --jobs FILE      write when each job came, started and ended to FILE, as CSV\n"
 	      "  --help, --version\n",
 	      out);
 }
@@ -78,6 +81,8 @@ int options_parse(int argc, char **argv, struct sim_options *ret_options, struct
 			o.pretty = true;
 		if (id == OPTION_SERIES)
 			o.series = optarg;
+		if (id == OPTION_JOBS)
+			o.jobs = optarg;
 		if (id == OPTION_INTERVAL) {
 			int r = options_interval(optarg, &o.interval_ns, err);
 

@@ -12,6 +12,7 @@
 struct sim_options {
 	const char *scenario; /* a path, or "-" */
 	const char *series;   /* a path, or NULL */
+	const char *jobs;     /* a path, or NULL */
 	uint64_t interval_ns;
 	bool pretty;
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Jobs of the simulation: they arrive, start and end. See sim.h. */
 #include <errno.h>
+#include <inttypes.h>
 
 #include "sim-internal.h"
 
@@ -184,6 +185,10 @@ int sim_job_end(struct sim *sim, struct sim_job *job)
 	sim->longest_job_ns = MAX(sim->longest_job_ns, job->cost_ns);
 	sim->longest_charge = MAX(sim->longest_charge, sim->meter.integral - job->start);
 	sim->over = sim->scenario->max_jobs && sim->ended == sim->scenario->max_jobs;
+	if (sim->series.jobs)
+		fprintf(sim->series.jobs, "%s,%" PRIu64 ",%" PRIu64 ",%" PRIu64 "\n",
+			mdev->scenario->name, job->submit_ns, sim->meter.now_ns - job->cost_ns,
+			sim->meter.now_ns);
 	mdev->ended++;
 	mdev->outstanding--;
 	qos_complete(&job->job, sim->meter.now_ns);

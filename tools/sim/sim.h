@@ -22,10 +22,11 @@
 
 #define SIM_SERIES_ROWS_MAX 100000000u
 
-/* Where the shares over time go; file NULL: nowhere. */
+/* What is written while it runs. A file may be NULL. */
 struct sim_series {
-	FILE *file;
+	FILE *file; /* the shares over time, of each interval */
 	uint64_t interval_ns;
+	FILE *jobs; /* a line for each job that ends */
 };
 
 /* Of one mdev. Times are nanoseconds. */

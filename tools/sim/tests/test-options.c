@@ -26,7 +26,7 @@ static int parse(char *line, struct sim_options *o, struct umdev_error *err)
 static void test_good(void **state)
 {
 	char none[] = "";
-	char all[] = "--series s.csv --interval-ms 20 in.json --pretty";
+	char all[] = "--series s.csv --interval-ms 20 in.json --pretty --jobs j.csv";
 	char dash[] = "-";
 	struct sim_options o;
 	struct umdev_error err;
@@ -34,10 +34,12 @@ static void test_good(void **state)
 	assert_int_equal(parse(none, &o, &err), 0);
 	assert_string_equal(o.scenario, "-");
 	assert_null(o.series);
+	assert_null(o.jobs);
 	assert_false(o.pretty);
 	assert_int_equal(parse(all, &o, &err), 0);
 	assert_string_equal(o.scenario, "in.json");
 	assert_string_equal(o.series, "s.csv");
+	assert_string_equal(o.jobs, "j.csv");
 	assert_int_equal(o.interval_ns, 20000000);
 	assert_true(o.pretty);
 	assert_int_equal(parse(dash, &o, &err), 0);
@@ -60,6 +62,7 @@ static void test_bad(void **state)
 	static const char *const lines[] = {
 		"--fast",
 		"--series",
+		"--jobs",
 		"a.json b.json",
 		"--interval-ms 5",
 		"--series s --interval-ms 0",

@@ -370,6 +370,32 @@ static void test_series(void **state)
 				  "a,0.002500,0.000000000,5,12.50\n");
 }
 
+/* One line a job in the order of their ends; what still runs or waits is not there. */
+static void test_jobs(void **state)
+{
+	umdev_auto(run_done) struct run r;
+	umdev_autofree char *text = NULL;
+	size_t len;
+	struct sim_series series = {0};
+
+	series.jobs = open_memstream(&text, &len);
+	assert_non_null(series.jobs);
+	assert_int_equal(
+		run_series(
+			"{\"duration_s\":0.00025,\"engine\":{\"k\":2},\"mdevs\":["
+			"{\"name\":\"a\",\"queue_depth\":2,\"cost_us\":{\"fixed\":100}},"
+			"{\"name\":\"b\",\"arrival\":{\"every_us\":120},\"cost_us\":{\"fixed\":20}}]}",
+			&r, &series),
+		0);
+	assert_int_equal(fclose(series.jobs), 0);
+	assert_string_equal(text, "b,0,0,20000\n"
+				  "a,0,0,100000\n"
+				  "a,0,20000,120000\n"
+				  "b,120000,120000,140000\n"
+				  "a,100000,100000,200000\n"
+				  "a,120000,140000,240000\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -381,7 +407,7 @@ int main(void)
 		cmocka_unit_test(test_unfinished),   cmocka_unit_test(test_yield),
 		cmocka_unit_test(test_depth_change), cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_reserved),     cmocka_unit_test(test_same),
-		cmocka_unit_test(test_series),
+		cmocka_unit_test(test_series),	     cmocka_unit_test(test_jobs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
