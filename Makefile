@@ -19,12 +19,13 @@ PACKAGES_DEMO  := $(PACKAGES_BUILD) apt dpkg tar zstd lz4 xz-utils procps debian
 PACKAGES_CHECK := $(PACKAGES_DEMO) git g++ clang-14 clang-tidy-14 libclang-rt-14-dev clang-format-14 python3-pytest fio \
 		  cpio binutils mandoc codespell shellcheck
 PACKAGES_BENCH := $(PACKAGES_BUILD) fio
+PACKAGES_PLOTS := $(PACKAGES_BUILD) python3-matplotlib
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: help build demo check check-quick check-asan build-asan build-clang tidy bench install clean dist \
-	deps deps-build deps-demo deps-check deps-bench
+.PHONY: help build demo check check-quick check-asan build-asan build-clang tidy bench bench-qos plots install \
+	clean dist deps deps-build deps-demo deps-check deps-bench deps-plots
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -71,6 +72,9 @@ deps-check:
 deps-bench:
 	$(call packages,$(PACKAGES_BENCH))
 
+deps-plots:
+	$(call packages,$(PACKAGES_PLOTS))
+
 build: deps-build
 	$(call configure,$(BUILD),)
 	@ninja -j$(JOBS) -C $(BUILD)
@@ -102,6 +106,13 @@ check-asan: deps-check build-asan
 
 bench: deps-bench build
 	@tests/bench/compare
+
+bench-qos: deps-build build
+	@tests/bench/qos
+
+# The pictures of docs/qos.md, anew.
+plots: deps-plots build
+	@docs/images/make-plots
 
 install: build
 	@meson install -C $(BUILD) --no-rebuild
