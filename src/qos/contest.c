@@ -36,6 +36,7 @@ struct qos_rank {
 	uint64_t sizes;		    /* in use */
 	uint64_t first[RING_SIZES]; /* virtual time at which the first slot in use begins */
 	uint64_t used[RING_SIZES];  /* slots in use */
+	struct qos_slot fresh;	    /* those who just came back from idle */
 	struct qos_slot slots[RING_SIZES][RING_SLOTS];
 };
 
@@ -151,24 +152,39 @@ static inline uint32_t ring_slot(struct qos_rank *rank, uint32_t size, uint64_t 
 	return (low + (uint32_t)distance) & SLOT_MASK;
 }
 
+static inline void slot_add(struct qos_slot *slot, struct qos_node *node)
+{
+	node->next = NULL;
+	node->prev = slot->tail;
+	if (slot->tail)
+		slot->tail->next = node;
+	else
+		slot->head = node;
+	slot->tail = node;
+}
+
+static inline void slot_take(struct qos_slot *slot, struct qos_node *node)
+{
+	if (node->prev)
+		node->prev->next = node->next;
+	else
+		slot->head = node->next;
+	if (node->next)
+		node->next->prev = node->prev;
+	else
+		slot->tail = node->prev;
+}
+
 /* Puts the node where its size and the begin of its slot say. */
 static inline void rank_add(struct qos_rank *rank, struct qos_node *node, uint32_t size,
 			    uint64_t begin)
 {
 	uint32_t index = ring_slot(rank, size, begin);
-	struct qos_slot *slot = &rank->slots[size][index];
 
 	node->place = size << 8 | index;
-	node->next = NULL;
-	node->prev = slot->tail;
-	if (slot->tail) {
-		slot->tail->next = node;
-	} else {
-		slot->head = node;
-		rank->sizes |= 1ull << size;
-		rank->used[size] |= 1ull << index;
-	}
-	slot->tail = node;
+	rank->sizes |= 1ull << size;
+	rank->used[size] |= 1ull << index;
+	slot_add(&rank->slots[size][index], node);
 }
 
 static inline void rank_take(struct qos_rank *rank, struct qos_node *node)
@@ -178,14 +194,7 @@ static inline void rank_take(struct qos_rank *rank, struct qos_node *node)
 	struct qos_slot *slot = &rank->slots[size][index];
 	uint64_t left;
 
-	if (node->prev)
-		node->prev->next = node->next;
-	else
-		slot->head = node->next;
-	if (node->next)
-		node->next->prev = node->prev;
-	else
-		slot->tail = node->prev;
+	slot_take(slot, node);
 	if (slot->head)
 		return;
 	left = rank->used[size] &= ~(1ull << index);
@@ -203,7 +212,10 @@ static void node_link(struct qos_node *node)
 	uint32_t size = node_size(node);
 
 	contest->levels |= 1u << node->priority;
-	rank_add(contest->ranks[node->priority], node, size, slot_begin(node->vtime, size));
+	if (node->state & NODE_FRESH)
+		slot_add(&contest->ranks[node->priority]->fresh, node);
+	else
+		rank_add(contest->ranks[node->priority], node, size, slot_begin(node->vtime, size));
 }
 
 static void node_unlink(struct qos_node *node)
@@ -211,8 +223,11 @@ static void node_unlink(struct qos_node *node)
 	struct qos_contest *contest = node->contest;
 	struct qos_rank *rank = contest->ranks[node->priority];
 
-	rank_take(rank, node);
-	if (rank->sizes == 0)
+	if (node->state & NODE_FRESH)
+		slot_take(&rank->fresh, node);
+	else
+		rank_take(rank, node);
+	if (rank->sizes == 0 && !rank->fresh.head)
 		contest->levels &= ~(1u << node->priority);
 }
 
@@ -236,6 +251,8 @@ void contest_enter(struct qos_node *node, bool keep)
 	node->vtime = node_back(node, now);
 	contest_add(contest, node);
 	node_set_state(node, NODE_COMPETES);
+	if (!keep && node->vtime == now && contest->engine->in_flight > 0)
+		node->state |= NODE_FRESH;
 	node_link(node);
 }
 
@@ -254,6 +271,7 @@ void contest_leave(struct qos_node *node)
 	struct qos_contest *contest = node->contest;
 
 	node_unlink(node);
+	node->state &= (uint8_t)~NODE_FRESH;
 	contest_take(contest, node);
 	if (contest->weight == 0)
 		contest_origin(contest, node->vtime);
@@ -267,12 +285,21 @@ void contest_rebase(struct qos_contest *contest)
 	contest_origin(contest, contest_mean(contest));
 }
 
+void contest_settle(struct qos_node *node)
+{
+	node_unlink(node);
+	node->state &= (uint8_t)~NODE_FRESH;
+	node_link(node);
+}
+
 void contest_place(struct qos_node *node)
 {
 	uint32_t size = node_size(node);
 	uint64_t begin = slot_begin(node->vtime, size);
 	struct qos_rank *rank;
 
+	if (node->state & NODE_FRESH)
+		return;
 	if (node->place == (size << 8 | slot_index(begin, size)))
 		return;
 	rank = node->contest->ranks[node->priority];
@@ -325,9 +352,9 @@ void contest_reweigh(struct qos_node *node, uint32_t weight)
 
 /*
  * The size whose first competitor has the earliest deadline, among those whose start is due at the
- * moment @due; RING_SIZES when there is none. Each level of priority lets one run a job ahead of
- * that. The branches are foretold well enough: to do without them is slower, as nothing could be
- * begun before the size is known.
+ * moment @due; RING_SIZES when there is none. Each level of priority lets one run a job or two
+ * (sizes are rounded) ahead of that. The branches are foretold well enough: to do without them is
+ * slower, as nothing could be begun before the size is known.
  */
 static inline uint32_t rank_earliest(const struct qos_contest *contest, uint32_t priority,
 				     qos_wide due)
@@ -344,7 +371,7 @@ static inline uint32_t rank_earliest(const struct qos_contest *contest, uint32_t
 		int64_t deadline = (int64_t)(start + 2 * job);
 
 		if (deadline >= earliest ||
-		    (qos_wide)(int64_t)(start - priority * job) * weight > due)
+		    (qos_wide)(int64_t)(start - priority * 2 * job) * weight > due)
 			continue;
 		earliest = deadline;
 		best = size;
@@ -352,7 +379,8 @@ static inline uint32_t rank_earliest(const struct qos_contest *contest, uint32_t
 	return best;
 }
 
-/* The one to choose of a priority; NULL: nobody is due. */
+/* The one to choose of a priority; NULL: nobody is due. Who came back from idle owes nothing and
+ * goes first, once. */
 static inline struct qos_node *rank_choose(const struct qos_contest *contest, uint32_t priority,
 					   bool anyone)
 {
@@ -360,6 +388,8 @@ static inline struct qos_node *rank_choose(const struct qos_contest *contest, ui
 	struct qos_rank *rank = contest->ranks[priority];
 	uint32_t size;
 
+	if (rank->fresh.head)
+		return rank->fresh.head;
 	while ((size = rank_earliest(contest, priority, due)) < RING_SIZES) {
 		struct qos_node *node = rank->slots[size][slot_index(rank->first[size], size)].head;
 		uint32_t true_size = node_size(node);

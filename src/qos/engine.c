@@ -30,10 +30,13 @@
  * idle: what it was owed when its queue ran empty, and no more, it is owed still. So it does not
  * matter how a flow slices its work or times its requests, as long as it keeps asking.
  *
- * Priority. Each level lets a flow be eligible one average job ahead of its due. A flow that asks
- * for less than its share so goes first whenever it asks; one that asks for more runs that many
- * jobs ahead once, and then waits for its due as everybody: it cannot starve anybody, and its share
- * is what its weight says.
+ * Whoever comes back from idle without a debt goes first once: its job is the next to start. That
+ * is no credit either, as the job is charged like any other.
+ *
+ * Priority. Each level lets a flow be eligible an average job or two ahead of its due. A flow that
+ * asks for less than its share so goes first whenever it asks; one that asks for more runs that
+ * many jobs ahead once, and then waits for its due as everybody: it cannot starve anybody, and its
+ * share is what its weight says.
  *
  * Cap: bucket.c. Groups: a contest of contests. A group competes with its own weight and cap and
  * with the highest priority among its members that compete; the member is then chosen likewise.
@@ -235,7 +238,7 @@ static void engine_end_alone(struct qos_engine *engine, uint64_t now_ns)
 	if (flow->node.queued == 0)
 		return;
 	wait_begin(flow, flow->node.queued, false, engine->now_ns);
-	flow_enter(flow, false, engine->now_ns);
+	flow_enter(flow, true, engine->now_ns);
 }
 
 static void engine_begin_alone(struct qos_flow *flow, uint64_t now_ns)
@@ -372,6 +375,8 @@ static uint64_t node_start(const struct qos_engine *engine, struct qos_node *nod
 	node->in_flight++;
 	node->start_sum += engine->integral;
 	contest_move(node, (int64_t)advance);
+	if (node->state & NODE_FRESH)
+		contest_settle(node);
 	return advance;
 }
 

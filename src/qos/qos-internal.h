@@ -19,12 +19,13 @@
 #define QOS_CHARGE_MAX (1ull << 45)
 
 /* qos_node.state */
-#define NODE_IDLE     0u /* nothing queued */
-#define NODE_COMPETES 1u /* has work, in its contest */
-#define NODE_HELD     2u /* has work and waits for its cap, in the engine's heap of those */
-#define NODE_STATE    3u /* mask */
-#define NODE_GROUP    4u /* flag: a group */
-#define NODE_CAPPED   8u /* flag: has a bucket */
+#define NODE_IDLE     0u  /* nothing queued */
+#define NODE_COMPETES 1u  /* has work, in its contest */
+#define NODE_HELD     2u  /* has work and waits for its cap, in the engine's heap of those */
+#define NODE_STATE    3u  /* mask */
+#define NODE_GROUP    4u  /* flag: a group */
+#define NODE_CAPPED   8u  /* flag: has a bucket */
+#define NODE_FRESH    16u /* flag: came back from idle and had no job yet */
 
 typedef __int128 qos_wide;
 
@@ -186,6 +187,9 @@ static inline void contest_move(struct qos_node *node, int64_t by)
 /* After changes of virtual time or slice: brings @node, which competes, to its place. Not needed
  * for one that only moved on: that is seen when its turn comes. */
 void contest_place(struct qos_node *node);
+
+/* A node that came back from idle had its first job and is one among others from now on. */
+void contest_settle(struct qos_node *node);
 
 /* Another priority, for which there is room. */
 void contest_set_priority(struct qos_node *node, uint32_t priority);

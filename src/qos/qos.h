@@ -62,7 +62,7 @@ struct qos_config {
 	uint32_t reserved_slots; /* of them, kept for jobs of a priority above 0; less than K */
 	uint64_t slack_ns;	 /* how late a cap's timer may be without the mdev losing by it */
 	uint64_t burst_ns;	 /* ownership that a capped mdev may save up while idle */
-	uint64_t virtual_start;	 /* where virtual time begins; any value is as good as another */
+	uint64_t virtual_start;	 /* where virtual time begins, for tests of its wrap */
 };
 
 #define QOS_JOB_IDLE	0u
@@ -190,8 +190,9 @@ int qos_flow_join(struct qos_engine *engine, struct qos_group *group, struct qos
 /* Ends that. None of its jobs may be queued or in flight. */
 void qos_flow_leave(struct qos_flow *flow);
 
-/* Changes the knobs, which are within their ranges; in effect from the next pick. Neither debt nor
- * credit can be made by changing them. Returns 0, or -ENOMEM with nothing changed. */
+/* Changes the knobs, which are within their ranges; in effect from the next pick. A change makes
+ * neither debt nor credit, but without a cap there is no debt to it either. Returns 0, or -ENOMEM
+ * with nothing changed. */
 int qos_flow_set(struct qos_flow *flow, const struct qos_knobs *knobs,
 		 uint64_t now_ns) umdev_warn_unused;
 

@@ -29,11 +29,11 @@ static uint64_t stats_ns(uint64_t charge)
 	return charge >> QOS_CHARGE_SHIFT;
 }
 
-/* A sum of @shift fraction bits that the rounding of its clocks, or an end that was told late, may
- * have left below zero; takes it off @left, which stays positive. */
-static uint64_t stats_part(uint64_t sum, uint32_t shift, uint64_t *left)
+/* A sum that the rounding of its clocks, or an end that was told late, may have left below zero;
+ * takes it off @left, which stays positive. */
+static uint64_t stats_part(uint64_t sum_ns, uint64_t *left)
 {
-	int64_t ns = (int64_t)sum >> shift;
+	int64_t ns = (int64_t)sum_ns;
 	uint64_t part = ns > 0 ? MIN((uint64_t)ns, *left) : 0;
 
 	*left -= part;
@@ -71,10 +71,9 @@ void qos_flow_stats(const struct qos_flow *flow, uint64_t now_ns, struct qos_flo
 		.estimate_ns = stats_ns(flow->node.slice * flow->node.weight >> QOS_VIRTUAL_SHIFT),
 		.cap_debt_ns = stats_ns(bucket_debt(engine, &flow->node, now_ns, integral)),
 	};
-	ret_stats->wait_by_cause_ns[QOS_CAUSE_CAP] = stats_part(w.cap_ns, 0, &left);
-	ret_stats->wait_by_cause_ns[QOS_CAUSE_TURN] = stats_part(w.turn, QOS_CHARGE_SHIFT, &left);
-	ret_stats->wait_by_cause_ns[QOS_CAUSE_PRIORITY] =
-		stats_part(w.higher, QOS_CHARGE_SHIFT, &left);
+	ret_stats->wait_by_cause_ns[QOS_CAUSE_CAP] = stats_part(w.cap_ns, &left);
+	ret_stats->wait_by_cause_ns[QOS_CAUSE_TURN] = stats_part(w.turn_ns, &left);
+	ret_stats->wait_by_cause_ns[QOS_CAUSE_PRIORITY] = stats_part(w.higher_ns, &left);
 	ret_stats->wait_by_cause_ns[QOS_CAUSE_ENGINE] = left;
 }
 

@@ -35,7 +35,7 @@ void engine_flow_waits(const struct qos_flow *flow, uint64_t now_ns,
 	*ret_waits = (struct qos_flow_waits){
 		.wall_ns = f.wait_wall + f.node.queued * now_ns,
 		.cap_ns = f.wait_cap,
-		.turn = f.wait_turn,
-		.higher = f.wait_higher,
+		.turn_ns = f.wait_turn,
+		.higher_ns = f.wait_higher,
 	};
 }

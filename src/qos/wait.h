@@ -33,20 +33,23 @@ static inline uint64_t engine_integral_at(const struct qos_engine *engine, uint6
 	return engine->integral + (engine->in_flight == 1 ? span : span / engine->in_flight);
 }
 
-/* What @flow's clocks show at @now_ns: charges to those of a higher priority, and to the others. */
+/* What @flow's clocks show at @now_ns, in ns, since sums over jobs of anything finer would be full
+ * within hours: charges to those of a higher priority (@ret_higher), and to the others. */
 static inline uint64_t flow_clocks(const struct qos_flow *flow, uint64_t now_ns,
 				   uint64_t *ret_higher)
 {
 	const struct qos_engine *engine = flow_engine(flow);
 	uint64_t integral = engine_integral_at(engine, now_ns);
 	uint64_t busy = engine->busy;
+	uint64_t higher;
 
 	if (engine->in_flight > 0 && (int64_t)(now_ns - engine->now_ns) > 0)
 		busy += (now_ns - engine->now_ns) << QOS_CHARGE_SHIFT;
-	*ret_higher = flow->node.priority < QOS_PRIORITY_MAX
-			      ? engine_above(engine, flow->node.priority, integral)
-			      : 0;
-	return busy - *ret_higher - node_charged(&flow->node, integral);
+	higher = flow->node.priority < QOS_PRIORITY_MAX
+			 ? engine_above(engine, flow->node.priority, integral)
+			 : 0;
+	*ret_higher = higher >> QOS_CHARGE_SHIFT;
+	return (busy - higher - node_charged(&flow->node, integral)) >> QOS_CHARGE_SHIFT;
 }
 
 /* Whether the jobs of a flow wait for a cap, its own or its group's. */
@@ -91,8 +94,8 @@ void wait_switch_node(struct qos_node *node, bool to_held, uint64_t now_ns);
 struct qos_flow_waits {
 	uint64_t wall_ns;
 	uint64_t cap_ns;
-	uint64_t turn; /* as charges */
-	uint64_t higher;
+	uint64_t turn_ns;
+	uint64_t higher_ns;
 };
 
 /* Fills them as they stand at @now_ns. */

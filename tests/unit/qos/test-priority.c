@@ -242,12 +242,12 @@ static void test_nobody_starves(void **state)
 		machine_keep_waits(m.flows[7], JOBS / 4);
 		machine_run_jobs(&m, JOBS);
 		for (uint32_t i = 0; i < 8; i++)
-			assert_true(fabs(m.flows[i]->owned / m.busy * 8 - 1) < 0.001);
+			assert_true(fabs(m.flows[i]->owned / m.busy * 8 - 1) < 0.002);
 		/* 16 jobs are queued, each waits for 16 turns of 8 jobs; and once for the others to
-		 * run 28 jobs ahead of what is due to all eight. */
+		 * run 56 jobs ahead of what is due to all eight. */
 		print_message("K=%u: longest wait of the last %.1f L\n", k,
 			      (double)m.flows[7]->wait_max_ns / (double)L);
-		assert_true(m.flows[7]->wait_max_ns <= ((16 * 8 + 28 * 8) / k + 8) * L);
+		assert_true(m.flows[7]->wait_max_ns <= ((16 * 8 + 56 * 8) / k + 8) * L);
 		machine_done(&m);
 	}
 }
