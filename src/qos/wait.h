@@ -49,7 +49,9 @@ static inline uint64_t flow_clocks(const struct qos_flow *flow, uint64_t now_ns,
 			 ? engine_above(engine, flow->node.priority, integral)
 			 : 0;
 	*ret_higher = higher >> QOS_CHARGE_SHIFT;
-	return (busy - higher - node_charged(&flow->node, integral)) >> QOS_CHARGE_SHIFT;
+	/* With a sign: what is charged may be a fraction ahead of what was busy. */
+	return (uint64_t)((int64_t)(busy - higher - node_charged(&flow->node, integral)) >>
+			  QOS_CHARGE_SHIFT);
 }
 
 /* Whether the jobs of a flow wait for a cap, its own or its group's. */

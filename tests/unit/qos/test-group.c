@@ -116,7 +116,7 @@ static void group_cap(uint32_t k, bool contended)
 	group = group_add(&m, QOS_WEIGHT_MAX, 4000);
 	for (uint32_t i = 0; i < 3; i++)
 		machine_add(&m, group, group_knobs(100 + i * 100, i == 2 ? 1000 : QOS_CAP_NONE, 0),
-			    8, L)
+			    16, L)
 			->cost = machine_cost_exp;
 	if (contended)
 		machine_add(&m, NULL, group_knobs(100, QOS_CAP_NONE, 0), 16, L);
