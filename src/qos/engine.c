@@ -56,20 +56,20 @@
 #include "qos/wait.h"
 
 #define ESTIMATE_FIRST (1000ull << QOS_CHARGE_SHIFT) /* before anything is known: 1 us */
+#define PREFETCH_NODES 2048u			     /* fewer lie in the cache anyway */
+#define PREFETCH_JOBS  3u
+#define PREFETCH_LINES 6u
 #define HELD_MIN       16u
 #define AVERAGE_SHIFT  3u /* weight of the newest job: 1/8 */
 
 /* ---- The meter ---- */
 
-/* Time passes. */
-static void engine_advance(struct qos_engine *engine, uint64_t now_ns)
+/* @dt nanoseconds pass. */
+static void engine_pass(struct qos_engine *engine, uint64_t dt)
 {
-	uint64_t dt = now_ns - engine->now_ns;
 	uint64_t span;
 
-	if ((int64_t)dt <= 0)
-		return;
-	engine->now_ns = now_ns;
+	engine->now_ns += dt;
 	if (engine->alone) {
 		if (engine->in_flight == 0 && !engine->pass_used)
 			return;
@@ -89,6 +89,15 @@ static void engine_advance(struct qos_engine *engine, uint64_t now_ns)
 	}
 	engine->integral += span / engine->in_flight;
 	engine->remainder = span % engine->in_flight;
+}
+
+/* Time passes; mostly it has not, since a start follows an end at once. */
+static inline void engine_advance(struct qos_engine *engine, uint64_t now_ns)
+{
+	uint64_t dt = now_ns - engine->now_ns;
+
+	if ((int64_t)dt > 0)
+		engine_pass(engine, dt);
 }
 
 /* Moves the sums of flows below @priority when a job of that priority starts (1) or ends (-1). */
@@ -288,7 +297,8 @@ void qos_submit(struct qos_flow *flow, struct qos_job *job, uint64_t now_ns)
 
 	if (job->state != QOS_JOB_IDLE)
 		return;
-	if (engine->alone != flow) {
+	/* Where two have work already nobody is alone. */
+	if (engine->alone != flow && engine->contenders < 2) {
 		engine_end_alone(engine, now_ns);
 		if (alone_may(flow))
 			engine_begin_alone(flow, now_ns);
@@ -349,22 +359,27 @@ static uint64_t average(uint64_t mean, uint64_t value)
 
 /*
  * With very many flows each decision touches memory that was not touched for long. Who comes next
- * in a slot is known early: while one is chosen, the queue of the second after it and the lines of
- * the third are asked for. Inlined always: a call of a function that only asks for memory does
+ * in a slot is known early: while one is chosen, the queue of the third after it and the lines of
+ * the sixth are asked for. Inlined always: a call of a function that only asks for memory does
  * nothing that the compiler knows of, and would go.
  */
 static inline __attribute__((always_inline)) void prefetch_next(const struct qos_node *node)
 {
-	const struct qos_node *second = node->next ? node->next->next : NULL;
+	const struct qos_node *at = node->next;
 	const struct qos_flow *flow;
 
-	if (!second || !second->next || second->state & NODE_GROUP)
+	for (uint32_t ahead = 1; at && ahead < PREFETCH_LINES; ahead++) {
+		if (ahead == PREFETCH_JOBS && !(at->state & NODE_GROUP)) {
+			flow = container_of(at, struct qos_flow, node);
+			__builtin_prefetch(flow->head, 1);
+			__builtin_prefetch(flow->tail, 1);
+		}
+		at = at->next;
+	}
+	if (!at)
 		return;
-	flow = container_of(second, struct qos_flow, node);
-	__builtin_prefetch(flow->head, 1);
-	__builtin_prefetch(flow->tail, 1);
-	__builtin_prefetch(second->next, 1);
-	__builtin_prefetch((const char *)second->next + 64, 1);
+	__builtin_prefetch(at, 1);
+	__builtin_prefetch((const char *)at + 64, 1);
 }
 
 /* One job more of @node runs; what it will take on average is taken in advance. */
@@ -431,7 +446,8 @@ static struct qos_job *flow_start(struct qos_engine *engine, struct qos_flow *fl
 		node->queued--;
 		return job;
 	}
-	prefetch_next(node);
+	if (engine->nodes > PREFETCH_NODES)
+		prefetch_next(node);
 	wait_end(flow, 1, false, engine->now_ns);
 	job->advance = node_start(engine, node);
 	if (group) {
