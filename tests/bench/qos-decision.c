@@ -30,7 +30,8 @@
 /* A flow and its jobs, as a queue of a device would hold them. */
 struct bench_flow {
 	struct qos_flow flow;
-	struct qos_job jobs[BENCH_JOBS];
+	/* Each in a line of its own, as in a driver that cares. */
+	struct qos_job jobs[BENCH_JOBS] __attribute__((aligned(BENCH_LINE)));
 } __attribute__((aligned(BENCH_LINE)));
 
 #define BENCH_HOT_BYTES offsetof(struct qos_flow, bucket)
