@@ -27,6 +27,7 @@
 /* One engine of the parent. */
 struct host_engine {
 	struct qos_engine *qos;
+	bool round; /* takes part in the present round of starts */
 };
 
 /* What an mdev asks of one engine. Aligned, so that what jobs touch is two cache lines. */

@@ -62,12 +62,22 @@ static uint32_t jobs_budget(const struct host_engine *e)
 	return qos_contenders(e->qos) > 1 ? JOBS_PER_SHARED_ROUND : JOBS_PER_ROUND;
 }
 
+/* Whether it matters to the microsecond when the jobs of @e start: one mdev alone is charged for
+ * the whole round anyway. */
+static bool jobs_exact(const struct host_engine *e)
+{
+	return qos_contenders(e->qos) > 1 || qos_next_ns(e->qos) != QOS_NEVER;
+}
+
 /* Starts what engine @e may start in one round. Returns the number started. */
 static uint32_t jobs_start(struct umdev_parent *parent, struct host_engine *e)
 {
 	struct qos_job *job;
 	uint32_t started = 0;
 
+	e->round = qos_ready(e->qos) || qos_next_ns(e->qos) <= parent->jobs_ns;
+	if (!e->round)
+		return 0;
 	qos_pass(e->qos, true, parent->jobs_ns);
 	while (started < jobs_budget(e) && (job = qos_pick(e->qos, parent->jobs_ns))) {
 		struct host_flow *flow = container_of(job->flow, struct host_flow, qos);
@@ -104,19 +114,25 @@ static void jobs_dispatch(struct reactor_task *task)
 {
 	struct umdev_parent *parent = container_of(task, struct umdev_parent, dispatch);
 	uint32_t started = 0;
+	bool exact = false;
 	bool more = false;
 
-	parent->jobs_ns = clock_now_ns();
+	for (uint32_t i = 0; i < parent->engine_count; i++)
+		exact |= jobs_exact(&parent->engines[i]);
+	parent->jobs_ns = exact ? clock_now_ns() : jobs_now(parent);
 	for (uint32_t i = 0; i < parent->engine_count; i++)
 		started += jobs_start(parent, &parent->engines[i]);
 	if (started > 0) {
 		driver_jobs_flush(&parent->driver, parent->priv);
 		parent->jobs_ns = clock_now_ns();
 	}
-	for (uint32_t i = 0; i < parent->engine_count; i++)
-		qos_pass(parent->engines[i].qos, false, parent->jobs_ns);
-	for (uint32_t i = 0; i < parent->engine_count; i++)
-		more |= started > 0 && qos_ready(parent->engines[i].qos);
+	for (uint32_t i = 0; i < parent->engine_count; i++) {
+		struct host_engine *e = &parent->engines[i];
+
+		if (e->round)
+			qos_pass(e->qos, false, parent->jobs_ns);
+		more |= started > 0 && qos_ready(e->qos);
+	}
 	if (more)
 		reactor_task_add(parent->reactor, &parent->dispatch);
 	jobs_arm(parent);
