@@ -31,8 +31,8 @@ struct causes {
 bool causes_read(const json_t *qos, struct causes *ret_causes);
 
 /*
- * @later less @earlier. False when the sum would be negative: they do not belong together. One cause
- * alone may fall a little, where a job's end was noticed late; it counts as nothing then.
+ * @later less @earlier. False when the sum would be negative: they do not belong together. One
+ * cause alone may fall a little, where a job's end was noticed late; it counts as nothing then.
  */
 bool causes_subtract(const struct causes *later, const struct causes *earlier,
 		     struct causes *ret_causes);
