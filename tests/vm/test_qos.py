@@ -10,15 +10,15 @@ from vmlib import VmError
 pytestmark = pytest.mark.umdev_only
 
 # Long against what an emulated guest takes from one command to the next, so that its queue never runs empty.
-SERVICE_US = 4000
-READERS = 8
+SERVICE_US = 8000
+READERS = 16
 SECONDS = 8
 
 # Each reader has a place of its own, and reads it over and over.
 READ = f"""
 for reader in $(seq {READERS}); do
 	while [ ! -e /tmp/stop ]; do
-		dd if=/dev/nvme0n1 of=/dev/null bs=4k count=16 skip=$((reader * 64)) iflag=direct 2>/dev/null || exit 1
+		dd if=/dev/nvme0n1 of=/dev/null bs=4k count=64 skip=$((reader * 256)) iflag=direct 2>/dev/null || exit 1
 	done &
 done
 wait
