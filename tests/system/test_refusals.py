@@ -45,7 +45,7 @@ def test_unknown_option(daemon):
     ({"ram": "much"}, "ram"), ({"ram": "-1"}, "ram"), ({"ram": ""}, "ram"), ({"ram": "1"}, "ram"),
     ({"ram": "16X"}, "ram"),
     ({"ram": "99999999999999999999"}, "ram"), ({"ram": "16M", "block_size": "513"}, "block_size"),
-    ({"ram": "16M", "parallelism": "0"}, "parallelism"), ({"ram": "16M", "io": "slow"}, "io"),
+    ({"ram": "16M", "parallelism": "4097"}, "parallelism"), ({"ram": "16M", "io": "slow"}, "io"),
     ({"ram": "16M", "types": "x" * 401}, "types"),
 ], ids=str)
 def test_option_value(daemon, options, key):
