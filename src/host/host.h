@@ -55,6 +55,7 @@ struct umdev_parent {
 	struct reactor_task dispatch;
 	struct reactor_timer cap_timer; /* the next cap that opens */
 	uint64_t jobs_ns;		/* the time as jobs.c knows it */
+	bool dispatching;		/* in a round of starts */
 	uint64_t discard_id;		/* the request that waits for discard_done(), or 0 */
 };
 

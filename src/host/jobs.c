@@ -72,6 +72,7 @@ static bool jobs_exact(const struct host_engine *e)
 /* Starts what engine @e may start in one round. Returns the number started. */
 static uint32_t jobs_start(struct umdev_parent *parent, struct host_engine *e)
 {
+	uint32_t budget = jobs_budget(e);
 	struct qos_job *job;
 	uint32_t started = 0;
 
@@ -79,7 +80,7 @@ static uint32_t jobs_start(struct umdev_parent *parent, struct host_engine *e)
 	if (!e->round)
 		return 0;
 	qos_pass(e->qos, true, parent->jobs_ns);
-	while (started < jobs_budget(e) && (job = qos_pick(e->qos, parent->jobs_ns))) {
+	while (started < budget && (job = qos_pick(e->qos, parent->jobs_ns))) {
 		struct host_flow *flow = container_of(job->flow, struct host_flow, qos);
 
 		started++;
@@ -120,6 +121,7 @@ static void jobs_dispatch(struct reactor_task *task)
 	for (uint32_t i = 0; i < parent->engine_count; i++)
 		exact |= jobs_exact(&parent->engines[i]);
 	parent->jobs_ns = exact ? clock_now_ns() : jobs_now(parent);
+	parent->dispatching = true;
 	for (uint32_t i = 0; i < parent->engine_count; i++)
 		started += jobs_start(parent, &parent->engines[i]);
 	if (started > 0) {
@@ -133,6 +135,7 @@ static void jobs_dispatch(struct reactor_task *task)
 			qos_pass(e->qos, false, parent->jobs_ns);
 		more |= started > 0 && qos_ready(e->qos);
 	}
+	parent->dispatching = false;
 	if (more)
 		reactor_task_add(parent->reactor, &parent->dispatch);
 	jobs_arm(parent);
@@ -253,12 +256,21 @@ int host_mdev_set_knobs(struct umdev_mdev *mdev, const struct qos_knobs *knobs,
 	return 0;
 }
 
+/* Something has changed that may let a job of @e start: the next round looks. The present one does
+ * by itself at its end. */
+static void jobs_changed(struct umdev_parent *parent, const struct host_engine *e)
+{
+	if (parent->dispatching || parent->dispatch.queued)
+		return;
+	if (qos_ready(e->qos) || qos_next_ns(e->qos) != QOS_NEVER)
+		reactor_task_add(parent->reactor, &parent->dispatch);
+}
+
 /* ---- The services ---- */
 
 void host_job_submit(struct umdev_mdev *mdev, struct umdev_job *job)
 {
 	struct umdev_parent *parent = mdev->parent;
-	struct host_engine *e;
 
 	if (!qos_job_idle(job_of(job)))
 		return;
@@ -269,10 +281,8 @@ void host_job_submit(struct umdev_mdev *mdev, struct umdev_job *job)
 	}
 	if (job->engine >= mdev->flow_count)
 		job->engine = 0;
-	e = &parent->engines[job->engine];
 	qos_submit(&mdev->flows[job->engine].qos, job_of(job), jobs_now(parent));
-	if (qos_ready(e->qos))
-		reactor_task_add(parent->reactor, &parent->dispatch);
+	jobs_changed(parent, &parent->engines[job->engine]);
 }
 
 int host_job_withdraw(struct umdev_mdev *mdev, struct umdev_job *job)
@@ -282,14 +292,11 @@ int host_job_withdraw(struct umdev_mdev *mdev, struct umdev_job *job)
 
 static void job_end(struct umdev_mdev *mdev, struct umdev_job *job, uint64_t ended_ns)
 {
-	struct host_engine *e = &mdev->parent->engines[job->engine];
-
 	if (!qos_job_started(job_of(job)))
 		return;
 	qos_complete(job_of(job), ended_ns);
 	mdev->jobs_done++;
-	if (qos_ready(e->qos) || qos_next_ns(e->qos) != QOS_NEVER)
-		reactor_task_add(mdev->parent->reactor, &mdev->parent->dispatch);
+	jobs_changed(mdev->parent, &mdev->parent->engines[job->engine]);
 }
 
 void host_job_done(struct umdev_mdev *mdev, struct umdev_job *job)

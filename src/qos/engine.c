@@ -420,10 +420,10 @@ static void node_end(struct qos_engine *engine, struct qos_node *node, const str
 	}
 }
 
-static struct qos_job *flow_start(struct qos_engine *engine, struct qos_flow *flow)
+/* What every start does. */
+static inline struct qos_job *flow_take(struct qos_engine *engine, struct qos_flow *flow)
 {
 	struct qos_node *node = &flow->node;
-	struct qos_group *group = flow->group;
 	struct qos_job *job = flow->head;
 
 	queue_take(flow, job);
@@ -432,20 +432,38 @@ static struct qos_job *flow_start(struct qos_engine *engine, struct qos_flow *fl
 	job->state = QOS_JOB_STARTED;
 	job->start_ns = engine->now_ns;
 	job->start_charge = engine->integral;
+	job->advance = 0;
 	job->weight = node->weight;
 	job->low = node->priority == 0;
 	engine->in_flight++;
 	engine->low_in_flight += job->low;
 	if (node->priority > 0)
 		engine_levels(engine, node->priority, 1, engine->integral, 0);
-	if (engine->alone) {
-		engine->pass_used = engine->pass;
-		job->advance = 0;
-		node->in_flight++;
-		node->start_sum += engine->integral;
-		node->queued--;
-		return job;
-	}
+	return job;
+}
+
+/* The next job of a flow that has the engine for itself; NULL when it has none. */
+static inline struct qos_job *engine_pick_alone(struct qos_engine *engine, bool low)
+{
+	struct qos_flow *flow = engine->alone;
+	struct qos_job *job;
+
+	if (!flow->head || (!low && flow->node.priority == 0))
+		return NULL;
+	job = flow_take(engine, flow);
+	engine->pass_used = engine->pass;
+	flow->node.in_flight++;
+	flow->node.start_sum += engine->integral;
+	flow->node.queued--;
+	return job;
+}
+
+static struct qos_job *flow_start(struct qos_engine *engine, struct qos_flow *flow)
+{
+	struct qos_node *node = &flow->node;
+	struct qos_group *group = flow->group;
+	struct qos_job *job = flow_take(engine, flow);
+
 	if (engine->nodes > PREFETCH_NODES)
 		prefetch_next(node);
 	wait_end(flow, 1, false, engine->now_ns);
@@ -499,11 +517,8 @@ struct qos_job *qos_pick(struct qos_engine *engine, uint64_t now_ns)
 	if (engine->in_flight >= engine->config.parallelism)
 		return NULL;
 	engine_advance(engine, now_ns);
-	if (engine->alone) {
-		flow = engine->alone;
-		return flow->head && (low || flow->node.priority > 0) ? flow_start(engine, flow)
-								      : NULL;
-	}
+	if (engine->alone)
+		return engine_pick_alone(engine, low);
 	engine_wake(engine);
 	flow = engine_choose(engine, low);
 	return flow ? flow_start(engine, flow) : NULL;
