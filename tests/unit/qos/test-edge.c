@@ -84,12 +84,44 @@ static void test_idle_engine_gives_no_credit(void **state)
 	machine_done(&m);
 }
 
+/* Another weight leaves the debt as it is: what is owed is ownership, and only how fast it is paid
+ * back changes. */
+static void test_weight_keeps_a_debt(void **state)
+{
+	struct qos_config config = {.parallelism = 1};
+	struct qos_knobs knobs = QOS_KNOBS_DEFAULT;
+	struct machine_flow *a;
+	struct machine_flow *b;
+	struct machine m;
+
+	machine_init(&m, &config, 1);
+	/* B runs first, so that its jobs are charged in advance with what they really take. */
+	b = machine_add(&m, NULL, knobs, 8, 1 * MS);
+	machine_run(&m, 50 * MS);
+	a = machine_add(&m, NULL, knobs, 1, 1000 * MS);
+	while (a->started == 0)
+		machine_run(&m, m.now_ns + 1 * MS);
+	a->cost_ns = 1 * MS;
+	a->depth = 2;
+	while (a->ended == 0)
+		machine_run(&m, m.now_ns + 1 * MS);
+	/* It owes half of its second. With two thirds from now on it is paid after 750 ms. */
+	knobs.weight = 200;
+	machine_set(a, knobs);
+	b->ended = 0;
+	while (a->started < 2)
+		machine_run(&m, m.now_ns + 1 * MS);
+	assert_in_range(b->ended, 740, 760);
+	machine_done(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_timer_while_full),
 		cmocka_unit_test(test_virtual_time_wraps_while_held),
 		cmocka_unit_test(test_idle_engine_gives_no_credit),
+		cmocka_unit_test(test_weight_keeps_a_debt),
 	};
 
 	return cmocka_run_group_tests_name("qos edge", tests, NULL, NULL);
