@@ -252,6 +252,38 @@ static void test_nobody_starves(void **state)
 	}
 }
 
+/* Who has had its turn is next all the same, and no longer, from the pick after the change on. */
+static void test_live_change(void **state)
+{
+	struct qos_config config = {.parallelism = 1};
+	struct machine_flow *f;
+	struct machine m;
+	uint64_t started;
+
+	(void)state;
+	machine_init(&m, &config, 1);
+	for (uint32_t i = 0; i < 3; i++)
+		machine_add(&m, NULL, priority_knobs(0), 8, L);
+	f = m.flows[2];
+	machine_run(&m, 100 * L);
+	for (uint32_t i = 0; i < 100; i++) {
+		for (started = f->started; f->started == started;)
+			machine_run(&m, m.now_ns + L);
+		started = f->started;
+		if (i % 2)
+			machine_set(f, priority_knobs(7));
+		machine_run(&m, m.now_ns + L);
+		assert_int_equal(f->started - started, i % 2);
+		if (i % 2 == 0)
+			continue;
+		machine_set(f, priority_knobs(0));
+		started = f->started;
+		machine_run(&m, m.now_ns + L);
+		assert_int_equal(f->started, started);
+	}
+	machine_done(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -260,6 +292,7 @@ int main(void)
 		cmocka_unit_test(test_wait_reserved_slot),
 		cmocka_unit_test(test_share_stays),
 		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_live_change),
 		cmocka_unit_test(test_two_levels),
 		cmocka_unit_test(test_nobody_starves),
 	};
