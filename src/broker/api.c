@@ -18,6 +18,7 @@ const struct api_method api_methods[] = {
 	{"mdev.modify", rpc_mdev_modify},
 	{"mdev.start", rpc_mdev_start},
 	{"mdev.stop", rpc_mdev_stop},
+	{"mdev.set", rpc_mdev_set},
 	{"mdev.qos", rpc_mdev_qos},
 	{"mdev.blame", rpc_mdev_blame},
 	{"event.list", rpc_event_list},

@@ -66,7 +66,7 @@ static void control_event_watch(void *data, struct rpc_request *req, json_t *par
 			"mdev.list", rpc_mdev_list) of("mdev.define", rpc_mdev_define)             \
 			of("mdev.undefine", rpc_mdev_undefine) of("mdev.modify", rpc_mdev_modify)  \
 				of("mdev.start", rpc_mdev_start) of("mdev.stop", rpc_mdev_stop)    \
-					of("mdev.qos", rpc_mdev_qos)                               \
+					of("mdev.set", rpc_mdev_set) of("mdev.qos", rpc_mdev_qos)  \
 						of("mdev.blame", rpc_mdev_blame)                   \
 							of("event.list", rpc_event_list)           \
 								of("doctor", rpc_doctor)

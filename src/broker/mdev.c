@@ -290,6 +290,7 @@ static void mdev_print_active(const struct mdev *mdev, json_t *object)
 
 	mdev_socket_path(mdev, path, sizeof(path));
 	json_object_set_new(object, "socket", json_string(path));
+	json_object_set_new(object, "iommu_group", json_integer((json_int_t)mdev->number));
 	json_object_set_new(object, "piece",
 			    json_pack("{s:I,s:I}", "start", (json_int_t)mdev->piece.start, "size",
 				      (json_int_t)mdev->piece.size));

@@ -35,6 +35,7 @@ struct mdev {
 	struct parent *parent;
 	struct definition *running; /* what it was started with */
 	size_t type_index;
+	unsigned number; /* of its IOMMU group in the tree; the lowest that was free */
 	struct pool_range piece;
 	struct pool_range old_piece; /* given up by this start, to be taken back if it fails */
 	bool claimed;		     /* the piece was claimed by this start */
@@ -107,8 +108,10 @@ void mdev_host_gone(struct mdev *mdev);
 void mdev_host_notify(struct parent *parent, const char *method, json_t *params, int *fds,
 		      size_t nfds);
 
-/* Sends create for a mdev whose socket and page are ready. @origin as in umdev/driver.h. */
-int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply) umdev_warn_unused;
+/* Sends create for a mdev whose socket and page are ready; @reply gets @arg. @origin as in
+ * umdev/driver.h. */
+int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply,
+		     void *arg) umdev_warn_unused;
 
 /* The knobs in @definition as a host takes them. NULL when out of memory. */
 json_t *mdev_print_knobs(const struct definition *definition);
@@ -137,6 +140,12 @@ int mdev_redefine(struct mdev *mdev, struct definition *next,
 int mdev_change_live(struct mdev *mdev, struct definition *next, struct api_call *call,
 		     void (*then)(struct mdev *mdev, struct api_call *call),
 		     struct umdev_error *err) umdev_warn_unused;
+
+/* Makes the active @mdev anew as @next (stolen) says, unless it is in use, and answers @call.
+ * Returns as mdev_start(). */
+int mdev_remake(struct mdev *mdev, struct definition *next, struct api_call *call,
+		void (*then)(struct mdev *mdev, struct api_call *call),
+		struct umdev_error *err) umdev_warn_unused;
 
 /* The mdev as the RPC shows it, without statistics: its definition, or what it runs as. NULL when
  * out of memory. */

@@ -10,6 +10,7 @@
 #include "broker/mdev.h"
 #include "broker/store.h"
 #include "link/protocol.h"
+#include "model/address.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -509,12 +510,48 @@ void parent_count_mdevs(const struct parent *parent, size_t *ret_active, size_t 
 	}
 }
 
+static void parent_print_attrs(const struct spec_table *table, json_t *list)
+{
+	static const char *const when[] = {"create", "idle", "live"};
+
+	for (size_t i = 0; i < table->count; i++) {
+		const struct spec *spec = &table->rows[i];
+
+		json_array_append_new(list, json_pack("{s:s,s:s,s:s*,s:s}", "name", spec->name,
+						      "description",
+						      spec->description ? spec->description : "",
+						      "default", spec->default_value, "when",
+						      when[MIN(spec->when, ARRAY_SIZE(when) - 1)]));
+	}
+}
+
+/* Adds where the parent is in the tree, and which attributes its mdevs have, to @object (stolen).
+ */
+static json_t *parent_print_place(const struct parent *parent, json_t *object)
+{
+	const char *class_name = parent->types.count ? parent->types.types[0].class_name : NULL;
+	json_t *attributes = json_array();
+	char path[ADDRESS_PATH_SIZE];
+	struct address address;
+
+	address_of(parent->name, &address);
+	address_path(&address, parent->name, path);
+	parent_print_attrs(spec_standard(), attributes);
+	parent_print_attrs(&parent->attr_specs, attributes);
+	json_object_set_new(object, "path", json_string(path));
+	json_object_set_new(object, "subsystem", json_string(address_subsystem(&address)));
+	json_object_set_new(object, "pci", address_print_pci(&address, class_name));
+	json_object_set_new(object, "attributes", attributes);
+	return object;
+}
+
 json_t *parent_print(const struct parent *parent)
 {
 	size_t active;
 	size_t defined;
 	json_t *host = NULL;
 	json_t *pool = NULL;
+	json_t *object;
 
 	parent_count_mdevs(parent, &active, &defined);
 	if (parent->host)
@@ -525,11 +562,12 @@ json_t *parent_print(const struct parent *parent)
 		pool = json_pack("{s:I,s:I,s:s}", "units", (json_int_t)parent->pool.units, "free",
 				 (json_int_t)pool_free(&parent->pool), "unit",
 				 parent->unit ? parent->unit : "units");
-	return json_pack("{s:s,s:s,s:O,s:s,s:s*,s:o,s:s*,s:o,s:i,s:{s:i,s:i}}", "name",
-			 parent->name, "driver", parent->driver, "options", parent->options,
-			 "state", parent_state_name(parent->state), "error",
-			 parent->error.message[0] ? parent->error.message : NULL, "host",
-			 host ? host : json_null(), "description", parent->description, "pool",
-			 pool ? pool : json_null(), "types", (int)parent->types.count, "mdevs",
-			 "active", (int)active, "defined", (int)defined);
+	object = json_pack("{s:s,s:s,s:O,s:s,s:s*,s:o,s:s*,s:o,s:i,s:{s:i,s:i}}", "name",
+			   parent->name, "driver", parent->driver, "options", parent->options,
+			   "state", parent_state_name(parent->state), "error",
+			   parent->error.message[0] ? parent->error.message : NULL, "host",
+			   host ? host : json_null(), "description", parent->description, "pool",
+			   pool ? pool : json_null(), "types", (int)parent->types.count, "mdevs",
+			   "active", (int)active, "defined", (int)defined);
+	return parent_print_place(parent, object);
 }

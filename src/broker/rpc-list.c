@@ -20,7 +20,8 @@ struct list_op {
 	struct api_call *call; /* NULL: answered */
 	struct reactor_timer timer;
 	json_t *mdevs;
-	size_t next; /* to be asked about */
+	bool numbers; /* statistics are wanted */
+	size_t next;  /* to be asked about */
 	size_t waiting;
 };
 
@@ -113,7 +114,7 @@ static void list_ask_host(struct list_op *op, json_t *entry)
 
 static void list_continue(struct list_op *op)
 {
-	while (op->waiting < LIST_WINDOW && op->next < json_array_size(op->mdevs))
+	while (op->numbers && op->waiting < LIST_WINDOW && op->next < json_array_size(op->mdevs))
 		list_ask_host(op, json_array_get(op->mdevs, op->next++));
 	if (op->waiting == 0)
 		list_free(op);
@@ -158,6 +159,7 @@ void rpc_mdev_list(struct api_call *call)
 							 as_defined || mdev->state == MDEV_IDLE));
 	}
 	op->call = call;
+	op->numbers = !json_is_false(json_object_get(call->params, "statistics"));
 	op->timer.expired = list_expired;
 	reactor_timer_set(call->broker->reactor, &op->timer, clock_now_ns() + LIST_WAIT_NS);
 	list_continue(op);

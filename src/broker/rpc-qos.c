@@ -203,8 +203,9 @@ static void qos_ask_host(struct api_call *call, const struct mdev *mdev, bool bl
 	snprintf(ask->uuid, sizeof(ask->uuid), "%s", mdev->uuid);
 	snprintf(ask->parent, sizeof(ask->parent), "%s", mdev->parent_name);
 	reactor_timer_set(call->broker->reactor, &ask->timer, clock_now_ns() + QOS_WAIT_NS);
-	if (parent_call(mdev->parent, LINK_USAGE, json_pack("{s:s}", "uuid", ask->uuid),
-			qos_replied, ask) < 0) {
+	if (parent_call(mdev->parent, LINK_USAGE,
+			json_pack("{s:s,s:b}", "uuid", ask->uuid, "peers", blame), qos_replied,
+			ask) < 0) {
 		qos_answer(ask, NULL);
 		free(ask);
 	}

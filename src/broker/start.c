@@ -216,7 +216,7 @@ json_t *mdev_print_knobs(const struct definition *definition)
 			 "priority", (int)knobs.priority);
 }
 
-int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply)
+int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply, void *arg)
 {
 	struct parent *parent = mdev->parent;
 	int fds[2] = {mdev->keeper.page_fd, mdev->keeper.listen_fd};
@@ -233,7 +233,7 @@ int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply)
 				   (int)mdev->type_index, "piece", (json_int_t)mdev->piece.start,
 				   (json_int_t)mdev->piece.size, "attrs", mdev_create_attrs(mdev),
 				   "origin", origin, "qos", mdev_print_knobs(mdev->running));
-	return host_call(parent->host, &request, reply, mdev);
+	return host_call(parent->host, &request, reply, arg);
 }
 
 static void mdev_build(struct mdev *mdev)
@@ -251,7 +251,7 @@ static void mdev_build(struct mdev *mdev)
 		r = mdev_socket_open(mdev, &err);
 	if (r == 0) {
 		mdev->touched = true;
-		r = mdev_send_create(mdev, 0, mdev_created);
+		r = mdev_send_create(mdev, 0, mdev_created, mdev);
 		if (r < 0)
 			error_set(&err, ERROR_HOST_FAILED,
 				  "the host of %s cannot be asked to create %s: %s",
@@ -323,6 +323,24 @@ static int mdev_start_checked(struct mdev *mdev, struct definition *running,
 	return r;
 }
 
+/* The lowest number that no mdev has which is not idle; 0 is never given. */
+static unsigned mdev_free_number(const struct broker *broker)
+{
+	umdev_autofree uint8_t *taken = calloc(broker->mdev_count / 8 + 1, 1);
+	const struct mdev *mdev;
+	unsigned number = 0;
+
+	if (!taken)
+		return UINT16_MAX; /* shared with others rather than refused */
+	list_for_each (mdev, &broker->mdevs, link) {
+		if (mdev->state != MDEV_IDLE && mdev->number - 1 < broker->mdev_count)
+			taken[(mdev->number - 1) / 8] |= (uint8_t)(1u << (mdev->number - 1) % 8);
+	}
+	while (number < broker->mdev_count && taken[number / 8] & 1u << number % 8)
+		number++;
+	return number + 1;
+}
+
 int mdev_start(struct mdev *mdev, struct definition *running, struct api_call *call,
 	       struct umdev_error *err)
 {
@@ -333,6 +351,7 @@ int mdev_start(struct mdev *mdev, struct definition *running, struct api_call *c
 		definition_free(running);
 		return r;
 	}
+	mdev->number = mdev_free_number(mdev->broker);
 	mdev->parent = parent;
 	mdev->running = running;
 	mdev->call = call;

@@ -155,7 +155,7 @@ static void mdev_back_anew(void *arg, json_t *result, const struct umdev_error *
 
 static void mdev_send_again(struct mdev *mdev, int origin, link_reply_fn *reply)
 {
-	int r = mdev_send_create(mdev, origin, reply);
+	int r = mdev_send_create(mdev, origin, reply, mdev);
 
 	/* A host that cannot be asked is dying; the next one gets it. */
 	if (r < 0)

@@ -208,9 +208,9 @@ json_t *host_describe_parent(const struct umdev_parent *parent);
 
 /* ---- usage.c ---- */
 
-/* The answer to LINK_USAGE, about @uuid (may be NULL) and those that own most. NULL when out of
- * memory. */
-json_t *host_usage_print(const struct umdev_parent *parent, const char *uuid);
+/* The answer to LINK_USAGE, about @uuid (may be NULL) and, with @peers, those that own most. NULL
+ * when out of memory. */
+json_t *host_usage_print(const struct umdev_parent *parent, const char *uuid, bool peers);
 
 /* Reads knobs as LINK_CREATE and LINK_QOS bring them, within their ranges. */
 int host_knobs_parse(json_t *object, struct qos_knobs *ret_knobs,

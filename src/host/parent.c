@@ -284,7 +284,9 @@ static void parent_on_usage(struct umdev_parent *parent, uint64_t id, json_t *pa
 {
 	const char *uuid = json_string_value(json_object_get(params, "uuid"));
 
-	link_reply(&parent->link, id, host_usage_print(parent, uuid));
+	bool peers = !json_is_false(json_object_get(params, "peers"));
+
+	link_reply(&parent->link, id, host_usage_print(parent, uuid, peers));
 }
 
 static json_t *parent_driver_stats(struct umdev_parent *parent, struct umdev_mdev *mdev)

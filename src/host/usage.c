@@ -93,7 +93,7 @@ static void usage_keep(struct usage_row *rows, uint32_t *count, struct usage_row
 		rows[least] = row;
 }
 
-json_t *host_usage_print(const struct umdev_parent *parent, const char *uuid)
+json_t *host_usage_print(const struct umdev_parent *parent, const char *uuid, bool peers)
 {
 	struct usage_row rows[USAGE_MDEVS_MAX];
 	uint64_t now_ns = clock_now_ns();
@@ -104,7 +104,7 @@ json_t *host_usage_print(const struct umdev_parent *parent, const char *uuid)
 	list_for_each (mdev, &parent->mdevs, link) {
 		if (uuid && strcmp(mdev->uuid, uuid) == 0)
 			json_object_set_new(mdevs, mdev->uuid, usage_mdev(mdev, now_ns));
-		else
+		else if (peers)
 			usage_keep(rows, &count,
 				   (struct usage_row){mdev, usage_sum(mdev, now_ns).owned_ns});
 	}

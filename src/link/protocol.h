@@ -34,7 +34,8 @@
  *      -> { }
  * qos     { uuid, cap, weight, priority }      all at once, or none
  *      -> { }
- * usage   { uuid? }                            about this mdev, and the 128 that own most
+ * usage   { uuid?, peers?: bool }              about this mdev, and the 128 that own most
+ *                                              unless peers is false
  *      -> { time_ns, engines: [ { name, parallelism, reserved_slots, busy_ns, in_flight } ],
  *           hardware: bool, mdevs: { uuid: USAGE } }        hardware: the driver schedules
  *         USAGE = { cap, weight, priority, jobs, queued, in_flight, owned_ns, estimate_ns,

@@ -161,6 +161,21 @@ static void definition_swap_attrs(struct definition *a, struct definition *b)
 	b->attr_count = count;
 }
 
+int definition_put_attr(struct definition *definition, const char *name, const char *value,
+			struct umdev_error *err)
+{
+	size_t at = definition->attr_count;
+	int r;
+
+	/* The last one is the one that counts. */
+	while (at > 0 && strcmp(definition->attrs[at - 1].name, name) != 0)
+		at--;
+	if (at == 0)
+		return definition_add_attr(definition, SIZE_MAX, name, value, err);
+	r = definition_del_attr(definition, at - 1, err);
+	return r < 0 ? r : definition_add_attr(definition, at - 1, name, value, err);
+}
+
 int definition_set_attrs(struct definition *definition, const json_t *attrs,
 			 struct umdev_error *err)
 {

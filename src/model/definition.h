@@ -64,6 +64,11 @@ int definition_set_owner(struct definition *definition, const char *owner) umdev
 int definition_add_attr(struct definition *definition, size_t index, const char *name,
 			const char *value, struct umdev_error *err) umdev_warn_unused;
 
+/* Makes attribute @name (in full) @value: in place of what was said of it last, or at the end.
+ * INVALID or LIMIT otherwise. */
+int definition_put_attr(struct definition *definition, const char *name, const char *value,
+			struct umdev_error *err) umdev_warn_unused;
+
 /* Removes the attribute at @index (SIZE_MAX: the last). INVALID when there is none. */
 int definition_del_attr(struct definition *definition, size_t index,
 			struct umdev_error *err) umdev_warn_unused;

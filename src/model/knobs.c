@@ -57,7 +57,6 @@ int knobs_write(struct definition *definition, const char *name, const char *tex
 		struct umdev_error *err)
 {
 	const struct spec *spec = spec_find(spec_standard(), name);
-	size_t at = definition->attr_count;
 	uint64_t number = 0;
 	int r = spec_check(spec, text, &number, err);
 
@@ -65,13 +64,7 @@ int knobs_write(struct definition *definition, const char *name, const char *tex
 		return r;
 	if (number == knobs_value(definition, name))
 		return 0;
-	/* The last one is the one that counts. */
-	while (at > 0 && strcmp(definition->attrs[at - 1].name, name) != 0)
-		at--;
-	if (at == 0)
-		return definition_add_attr(definition, SIZE_MAX, name, text, err);
-	r = definition_del_attr(definition, at - 1, err);
-	return r < 0 ? r : definition_add_attr(definition, at - 1, name, text, err);
+	return definition_put_attr(definition, name, text, err);
 }
 
 /* The knobs of @bits as a list for a person. */

@@ -64,7 +64,9 @@ const struct rpc_method rpc_methods[] = {
 			   {"parent", RPC_STRING, false, "only those of this parent"},
 			   {"defined", RPC_BOOL, false,
 			    "the definitions instead of the active ones"},
-			   {"all", RPC_BOOL, false, "both the active ones and the definitions"}},
+			   {"all", RPC_BOOL, false, "both the active ones and the definitions"},
+			   {"statistics", RPC_BOOL, false,
+			    "false: without the numbers that only hosts know"}},
 		.returns = "`{mdevs: [MDEV]}`; empty when nothing matches.",
 	},
 	{
@@ -134,6 +136,16 @@ const struct rpc_method rpc_methods[] = {
 		.returns = "`{}`",
 	},
 	{
+		.name = "mdev.set",
+		.summary = "Sets one attribute of an active mdev, as a write into the tree does.",
+		.params = {{"uuid", RPC_STRING, true, "the mdev"},
+			   {"name", RPC_STRING, true, "the attribute, such as `mdev/weight`"},
+			   {"value", RPC_STRING, true, "its value as text"}},
+		.returns = "MDEV. What may change live changes at once. What takes effect at "
+			   "creation does so by making the device anew, with its data, as long as "
+			   "no client uses it; then it is `DEVICE_BUSY`. The definition stays.",
+	},
+	{
 		.name = "mdev.qos",
 		.summary = "Shows how much of its parent an mdev may get and got, or changes that.",
 		.params = {{"uuid", RPC_STRING, true, "the mdev"},
@@ -197,6 +209,14 @@ const struct rpc_object rpc_objects[] = {
 			 {"description", "text, optional", "what the driver says about the device"},
 			 {"pool", "object or null", "`{units, free, unit}` of what types draw on"},
 			 {"types", "whole number", "how many types it offers"},
+			 {"path", "text", "where it is in the tree: `/sys/devices/...`"},
+			 {"subsystem", "text", "`pci` if its name is a PCI address, else `mtty`"},
+			 {"pci", "object",
+			  "`{address, domain, bus, slot, function, class, vendor, device}`: as what "
+			  "it shows itself; made up from the name where that is no address"},
+			 {"attributes", "array",
+			  "`{name, description, default?, when}` of each attribute that its mdevs "
+			  "have; `when` it may change: `create`, `idle` or `live`"},
 			 {"mdevs", "object", "`{active, defined}`: how many"}},
 	},
 	{
@@ -235,6 +255,8 @@ const struct rpc_object rpc_objects[] = {
 			   {"state", "text", "`defined`, `active`, `in-use` or `failed`"},
 			   {"attrs", "array of one-key objects", "the definition's list, in order"},
 			   {"socket", "text, optional", "path of the vfio-user socket"},
+			   {"iommu_group", "whole number, optional",
+			    "its IOMMU group in the tree; no other active mdev has it"},
 			   {"owner", "text, optional", "as given at its creation"},
 			   {"uid", "whole number", "the user who made it"},
 			   {"client", "object, optional", "`{pid, uid, since_ns}` of who uses it"},

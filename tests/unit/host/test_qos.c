@@ -163,7 +163,7 @@ static void bench_set(struct bench *b, unsigned mdev, struct qos_knobs knobs)
 
 static json_int_t bench_usage(struct bench *b, unsigned mdev, const char *key)
 {
-	json_t *usage = host_usage_print(&b->parent, b->mdevs[mdev].uuid);
+	json_t *usage = host_usage_print(&b->parent, b->mdevs[mdev].uuid, true);
 	const json_t *row = json_object_get(json_object_get(usage, "mdevs"), b->mdevs[mdev].uuid);
 	json_int_t value = json_integer_value(json_object_get(row, key));
 
@@ -240,7 +240,7 @@ static void test_usage_adds_up(void **state)
 	bench_fill(b, 0, 16);
 	bench_fill(b, 1, 16);
 	bench_run(b, 8);
-	usage = host_usage_print(&b->parent, NULL);
+	usage = host_usage_print(&b->parent, NULL, true);
 	row = json_object_get(json_object_get(usage, "mdevs"), b->mdevs[0].uuid);
 	causes = json_object_get(row, "wait_by_cause_ns");
 	json_object_foreach ((json_t *)(uintptr_t)causes, key, value)
