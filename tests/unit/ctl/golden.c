@@ -128,6 +128,7 @@ GOLDEN_HANDLER(golden_mdev_undefine, "mdev.undefine")
 GOLDEN_HANDLER(golden_mdev_modify, "mdev.modify")
 GOLDEN_HANDLER(golden_mdev_start, "mdev.start")
 GOLDEN_HANDLER(golden_mdev_stop, "mdev.stop")
+GOLDEN_HANDLER(golden_mdev_set, "mdev.set")
 GOLDEN_HANDLER(golden_mdev_qos, "mdev.qos")
 GOLDEN_HANDLER(golden_mdev_blame, "mdev.blame")
 GOLDEN_HANDLER(golden_event_list, "event.list")
@@ -147,6 +148,7 @@ static struct rpc_binding golden_bindings[] = {
 	{"mdev.modify", golden_mdev_modify},
 	{"mdev.start", golden_mdev_start},
 	{"mdev.stop", golden_mdev_stop},
+	{"mdev.set", golden_mdev_set},
 	{"mdev.qos", golden_mdev_qos},
 	{"mdev.blame", golden_mdev_blame},
 	{"event.list", golden_event_list},
