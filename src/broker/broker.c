@@ -134,7 +134,7 @@ int broker_boot(struct broker *broker, struct umdev_error *err)
 {
 	int r;
 
-	broker->booting = 1;
+	broker->booting++;
 	r = store_load_definitions(broker, err);
 	if (r == 0)
 		r = store_load_parents(broker, err);

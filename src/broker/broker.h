@@ -57,6 +57,7 @@ struct broker {
 	struct list mdevs;
 	size_t mdev_count;
 	struct events events;
+	struct tree_server *tree;	       /* NULL: none (tree.h) */
 	unsigned booting;		       /* parents whose first start is not through yet */
 	void (*booted)(struct broker *broker); /* called once, when there is none left */
 	void *booted_data;

@@ -22,19 +22,23 @@
 #include "broker/broker.h"
 #include "broker/control.h"
 #include "broker/paths.h"
+#include "broker/tree.h"
 #include "util/fd.h"
 #include "util/log.h"
 
 #define EXIT_USAGE 2
 
 static const char daemon_usage[] =
-	"usage: umdevd [--root DIR] [--foreground] [--driver-dir DIR] [--host-path FILE] [--debug]\n"
+	"usage: umdevd [--root DIR] [--foreground] [--no-tree] [--driver-dir DIR] [--host-path FILE]\n"
+	"              [--sysfs-path FILE] [--debug]\n"
 	"Shares physical devices between virtual machines. See umdevd(8).\n";
 
 struct daemon_options {
 	char *root; /* absolute */
 	char *host_path;
 	char *driver_dir;
+	char *sysfs_path;
+	bool no_tree;
 	bool foreground;
 	bool debug;
 };
@@ -44,6 +48,8 @@ struct daemon {
 	struct reactor *reactor;
 	struct broker *broker;
 	struct control control;
+	struct tree_server tree;
+	const char *sysfs_path; /* NULL: no tree */
 	struct reactor_fd signals;
 	bool foreground;
 	int ready_fd; /* tells the program that was run, when in the background; else -1 */
@@ -62,6 +68,7 @@ static void daemon_options_done(struct daemon_options *o)
 	free(o->root);
 	free(o->host_path);
 	free(o->driver_dir);
+	free(o->sysfs_path);
 }
 
 /* Returns -1 to go on, or the exit code. */
@@ -72,6 +79,8 @@ static int daemon_parse(int argc, char **argv, struct daemon_options *o, const c
 		{"foreground", no_argument, NULL, 'f'},
 		{"driver-dir", required_argument, NULL, 'D'},
 		{"host-path", required_argument, NULL, 'H'},
+		{"no-tree", no_argument, NULL, 'n'},
+		{"sysfs-path", required_argument, NULL, 'S'},
 		{"debug", no_argument, NULL, 'd'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
@@ -95,6 +104,13 @@ static int daemon_parse(int argc, char **argv, struct daemon_options *o, const c
 			free(o->host_path);
 			o->host_path = strdup(optarg);
 			break;
+		case 'n':
+			o->no_tree = true;
+			break;
+		case 'S':
+			free(o->sysfs_path);
+			o->sysfs_path = strdup(optarg);
+			break;
 		case 'd':
 			o->debug = true;
 			break;
@@ -115,11 +131,24 @@ static int daemon_parse(int argc, char **argv, struct daemon_options *o, const c
 	return -1;
 }
 
+/* Makes @*path absolute, or the one that @otherwise finds. */
+static int daemon_path(char **path, char *(*otherwise)(void))
+{
+	char *absolute = *path ? realpath(*path, NULL) : otherwise();
+
+	if (!absolute) {
+		fprintf(stderr, "umdevd: cannot use %s: %s\n", *path ? *path : "what is installed",
+			strerror(errno));
+		return -1;
+	}
+	free(*path);
+	*path = absolute;
+	return 0;
+}
+
 /* Makes every path absolute: the daemon may leave the directory it was started in. */
 static int daemon_paths(struct daemon_options *o, const char *root)
 {
-	char *absolute;
-
 	if (!root || !root[0])
 		root = "/";
 	if (mkdir(root, 0755) < 0 && errno != EEXIST) {
@@ -131,21 +160,11 @@ static int daemon_paths(struct daemon_options *o, const char *root)
 		fprintf(stderr, "umdevd: cannot use the root %s: %s\n", root, strerror(errno));
 		return -errno;
 	}
-	absolute = o->host_path ? realpath(o->host_path, NULL) : paths_host();
-	if (!absolute) {
-		fprintf(stderr, "umdevd: cannot use %s: %s\n", o->host_path, strerror(errno));
-		return -errno;
-	}
-	free(o->host_path);
-	o->host_path = absolute;
-	absolute = o->driver_dir ? realpath(o->driver_dir, NULL) : paths_driver_dir();
-	if (!absolute) {
-		fprintf(stderr, "umdevd: cannot use %s: %s\n", o->driver_dir, strerror(errno));
-		return -errno;
-	}
-	free(o->driver_dir);
-	o->driver_dir = absolute;
-	return 0;
+	return daemon_path(&o->host_path, paths_host) == 0 &&
+			       daemon_path(&o->driver_dir, paths_driver_dir) == 0 &&
+			       daemon_path(&o->sysfs_path, paths_sysfs) == 0
+		       ? 0
+		       : -1;
 }
 
 /* ---- Being ready ----------------------------------------------------------------------------- */
@@ -283,7 +302,10 @@ static int daemon_start(struct daemon *d, struct umdev_error *err)
 	d->broker->booted_data = d;
 	d->broker->ended = daemon_ended;
 	r = control_open(&d->control, d->broker, err);
-	return r < 0 ? r : broker_boot(d->broker, err);
+	if (r < 0)
+		return r;
+	tree_server_start(&d->tree, d->broker, d->sysfs_path);
+	return broker_boot(d->broker, err);
 }
 
 static int daemon_run(const struct daemon_options *o, int ready_fd)
@@ -300,6 +322,7 @@ static int daemon_run(const struct daemon_options *o, int ready_fd)
 	d.config.root = o->root;
 	d.config.host_path = o->host_path;
 	d.config.driver_dir = o->driver_dir;
+	d.sysfs_path = o->no_tree ? NULL : o->sysfs_path;
 	r = daemon_start(&d, &err);
 	if (r < 0) {
 		umdev_log(LOG_ERR, "umdevd", "daemon.start", "%s", err.message);
@@ -309,6 +332,7 @@ static int daemon_run(const struct daemon_options *o, int ready_fd)
 			umdev_log(LOG_ERR, "umdevd", "daemon.run", "%s", strerror(-r));
 	}
 	control_close(&d.control);
+	tree_server_stop(&d.tree);
 	broker_free(d.broker);
 	fd_close(&d.signals.fd);
 	fd_close(&d.ready_fd);

@@ -21,18 +21,29 @@ static void paths_own_dir(char dir[PATH_MAX])
 	snprintf(dir, PATH_MAX, "%s", dirname(exe));
 }
 
-char *paths_host(void)
+/* The program @name beside this one, else at @installed. */
+static char *paths_program(const char *name, const char *installed)
 {
 	char dir[PATH_MAX];
 	char *path;
 
 	paths_own_dir(dir);
-	if (asprintf(&path, "%s/umdev-host", dir) < 0)
+	if (asprintf(&path, "%s/%s", dir, name) < 0)
 		return NULL;
 	if (dir[0] && access(path, X_OK) == 0)
 		return path;
 	free(path);
-	return strdup(UMDEV_HOST_PATH);
+	return strdup(installed);
+}
+
+char *paths_host(void)
+{
+	return paths_program("umdev-host", UMDEV_HOST_PATH);
+}
+
+char *paths_sysfs(void)
+{
+	return paths_program("umdev-sysfs", UMDEV_SYSFS_PATH);
 }
 
 char *paths_driver_dir(void)

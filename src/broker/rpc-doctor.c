@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "broker/rpc-mdev.h"
+#include "broker/tree.h"
 #include "util/fd.h"
 
 #define DOCTOR_FILES_MIN 4096
@@ -168,6 +169,22 @@ static void doctor_limits(struct doctor *doctor)
 		   "%llu", (unsigned long long)limit.rlim_cur);
 }
 
+static void doctor_tree(struct doctor *doctor)
+{
+	const struct tree_server *tree = doctor->broker->tree;
+	enum tree_state state = tree ? tree->state : TREE_OFF;
+
+	if (state == TREE_MOUNTED)
+		doctor_say(doctor, "tree", DOCTOR_OK, NULL, "mounted at %s", TREE_PATH);
+	else if (state == TREE_OFF)
+		doctor_say(doctor, "tree", DOCTOR_OK, NULL, "not wanted");
+	else
+		doctor_say(doctor, "tree", DOCTOR_WARNING,
+			   "mdevctl and libvirt need it: allow /dev/fuse and mount or fusermount3, "
+			   "then start the daemon again",
+			   "not mounted: %s", tree->reason[0] ? tree->reason : "being started");
+}
+
 void rpc_doctor(struct api_call *call)
 {
 	struct doctor doctor = {.broker = call->broker, .checks = json_array()};
@@ -178,6 +195,7 @@ void rpc_doctor(struct api_call *call)
 	doctor_programs(&doctor);
 	doctor_parents(&doctor);
 	doctor_definitions(&doctor);
+	doctor_tree(&doctor);
 	doctor_kernel(&doctor);
 	doctor_limits(&doctor);
 	api_reply(call, json_pack("{s:o}", "checks", doctor.checks));

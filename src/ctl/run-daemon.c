@@ -134,7 +134,7 @@ __attribute__((noreturn)) static void run_guard(const char *root, pid_t daemon, 
 /* Becomes the daemon. Returns only when that fails. */
 static void run_exec_daemon(const char *program, const char *root, int output)
 {
-	const char *const argv[] = {program, "--root", root, "--foreground", NULL};
+	const char *const argv[] = {program, "--root", root, "--foreground", "--no-tree", NULL};
 	char path[PATH_MAX + 16];
 	sigset_t none;
 	int log;

@@ -9,15 +9,13 @@
 #include <umdev/client.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
+#include "rpc/connect.h"
 #include "rpc/frame.h"
 #include "rpc/methods.h"
 #include "util/clock.h"
@@ -28,8 +26,6 @@
 #define CLIENT_ANSWER_MAX (256UL * 1024 * 1024)
 #define CLIENT_EVENTS_MAX 8192
 #define CLIENT_READ_CHUNK 16384
-#define CLIENT_RUN_DIR	  "run/umdev"
-#define CLIENT_SOCKET	  "control.sock"
 
 struct client_event {
 	struct list link;
@@ -90,54 +86,13 @@ client_fail(struct umdev_client *client, enum error_word word, const char *fmt, 
 	return error_set(&client->error, word, "%s", message);
 }
 
-static int client_open_socket(const char *root, struct umdev_error *err)
-{
-	umdev_autoclose int dir = -1;
-	umdev_autoclose int fd = -1;
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	umdev_autofree char *path = NULL;
-
-	if (asprintf(&path, "%s/" CLIENT_RUN_DIR, strcmp(root, "/") == 0 ? "" : root) < 0) {
-		path = NULL;
-		return error_set(err, ERROR_NO_MEMORY, "no memory for the path of the socket");
-	}
-	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return error_set(err, ERROR_UNREACHABLE,
-				 "cannot reach umdevd at %s/" CLIENT_SOCKET
-				 ": %s; is it running with this root?",
-				 path, strerror(errno));
-	/* Through the directory's fd, since a root may be longer than a socket address. */
-	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" CLIENT_SOCKET,
-		 dir);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return error_set(err, ERROR_INTERNAL, "cannot make a socket: %s", strerror(errno));
-	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
-		if (errno == EACCES || errno == EPERM)
-			return error_set(err, ERROR_NOT_PERMITTED,
-					 "not permitted to use umdevd at %s/" CLIENT_SOCKET
-					 "; ask to be in the socket's group",
-					 path);
-		return error_set(err, ERROR_UNREACHABLE,
-				 "cannot reach umdevd at %s/" CLIENT_SOCKET
-				 ": %s; is it running with this root?",
-				 path, strerror(errno));
-	}
-	return umdev_steal_fd(&fd);
-}
-
 int umdev_client_connect(const char *root, struct umdev_client **ret_client)
 {
 	struct umdev_client *client;
 	int fd;
 
 	client_connect_error = (struct umdev_error){0};
-	if (!root)
-		root = secure_getenv("UMDEV_ROOT");
-	if (!root || !root[0])
-		root = "/";
-	fd = client_open_socket(root, &client_connect_error);
+	fd = rpc_connect(root, &client_connect_error);
 	if (fd < 0)
 		return fd;
 	client = calloc(1, sizeof(*client));

@@ -314,20 +314,20 @@ const struct rpc_object rpc_objects[] = {
 	{
 		.name = "EVENT",
 		.summary = "Something that happened.",
-		.fields =
-			{{"seq", "whole number", "counts up by one"},
-			 {"time_ns", "whole number", "nanoseconds since 1970"},
-			 {"event", "text",
-			  "`mdev.started`, `mdev.stopped`, `mdev.defined`, `mdev.undefined`, "
-			  "`mdev.modified`, `parent.added`, `parent.ready`, `parent.failed`, "
-			  "`parent.removed`, `host.died`, `host.started`, `client.connected`, "
-			  "`client.disconnected`, `client.refused`, `driver` or `definition.bad`"},
-			 {"level", "text", "`info`, `warning` or `error`"},
-			 {"parent", "text, optional", ""},
-			 {"uuid", "text, optional", ""},
-			 {"message", "text", "one line for a person"},
-			 {"pid", "whole number, optional", "of the client"},
-			 {"uid", "whole number, optional", "of the client"}},
+		.fields = {{"seq", "whole number", "counts up by one"},
+			   {"time_ns", "whole number", "nanoseconds since 1970"},
+			   {"event", "text",
+			    "`mdev.started`, `mdev.stopped`, `mdev.defined`, `mdev.undefined`, "
+			    "`mdev.modified`, `parent.added`, `parent.ready`, `parent.failed`, "
+			    "`parent.removed`, `host.died`, `host.started`, `client.connected`, "
+			    "`client.disconnected`, `client.refused`, `driver`, `definition.bad`, "
+			    "`tree.mounted`, `tree.died` or `tree.absent`"},
+			   {"level", "text", "`info`, `warning` or `error`"},
+			   {"parent", "text, optional", ""},
+			   {"uuid", "text, optional", ""},
+			   {"message", "text", "one line for a person"},
+			   {"pid", "whole number, optional", "of the client"},
+			   {"uid", "whole number, optional", "of the client"}},
 	},
 	{.name = NULL},
 };
