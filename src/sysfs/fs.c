@@ -13,7 +13,8 @@
 #include "sysfs/attr.h"
 #include "sysfs/fs-internal.h"
 
-#define FS_LINK_MAX 1024
+#define FS_LINK_MAX  1024
+#define FS_TIMEOUT_S 86400.0
 
 void fs_init(struct fs *fs)
 {
@@ -68,6 +69,13 @@ static int fs_denied(const struct fs *fs, fuse_req_t req, uint32_t mode, int wan
 	return want & ~bits;
 }
 
+/* For how long, in seconds, the kernel may believe what it heard of a node. Names of things that
+ * come and go are asked about every time, and so everything below them. */
+static double fs_timeout(struct node node)
+{
+	return node_is_fixed(node) ? FS_TIMEOUT_S : 0;
+}
+
 static void fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	const struct fs *fs = fuse_req_userdata(req);
@@ -79,7 +87,7 @@ static void fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 		return;
 	}
 	fs_stat(fs, &of, &st);
-	fuse_reply_attr(req, &st, 0);
+	fuse_reply_attr(req, &st, fs_timeout(of.node));
 }
 
 /* A new size is accepted and ignored; times are; nothing else can be changed. */
@@ -124,6 +132,7 @@ static void fs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		return;
 	}
 	entry.ino = node_number(node);
+	entry.entry_timeout = entry.attr_timeout = fs_timeout(node);
 	fs_stat(fs, &of, &entry.attr);
 	fuse_reply_entry(req, &entry);
 }

@@ -286,7 +286,11 @@ static int main_begin(struct sysfs *sysfs, struct umdev_error *err)
 		r = rpc_async_new(sysfs->reactor, sysfs->root, &rpc_ops, sysfs, &sysfs->fs.conn,
 				  err);
 	if (r == 0)
-		r = sync_new(sysfs->reactor, sysfs->root, &sysfs->tree, &sync_ops, sysfs,
+		r = sync_new(&(struct sync_config){.reactor = sysfs->reactor,
+						   .root = sysfs->root,
+						   .tree = &sysfs->tree,
+						   .ops = &sync_ops,
+						   .data = sysfs},
 			     &sysfs->sync, err);
 	return r;
 }

@@ -422,6 +422,16 @@ bool node_is_link(struct node node)
 	return node_infos[node.kind].link;
 }
 
+bool node_is_fixed(struct node node)
+{
+	struct attr_table table = attr_table(node.kind);
+
+	if (node.row == 0)
+		return node_infos[node.kind].name != NULL;
+	/* What the daemon adds may be in another order after an upgrade. */
+	return node.row <= table.count && !table.rows[node.row - 1].visible;
+}
+
 bool node_is_dir(struct node node)
 {
 	return node.row == 0 && !node_is_link(node);

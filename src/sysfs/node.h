@@ -85,11 +85,17 @@ bool node_resolve(const struct tree *tree, struct node node, struct subject *ret
 bool node_is_dir(struct node node);
 bool node_is_link(struct node node);
 
+/* Whether @node, once found in the directory above it, is what its name means there for as long as
+ * that directory exists. */
+bool node_is_fixed(struct node node);
+
 /* The entry @name of directory @dir. False when there is none. */
 bool node_find(const struct tree *tree, struct node dir, const char *name, struct node *ret_node);
 
-/* Calls @emit with every entry of @dir but "." and ".."; false from it ends that. */
+/* Gets one entry; false ends the listing. */
 typedef bool node_emit_fn(void *data, const char *name, struct node node);
+
+/* Calls @emit with every entry of @dir but "." and "..". */
 void node_list(const struct tree *tree, struct node dir, node_emit_fn *emit, void *data);
 
 /* The directory above @node. */

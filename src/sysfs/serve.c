@@ -15,7 +15,7 @@
 #include "util/log.h"
 
 #define SERVE_OPTIONS	"fsname=umdev,subtype=umdev-sysfs,nosuid,nodev,noexec"
-#define SERVE_BATCH	64 /* requests in one turn of the loop */
+#define SERVE_FUSE_CONF "/etc/fuse.conf"
 #define SERVE_STALE_MAX 16 /* dead mounts over each other */
 
 extern char **environ;
@@ -47,19 +47,16 @@ static void serve_ready(struct reactor_fd *source, uint32_t events)
 {
 	struct serve *serve = container_of(source, struct serve, source);
 
-	for (int i = 0; i < SERVE_BATCH; i++) {
-		int n = fuse_session_receive_buf(serve->session, &serve->held);
+	int n = fuse_session_receive_buf(serve->session, &serve->held);
 
-		if (n == -EAGAIN || n == -EINTR)
-			return;
-		if (n <= 0 || fuse_session_exited(serve->session)) {
-			reactor_fd_del(serve->reactor, &serve->source);
-			serve->ended(serve->data);
-			return;
-		}
-		if (!serve_process(serve))
-			return;
+	if (n == -EAGAIN || n == -EINTR)
+		return;
+	if (n <= 0 || fuse_session_exited(serve->session)) {
+		reactor_fd_del(serve->reactor, &serve->source);
+		serve->ended(serve->data);
+		return;
 	}
+	serve_process(serve);
 }
 
 void serve_settled(struct serve *serve)
@@ -110,6 +107,22 @@ static void serve_clear(const char *path)
 	}
 }
 
+/* A user's mount is for that user alone, unless fuse.conf says that users may do otherwise. */
+static bool serve_may_be_for_all(void)
+{
+	umdev_autofclose FILE *conf = NULL;
+	char line[256];
+
+	if (geteuid() == 0)
+		return true;
+	conf = fopen(SERVE_FUSE_CONF, "re");
+	while (conf && fgets(line, sizeof(line), conf)) {
+		if (strncmp(line, "user_allow_other", strlen("user_allow_other")) == 0)
+			return true;
+	}
+	return false;
+}
+
 static struct fuse_session *serve_try_mount(struct serve *serve, const char *path, bool for_all)
 {
 	const char *argv[] = {"umdev-sysfs", "-o",
@@ -134,8 +147,8 @@ int serve_mount(struct serve *serve, const char *path, struct umdev_error *err)
 	if (access("/dev/fuse", R_OK | W_OK) < 0)
 		return error_set(err, ERROR_NOT_PERMITTED, "cannot use /dev/fuse: %s",
 				 strerror(errno));
-	/* Without user_allow_other in fuse.conf, a user's mount is for that user alone. */
-	serve->session = serve_try_mount(serve, path, true);
+	if (serve_may_be_for_all())
+		serve->session = serve_try_mount(serve, path, true);
 	if (!serve->session)
 		serve->session = serve_try_mount(serve, path, false);
 	if (!serve->session)

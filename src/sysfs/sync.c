@@ -305,9 +305,7 @@ static void sync_watching(void *arg, json_t *result, const struct umdev_error *e
 	sync_answered(ask);
 }
 
-int sync_new(struct reactor *reactor, const char *root, struct tree *tree,
-	     const struct sync_ops *ops, void *data, struct sync **ret_sync,
-	     struct umdev_error *err)
+int sync_new(const struct sync_config *config, struct sync **ret_sync, struct umdev_error *err)
 {
 	static const struct rpc_async_ops rpc_ops = {.event = sync_event, .closed = sync_closed};
 	struct sync *sync = calloc(1, sizeof(*sync));
@@ -316,12 +314,12 @@ int sync_new(struct reactor *reactor, const char *root, struct tree *tree,
 
 	if (!sync)
 		return error_set(err, ERROR_NO_MEMORY, "out of memory");
-	sync->reactor = reactor;
-	sync->tree = tree;
-	sync->ops = ops;
-	sync->data = data;
+	sync->reactor = config->reactor;
+	sync->tree = config->tree;
+	sync->ops = config->ops;
+	sync->data = config->data;
 	sync->settled.run = sync_settled;
-	r = rpc_async_new(reactor, root, &rpc_ops, sync, &sync->conn, err);
+	r = rpc_async_new(config->reactor, config->root, &rpc_ops, sync, &sync->conn, err);
 	if (r < 0) {
 		free(sync);
 		return r;

@@ -33,10 +33,16 @@ struct sync_ops {
 	void (*closed)(void *data, const struct umdev_error *err);
 };
 
-/* Connects to the daemon of @root and begins to fill @tree (kept). @ops are kept. Returns 0 or the
- * errno of @err. */
-int sync_new(struct reactor *reactor, const char *root, struct tree *tree,
-	     const struct sync_ops *ops, void *data, struct sync **ret_sync,
+struct sync_config {
+	struct reactor *reactor;
+	const char *root;  /* of the daemon */
+	struct tree *tree; /* to be filled; kept */
+	const struct sync_ops *ops;
+	void *data; /* for @ops */
+};
+
+/* Connects to the daemon and begins to fill the mirror. Returns 0 or the errno of @err. */
+int sync_new(const struct sync_config *config, struct sync **ret_sync,
 	     struct umdev_error *err) umdev_warn_unused;
 
 /* Ends the connection. The mirror stays as it is. NULL is fine. */

@@ -91,7 +91,10 @@ struct tree {
 	size_t mdev_count;
 };
 
+/* An empty mirror. */
 void tree_init(struct tree *tree);
+
+/* Frees all that is in it. */
 void tree_done(struct tree *tree);
 
 /* Takes a PARENT: a new one, or new facts of one that is there. 0, -EINVAL or -ENOMEM, with nothing
