@@ -166,7 +166,8 @@ const size_t attr_mdev_count = ARRAY_SIZE(attr_mdev_rows);
 int attr_show_value(const struct subject *s, const struct attr *attr, const json_t *answer,
 		    char *text, size_t size)
 {
-	return attr_print(text, size, "%s\n", tree_attr_value(s->mdev, attr->key));
+	return attr_print(text, size, "%s\n",
+			  tree_attr_value(s->parent, s->mdev->object, attr->key));
 }
 
 int attr_store_value(const struct subject *s, const struct attr *attr, const char *text, size_t len,

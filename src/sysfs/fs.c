@@ -12,6 +12,7 @@
 
 #include "sysfs/attr.h"
 #include "sysfs/fs-internal.h"
+#include "sysfs/touch.h"
 
 #define FS_LINK_MAX  1024
 #define FS_TIMEOUT_S 86400.0
@@ -69,6 +70,35 @@ static int fs_denied(const struct fs *fs, fuse_req_t req, uint32_t mode, int wan
 	return want & ~bits;
 }
 
+/* ---- The helper of touch.h ------------------------------------------------------------------- */
+
+static const struct touch_job *fs_helps(const struct fs *fs, fuse_req_t req)
+{
+	return touch_current(fs->touch, fuse_req_ctx(req)->pid);
+}
+
+/* The helper's job if it is about entry @name of @parent. */
+static const struct touch_job *fs_helps_at(const struct fs *fs, fuse_req_t req, fuse_ino_t parent,
+					   const char *name)
+{
+	const struct touch_job *job = fs_helps(fs, req);
+	const char *slash = job ? strrchr(job->path, '/') : NULL;
+
+	return slash && job->dir == parent && strcmp(slash + 1, name) == 0 ? job : NULL;
+}
+
+static bool fs_has_come(const struct touch_job *job)
+{
+	return job && (job->deed == TOUCH_CAME_DIR || job->deed == TOUCH_CAME_LINK);
+}
+
+static bool fs_has_gone(const struct touch_job *job)
+{
+	return job && (job->deed == TOUCH_WENT_DIR || job->deed == TOUCH_WENT_LINK);
+}
+
+/* ---- Finding and describing ------------------------------------------------------------------ */
+
 /* For how long, in seconds, the kernel may believe what it heard of a node. Names of things that
  * come and go are asked about every time, and so everything below them. */
 static double fs_timeout(struct node node)
@@ -101,7 +131,7 @@ static void fs_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *wish, int to
 		fuse_reply_err(req, ENOENT);
 	else if (to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
 		fuse_reply_err(req, EPERM);
-	else if (!S_ISREG(of.mode) || fs_denied(fs, req, of.mode, W_OK))
+	else if (!S_ISREG(of.mode) || (!fs_helps(fs, req) && fs_denied(fs, req, of.mode, W_OK)))
 		fuse_reply_err(req, EACCES);
 	else
 		fs_getattr(req, ino, fi);
@@ -118,23 +148,34 @@ static void fs_access(fuse_req_t req, fuse_ino_t ino, int mask)
 		fuse_reply_err(req, fs_denied(fs, req, of.mode, mask & 7) ? EACCES : 0);
 }
 
+static void fs_reply_node(fuse_req_t req, const struct fs *fs, const struct fs_node *of)
+{
+	struct fuse_entry_param entry = {.generation = 1, .ino = node_number(of->node)};
+
+	entry.entry_timeout = entry.attr_timeout = fs_timeout(of->node);
+	fs_stat(fs, of, &entry.attr);
+	fuse_reply_entry(req, &entry);
+}
+
 static void fs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	const struct fs *fs = fuse_req_userdata(req);
-	struct fuse_entry_param entry = {.generation = 1};
+	const struct touch_job *job = fs_helps_at(fs, req, parent, name);
 	struct fs_node dir;
-	struct fs_node of;
+	struct fs_node of = {0};
 	struct node node;
 
-	if (!fs_look(fs, parent, &dir) || !node_find(fs->tree, dir.node, name, &node) ||
-	    !fs_look(fs, node_number(node), &of)) {
+	/* What went is still there to be removed by the helper, what came not yet. */
+	if (fs_has_gone(job) && node_from_number(job->node, &of.node)) {
+		of.mode = job->deed == TOUCH_WENT_DIR ? S_IFDIR | 0755 : S_IFLNK | 0777;
+		fs_reply_node(req, fs, &of);
+	} else if (!fs_has_come(job) && fs_look(fs, parent, &dir) &&
+		   node_find(fs->tree, dir.node, name, &node) &&
+		   fs_look(fs, node_number(node), &of)) {
+		fs_reply_node(req, fs, &of);
+	} else {
 		fuse_reply_err(req, ENOENT);
-		return;
 	}
-	entry.ino = node_number(node);
-	entry.entry_timeout = entry.attr_timeout = fs_timeout(node);
-	fs_stat(fs, &of, &entry.attr);
-	fuse_reply_entry(req, &entry);
 }
 
 static void fs_readlink(fuse_req_t req, fuse_ino_t ino)
@@ -301,19 +342,37 @@ static void fs_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 	fs_refuse(req);
 }
 
-static void fs_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+/* What came, made by the helper. */
+static void fs_make(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	fs_refuse(req);
+	const struct fs *fs = fuse_req_userdata(req);
+	const struct touch_job *job = fs_helps_at(fs, req, parent, name);
+	struct fs_node of;
+
+	if (!fs_has_come(job))
+		fs_refuse(req);
+	else if (!fs_look(fs, job->node, &of)) /* it went again */
+		fuse_reply_err(req, ENOENT);
+	else
+		fs_reply_node(req, fs, &of);
 }
 
-static void fs_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+static void fs_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-	fs_refuse(req);
+	fs_make(req, parent, name);
 }
 
 static void fs_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
-	fs_refuse(req);
+	fs_make(req, parent, name);
+}
+
+static void fs_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	if (fs_has_gone(fs_helps_at(fuse_req_userdata(req), req, parent, name)))
+		fuse_reply_err(req, 0);
+	else
+		fs_refuse(req);
 }
 
 static void fs_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,

@@ -32,6 +32,7 @@ struct fs {
 	struct list done;	     /* writes that succeeded and wait for fs_settled() */
 	bool (*settled)(void *data); /* takes in what is new; whether the mirror shows it */
 	void (*uevent)(void *data, const struct subject *s, const char *action);
+	const struct touch *touch; /* whose helper may do what nobody else may */
 	void *data;
 };
 

@@ -21,7 +21,7 @@
 
 #include "sysfs/serve.h"
 #include "sysfs/sync.h"
-#include "sysfs/uevent.h"
+#include "sysfs/tell.h"
 #include "util/clock.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -44,7 +44,7 @@ struct sysfs {
 	struct sync *sync;
 	struct fs fs;
 	struct serve serve;
-	struct uevent uevent;
+	struct tell tell;
 	struct reactor_fd signals;
 	struct reactor_timer lock_timer;
 	uint64_t lock_deadline_ns;
@@ -68,61 +68,43 @@ static void main_stop(struct sysfs *sysfs, int code)
 static void main_parent_came(void *data, const struct tree_parent *parent)
 {
 	struct sysfs *sysfs = data;
-	struct subject s = {.tree = &sysfs->tree,
-			    .parent = (struct tree_parent *)(uintptr_t)parent};
 
-	uevent_send(&sysfs->uevent, &s, "add", NULL);
-	uevent_send(&sysfs->uevent, &s, "change", "MDEV_STATE=registered");
+	tell_parent(&sysfs->tell, parent, true);
 }
 
 static void main_parent_goes(void *data, const struct tree_parent *parent)
 {
 	struct sysfs *sysfs = data;
-	struct subject s = {.tree = &sysfs->tree,
-			    .parent = (struct tree_parent *)(uintptr_t)parent};
 
-	uevent_send(&sysfs->uevent, &s, "change", "MDEV_STATE=unregistered");
-	uevent_send(&sysfs->uevent, &s, "remove", NULL);
-}
-
-static struct subject main_subject(struct sysfs *sysfs, const struct tree_mdev *mdev)
-{
-	return (struct subject){.tree = &sysfs->tree,
-				.parent = mdev->parent,
-				.type = mdev->type,
-				.mdev = (struct tree_mdev *)(uintptr_t)mdev};
+	tell_parent(&sysfs->tell, parent, false);
 }
 
 static void main_mdev_came(void *data, const struct tree_mdev *mdev)
 {
 	struct sysfs *sysfs = data;
-	struct subject s = main_subject(sysfs, mdev);
 
-	uevent_send(&sysfs->uevent, &s, "add", NULL);
-	uevent_send(&sysfs->uevent, &s, "bind", NULL);
+	tell_mdev(&sysfs->tell, mdev, true);
 }
 
 static void main_mdev_goes(void *data, const struct tree_mdev *mdev)
 {
 	struct sysfs *sysfs = data;
-	struct subject s = main_subject(sysfs, mdev);
 
-	uevent_send(&sysfs->uevent, &s, "unbind", NULL);
-	uevent_send(&sysfs->uevent, &s, "remove", NULL);
+	tell_mdev(&sysfs->tell, mdev, false);
 }
 
-static void main_mdev_changed(void *data, const struct tree_mdev *mdev)
+static void main_mdev_changed(void *data, const struct tree_mdev *mdev, const json_t *before)
 {
 	struct sysfs *sysfs = data;
-	struct subject s = main_subject(sysfs, mdev);
 
-	uevent_send(&sysfs->uevent, &s, "change", NULL);
+	tell_mdev_changed(&sysfs->tell, mdev, before);
 }
 
 static void main_pool_changed(void *data, const struct tree_parent *parent)
 {
-	(void)data;
-	(void)parent; /* who polls is woken when all is settled */
+	struct sysfs *sysfs = data;
+
+	tell_pool_changed(&sysfs->tell, parent);
 }
 
 /* ---- The mount ------------------------------------------------------------------------------- */
@@ -136,6 +118,7 @@ static void main_mount(struct sysfs *sysfs)
 		main_stop(sysfs, EXIT_NO_MOUNT);
 		return;
 	}
+	touch_start(&sysfs->tell.touch, sysfs->reactor, sysfs->mount);
 	umdev_log(LOG_INFO, "umdev-sysfs", "tree.mounted", "serves %s", sysfs->mount);
 	if (sysfs->ready_fd >= 0 && write(sysfs->ready_fd, "r", 1) < 0)
 		umdev_log(LOG_DEBUG, "umdev-sysfs", "tree.ready", "nobody waits for it");
@@ -185,7 +168,7 @@ static void main_write_uevent(void *data, const struct subject *s, const char *a
 {
 	struct sysfs *sysfs = data;
 
-	uevent_send(&sysfs->uevent, s, action, NULL);
+	tell_action(&sysfs->tell, s, action);
 }
 
 static void main_ended(void *data)
@@ -311,7 +294,9 @@ static int main_run(struct sysfs *sysfs)
 	sysfs->reactor = reactor_new();
 	sysfs->serve = (struct serve){
 		.reactor = sysfs->reactor, .fs = &sysfs->fs, .ended = main_ended, .data = sysfs};
-	uevent_open(&sysfs->uevent, sysfs->uevents);
+	sysfs->tell.tree = &sysfs->tree;
+	sysfs->fs.touch = &sysfs->tell.touch;
+	uevent_open(&sysfs->tell.uevent, sysfs->uevents);
 	r = sysfs->reactor ? main_begin(sysfs, &err)
 			   : error_set(&err, ERROR_INTERNAL, "cannot begin: %s", strerror(errno));
 	if (r < 0) {
@@ -322,9 +307,11 @@ static int main_run(struct sysfs *sysfs)
 	}
 	rpc_async_free(umdev_steal_ptr(&sysfs->fs.conn));
 	sync_free(sysfs->sync);
+	touch_stop(&sysfs->tell.touch);
 	serve_unmount(&sysfs->serve);
+	touch_reap(&sysfs->tell.touch);
 	tree_done(&sysfs->tree);
-	uevent_close(&sysfs->uevent);
+	uevent_close(&sysfs->tell.uevent);
 	if (sysfs->reactor) {
 		reactor_timer_cancel(sysfs->reactor, &sysfs->lock_timer);
 		reactor_fd_del(sysfs->reactor, &sysfs->signals);

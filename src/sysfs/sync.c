@@ -104,6 +104,8 @@ static void sync_drop_mdev(struct sync *sync, struct tree_mdev *mdev)
 
 static void sync_put_mdev(struct sync *sync, const json_t *object)
 {
+	const struct tree_mdev *known = tree_find_mdev(sync->tree, tree_text(object, "uuid"));
+	json_t *before = known ? json_incref(known->object) : NULL;
 	struct tree_mdev *mdev = NULL;
 	bool is_new = false;
 	int r = tree_put_mdev(sync->tree, object, &mdev, &is_new);
@@ -111,16 +113,16 @@ static void sync_put_mdev(struct sync *sync, const json_t *object)
 	if (r < 0) {
 		umdev_log(LOG_WARNING, "umdev-sysfs", "tree.mdev", "mdev %.40s is not shown: %s",
 			  tree_text(object, "uuid"), strerror(-r));
-		return;
+	} else if (is_new) {
+		mdev->seen = true;
+		mdev->parent->changes++;
+		sync->ops->mdev_came(sync->data, mdev);
+		sync->ops->pool_changed(sync->data, mdev->parent);
+	} else {
+		mdev->seen = true;
+		sync->ops->mdev_changed(sync->data, mdev, before);
 	}
-	mdev->seen = true;
-	if (!is_new) {
-		sync->ops->mdev_changed(sync->data, mdev);
-		return;
-	}
-	mdev->parent->changes++;
-	sync->ops->mdev_came(sync->data, mdev);
-	sync->ops->pool_changed(sync->data, mdev->parent);
+	json_decref(before);
 }
 
 static void sync_got_mdev(void *arg, json_t *result, const struct umdev_error *err)

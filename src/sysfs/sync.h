@@ -25,7 +25,7 @@ struct sync_ops {
 	void (*parent_goes)(void *data, const struct tree_parent *parent);
 	void (*mdev_came)(void *data, const struct tree_mdev *mdev);
 	void (*mdev_goes)(void *data, const struct tree_mdev *mdev);
-	void (*mdev_changed)(void *data, const struct tree_mdev *mdev);
+	void (*mdev_changed)(void *data, const struct tree_mdev *mdev, const json_t *before);
 	void (*pool_changed)(void *data, const struct tree_parent *parent);
 	/* All questions are answered. Called after the first time it was filled, too. */
 	void (*settled)(void *data);

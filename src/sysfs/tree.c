@@ -464,9 +464,10 @@ int tree_put_mdev(struct tree *tree, const json_t *object, struct tree_mdev **re
 	return 0;
 }
 
-const char *tree_attr_value(const struct tree_mdev *mdev, const char *name)
+const char *tree_attr_value(const struct tree_parent *parent, const json_t *object,
+			    const char *name)
 {
-	const json_t *attrs = json_object_get(mdev->object, "attrs");
+	const json_t *attrs = json_object_get(object, "attrs");
 
 	/* The last of several is the one that counts. */
 	for (size_t i = json_array_size(attrs); i > 0; i--) {
@@ -476,8 +477,8 @@ const char *tree_attr_value(const struct tree_mdev *mdev, const char *name)
 		if (value)
 			return value;
 	}
-	for (size_t i = 0; i < mdev->parent->attr_count; i++) {
-		const struct tree_attr *attr = &mdev->parent->attrs[i];
+	for (size_t i = 0; i < parent->attr_count; i++) {
+		const struct tree_attr *attr = &parent->attrs[i];
 
 		if (strcmp(attr->name, name) == 0)
 			return attr->fallback ? attr->fallback : "";

@@ -134,5 +134,7 @@ struct tree_mdev *tree_mdev_by_id(const struct tree *tree, uint64_t id);
 const char *tree_text(const json_t *object, const char *key);
 int64_t tree_number(const json_t *object, const char *key, int64_t missing);
 
-/* The value that counts of attribute @name (in full) of @mdev: given, its default, or "". */
-const char *tree_attr_value(const struct tree_mdev *mdev, const char *name);
+/* The value that counts of attribute @name (in full) of an mdev: given in its @object, the default
+ * that @parent has, or "". */
+const char *tree_attr_value(const struct tree_parent *parent, const json_t *object,
+			    const char *name);
