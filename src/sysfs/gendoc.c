@@ -140,7 +140,7 @@ static const char gendoc_head[] =
 	"A daemon that runs as a user mounts by *fusermount3*(1), and the tree is visible to that "
 	"user alone unless _/etc/fuse.conf_ says user\\_allow\\_other.\n\n"
 	"# OPTIONS\n\n"
-	"*--root* _DIR_\n\tThe root of the daemon. Default: UMDEV\\_ROOT, else /.\n\n"
+	"*--root* _DIR_\n\tRoot of the daemon. Default: UMDEV\\_ROOT, else /.\n\n"
 	"*--mount* _DIR_\n\tWhere to mount. Default: _run/umdev/tree_ below the root.\n\n"
 	"*--no-uevents*\n\tTell no listeners of udev.\n\n"
 	"*--debug*\n\tLog more.\n\n"
