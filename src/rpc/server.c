@@ -155,6 +155,18 @@ static void rpc_client_flush(struct rpc_client *client)
 		rpc_client_close(client);
 }
 
+/* What waits behind the message that is being sent. That one is an answer that was asked for, of
+ * whatever length, and not held against the client. */
+static size_t rpc_client_piled_up(const struct rpc_client *client)
+{
+	const struct rpc_chunk *chunk;
+
+	if (list_empty(&client->unsent))
+		return 0;
+	chunk = list_first(&client->unsent, struct rpc_chunk, link);
+	return client->unsent_bytes - (chunk->len - chunk->sent);
+}
+
 /* Queues one line and sends what goes through. */
 static void rpc_client_send(struct rpc_client *client, const char *text, size_t len)
 {
@@ -162,7 +174,7 @@ static void rpc_client_send(struct rpc_client *client, const char *text, size_t 
 
 	if (!client->server)
 		return;
-	if (client->unsent_bytes > RPC_UNSENT_MAX) {
+	if (rpc_client_piled_up(client) > RPC_UNSENT_MAX) {
 		rpc_client_close(client);
 		return;
 	}

@@ -8,8 +8,9 @@
  *
  * Limits: a request that is longer than RPC_REQUEST_MAX, or comes when RPC_OUTSTANDING_MAX of its
  * connection are still unanswered, is refused; a connection beyond RPC_CLIENTS_MAX is told so and
- * closed; a client with more than RPC_UNSENT_MAX unread bytes is closed when another message is
- * due to it. While a client has RPC_UNSENT_PAUSE unread bytes, its requests are left in the socket.
+ * closed; a client with more than RPC_UNSENT_MAX unread bytes behind the message that is being sent
+ * to it is closed when another one is due. While a client has RPC_UNSENT_PAUSE unread bytes, its
+ * requests are left in the socket.
  */
 #pragma once
 

@@ -161,8 +161,8 @@ static const char gendoc_tail[] =
 	"at the creation of a device can be set as long as no client uses the mdev, else EBUSY: "
 	"the device is made anew, its data stays.\n\n"
 	"# EXIT STATUS\n\n"
-	"0 when it was told to end, the daemon ended, or somebody unmounted the tree; 1 when it "
-	"failed; 2 for wrong usage; 3 when it cannot mount here.\n\n"
+	"0 when it was told to end or somebody unmounted the tree; 1 when it failed or lost the "
+	"daemon; 2 for wrong usage; 3 when it cannot mount here.\n\n"
 	"# SEE ALSO\n\n"
 	"*umdevd*(8), *umdevctl*(8), *umdev-driver-nvme*(7), *fuse*(4)\n";
 

@@ -184,7 +184,8 @@ static void main_closed(void *data, const struct umdev_error *err)
 	struct sysfs *sysfs = data;
 
 	umdev_log(LOG_INFO, "umdev-sysfs", "tree.stop", "%s", err->message);
-	main_stop(sysfs, EXIT_SUCCESS);
+	/* A daemon that lives on starts another one. */
+	main_stop(sysfs, EXIT_FAILURE);
 }
 
 static void main_no_event(void *data, json_t *event)
