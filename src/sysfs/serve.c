@@ -73,6 +73,9 @@ void serve_settled(struct serve *serve)
 /* ---- Mounting -------------------------------------------------------------------------------- */
 
 static void serve_log(enum fuse_log_level level, const char *format, va_list ap)
+	__attribute__((format(printf, 2, 0)));
+
+static void serve_log(enum fuse_log_level level, const char *format, va_list ap)
 {
 	char text[512];
 	size_t len;
