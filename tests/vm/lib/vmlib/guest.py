@@ -65,7 +65,7 @@ class Result(tuple):
 class Job:
     """A command that runs in the guest."""
 
-    def __init__(self, guest: "Guest", ident: str, command: str):
+    def __init__(self, guest: "Commands", ident: str, command: str):
         self._guest = guest
         self._ident = ident
         self.command = command
@@ -118,7 +118,53 @@ class Shell(LinePeer):
         return self.wait(lambda: self._results.pop(ident, None), f"the guest ended '{command}'", timeout_s)
 
 
-class Guest:
+class Commands:
+    """What is asked of a guest, whatever runs it: a class that has name, console_path, shell and described()."""
+
+    def console(self) -> str:
+        """What was printed on the console so far."""
+        return self.console_path.read_text(encoding="utf-8", errors="replace")
+
+    def spawn(self, command: str) -> Job:
+        """Starts shell text in the guest."""
+        return Job(self, self.shell.start(command), command)
+
+    def run(self, command: str, timeout_s: float = COMMAND_LIMIT_S) -> Result:
+        """Runs shell text in the guest: (exit code, output)."""
+        return self.spawn(command).wait(timeout_s)
+
+    def check(self, command: str, timeout_s: float = COMMAND_LIMIT_S) -> str:
+        """Runs shell text that has to succeed: its output."""
+        code, output = self.run(command, timeout_s)
+        if code:
+            raise VmError(f"{self.name}: '{command}' failed with {code}: {output.strip()}")
+        return output
+
+    def wait_for(self, condition: str, timeout_s: float = 30) -> str:
+        """Repeats shell text in the guest until it succeeds: its output."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            code, output = self.run(condition)
+            if code == 0:
+                return output
+            if time.monotonic() > deadline:
+                raise VmError(f"{self.name}: not within {timeout_s} s: {condition}: {output.strip()}")
+
+    def dmesg(self) -> str:
+        """The guest's kernel log since it booted."""
+        return self.check("dmesg")
+
+    def kernel_errors(self) -> list:
+        """Lines of the kernel log that tell of an error."""
+        errors = []
+        for line in self.check("dmesg -r").splitlines():
+            match = re.match(r"<(\d+)>(.*)", line)
+            if match and (int(match[1]) & 7 <= KERNEL_ERROR_LEVEL or KERNEL_COMPLAINT.search(match[2])):
+                errors.append(match[2])
+        return errors
+
+
+class Guest(Commands):
     """A machine, from power on to power off; a context manager that leaves no process."""
 
     def __init__(self, log_directory: Path, name: str = "guest", machine: str = "q35", memory_mb: int = 256,
@@ -208,48 +254,6 @@ class Guest:
     def errors(self) -> str:
         """What QEMU wrote to its standard error so far."""
         return self.stderr_path.read_text(encoding="utf-8", errors="replace").strip()
-
-    def console(self) -> str:
-        """What was printed on the console so far."""
-        return self.console_path.read_text(encoding="utf-8", errors="replace")
-
-    def spawn(self, command: str) -> Job:
-        """Starts shell text in the guest."""
-        return Job(self, self.shell.start(command), command)
-
-    def run(self, command: str, timeout_s: float = COMMAND_LIMIT_S) -> Result:
-        """Runs shell text in the guest: (exit code, output)."""
-        return self.spawn(command).wait(timeout_s)
-
-    def check(self, command: str, timeout_s: float = COMMAND_LIMIT_S) -> str:
-        """Runs shell text that has to succeed: its output."""
-        code, output = self.run(command, timeout_s)
-        if code:
-            raise VmError(f"{self.name}: '{command}' failed with {code}: {output.strip()}")
-        return output
-
-    def wait_for(self, condition: str, timeout_s: float = 30) -> str:
-        """Repeats shell text in the guest until it succeeds: its output."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            code, output = self.run(condition)
-            if code == 0:
-                return output
-            if time.monotonic() > deadline:
-                raise VmError(f"{self.name}: not within {timeout_s} s: {condition}: {output.strip()}")
-
-    def dmesg(self) -> str:
-        """The guest's kernel log since it booted."""
-        return self.check("dmesg")
-
-    def kernel_errors(self) -> list:
-        """Lines of the kernel log that tell of an error."""
-        errors = []
-        for line in self.check("dmesg -r").splitlines():
-            match = re.match(r"<(\d+)>(.*)", line)
-            if match and (int(match[1]) & 7 <= KERNEL_ERROR_LEVEL or KERNEL_COMPLAINT.search(match[2])):
-                errors.append(match[2])
-        return errors
 
     def require_health(self) -> None:
         """Fails where the guest's kernel or QEMU complained of anything."""
