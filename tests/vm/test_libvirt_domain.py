@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Domains of a real libvirt with drives of umdev: defined, started, used and stopped with virsh.
+
+Run by root, libvirt is in system mode and runs QEMU as another user, as it does where it is installed; otherwise it
+is in session mode, where QEMU is of the same user.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+import pytest
+
+from vmlib import VmError, libvirt
+
+pytestmark = pytest.mark.umdev_only
+
+PRIVILEGED = os.geteuid() == 0
+# What lets QEMU's user connect to a drive.
+FOR_QEMU = [f"mdev/socket_user={libvirt.QEMU_USER}"] if PRIVILEGED else []
+SHARED_MEMORY = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"
+# Much of what tools give a domain: libvirt has put it on the bus before QEMU looks for a place for the drives.
+USUAL_DEVICES = """
+<controller type='usb' model='qemu-xhci'/>
+<controller type='scsi' model='virtio-scsi'/>
+<interface type='user'><model type='virtio'/><rom enabled='no'/></interface>
+<video><model type='vga'/></video>
+<sound model='ich9'/>
+<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
+"""
+MIB = 1 << 20
+WRITE = """
+set -e
+dd if=/dev/urandom of=/tmp/data bs=1M count=4 2>/dev/null
+dd if=/tmp/data of=/dev/nvme0n1 bs=64k seek=256 oflag=direct 2>/dev/null
+sha256sum < /tmp/data
+"""
+READ = "dd if=/dev/nvme0n1 bs=64k skip=256 count=64 iflag=direct 2>/dev/null | sha256sum"
+
+
+@pytest.fixture(name="libvirtd")
+def fixture_libvirtd(directory, image, drives):
+    """A libvirtd of the test's own, which sees the drives' sockets."""
+    missing = libvirt.what_is_missing()
+    if missing:
+        pytest.skip(missing)
+    daemon = libvirt.Libvirtd(directory, image, drives.root)
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture(name="domain")
+def fixture_domain(directory, drives, libvirtd):
+    """Defines domains; call it with drives and with what Domain takes."""
+    domains = []
+
+    def define(*those, **options) -> libvirt.Domain:
+        words = json.loads(drives.ctl("qemu-args", "--no-memory", "--json", *(drive.ident for drive in those)))
+        arguments = "".join(f"<qemu:arg value={quoteattr(word)}/>" for word in words)
+        domains.append(libvirt.Domain(libvirtd, directory, name=f"domain{len(domains)}",
+                                      memory_backing=SHARED_MEMORY,
+                                      commandline=f"<qemu:commandline>{arguments}</qemu:commandline>", **options))
+        return domains[-1]
+
+    yield define
+    for domain in domains:
+        domain.close()
+
+
+def test_life(directory, drives, libvirtd, domain):
+    """Start, I/O that lands in the parent's file, pause, power off, start again with the data, destroy, undefine."""
+    pair = [drives.drive(attributes=FOR_QEMU) for _ in range(2)]
+    machine = domain(*pair, devices=USUAL_DEVICES).start()
+    assert machine.check("ls -d /dev/nvme?n1").split() == ["/dev/nvme0n1", "/dev/nvme1n1"]
+    written = machine.check(WRITE).split()[0]
+    assert machine.check(READ).split()[0] == written
+    with (directory / "pool.raw").open("rb") as parent:
+        parent.seek(pair[0].describe()["piece"]["start"] + 16 * MIB)
+        assert hashlib.sha256(parent.read(4 * MIB)).hexdigest() == written
+
+    client = pair[0].describe()["client"]
+    assert f"guest={machine.name}".encode() in Path(f"/proc/{client['pid']}/cmdline").read_bytes()
+    with pytest.raises(VmError, match=pair[0].ident):
+        pair[0].stop()
+    libvirtd.virsh("suspend", machine.name)
+    assert machine.state() == "paused"
+    libvirtd.virsh("resume", machine.name)
+    assert machine.check(READ).split()[0] == written
+    assert not machine.kernel_errors()
+    machine.poweroff()
+    for drive in pair:
+        drive.wait_until(lambda mdev: not mdev["in_use"], "the drive is free")
+        drive.restart()
+
+    machine.start()
+    assert machine.check(READ).split()[0] == written
+    machine.destroy()
+    for drive in pair:
+        drive.wait_until(lambda mdev: not mdev["in_use"], "the drive is free")
+        drive.stop()
+    libvirtd.virsh("undefine", machine.name)
+    assert libvirtd.virsh("list", "--all", "--name") == ""
+
+
+def test_refusals(drives, domain):
+    """A domain whose drive is stopped, or whose drive another domain uses, does not start; the other is left alone."""
+    drive = drives.drive(attributes=FOR_QEMU)
+    first, second = domain(drive), domain(drive)
+    drive.stop()
+    assert str(drive.socket) in first.refused()
+    drive.start()
+    first.start()
+    user = drive.describe()["client"]
+    assert str(drive.socket) in second.refused()
+    assert drive.describe()["client"] == user
+    first.check(WRITE)
+    assert not first.kernel_errors()
