@@ -5,7 +5,9 @@ Run by root, libvirt is in system mode and runs QEMU as another user, as it does
 is in session mode, where QEMU is of the same user.
 """
 
+import contextlib
 import hashlib
+import itertools
 import json
 import os
 from pathlib import Path
@@ -40,39 +42,44 @@ sha256sum < /tmp/data
 READ = "dd if=/dev/nvme0n1 bs=64k skip=256 count=64 iflag=direct 2>/dev/null | sha256sum"
 
 
-@pytest.fixture(name="libvirtd")
-def fixture_libvirtd(directory, image, drives):
-    """A libvirtd of the test's own, which sees the drives' sockets."""
+@pytest.fixture(name="run_libvirtd")
+def fixture_run_libvirtd(directory, image, drives):
+    """Starts a libvirtd of the test's own, which sees the drives' sockets; call it with what Libvirtd takes."""
     missing = libvirt.what_is_missing()
     if missing:
         pytest.skip(missing)
-    daemon = libvirt.Libvirtd(directory, image, drives.root)
-    yield daemon
-    daemon.stop()
+    with contextlib.ExitStack() as running:
+
+        def run(**options) -> libvirt.Libvirtd:
+            daemon = libvirt.Libvirtd(directory, image, drives.root, **options)
+            running.callback(daemon.stop)
+            return daemon
+
+        yield run
 
 
 @pytest.fixture(name="domain")
-def fixture_domain(directory, drives, libvirtd):
-    """Defines domains; call it with drives and with what Domain takes."""
-    domains = []
+def fixture_domain(directory, drives):
+    """Defines domains; call it with a libvirtd, drives and what Domain takes."""
+    numbers = itertools.count()
+    with contextlib.ExitStack() as defined:
 
-    def define(*those, **options) -> libvirt.Domain:
-        words = json.loads(drives.ctl("qemu-args", "--no-memory", "--json", *(drive.ident for drive in those)))
-        arguments = "".join(f"<qemu:arg value={quoteattr(word)}/>" for word in words)
-        domains.append(libvirt.Domain(libvirtd, directory, name=f"domain{len(domains)}",
-                                      memory_backing=SHARED_MEMORY,
-                                      commandline=f"<qemu:commandline>{arguments}</qemu:commandline>", **options))
-        return domains[-1]
+        def define(libvirtd, *those, **options) -> libvirt.Domain:
+            words = json.loads(drives.ctl("qemu-args", "--no-memory", "--json", *(drive.ident for drive in those)))
+            arguments = "".join(f"<qemu:arg value={quoteattr(word)}/>" for word in words)
+            domain = libvirt.Domain(libvirtd, directory, name=f"domain{next(numbers)}", memory_backing=SHARED_MEMORY,
+                                    commandline=f"<qemu:commandline>{arguments}</qemu:commandline>", **options)
+            defined.callback(domain.close)
+            return domain
 
-    yield define
-    for domain in domains:
-        domain.close()
+        yield define
 
 
-def test_life(directory, drives, libvirtd, domain):
+def test_life(directory, drives, run_libvirtd, domain):
     """Start, I/O that lands in the parent's file, pause, power off, start again with the data, destroy, undefine."""
     pair = [drives.drive(attributes=FOR_QEMU) for _ in range(2)]
-    machine = domain(*pair, devices=USUAL_DEVICES).start()
+    libvirtd = run_libvirtd()
+    machine = domain(libvirtd, *pair, devices=USUAL_DEVICES).start()
     assert machine.check("ls -d /dev/nvme?n1").split() == ["/dev/nvme0n1", "/dev/nvme1n1"]
     written = machine.check(WRITE).split()[0]
     assert machine.check(READ).split()[0] == written
@@ -104,14 +111,15 @@ def test_life(directory, drives, libvirtd, domain):
     assert libvirtd.virsh("list", "--all", "--name") == ""
 
 
-def test_refusals(drives, domain):
+def test_refusals(drives, run_libvirtd, domain):
     """A domain whose drive is stopped, closed to QEMU or used by another domain does not start; the other runs on."""
+    libvirtd = run_libvirtd()
     if PRIVILEGED:
         closed = drives.drive()
-        said = domain(closed).refused()
+        said = domain(libvirtd, closed).refused()
         assert str(closed.socket) in said and "Permission denied" in said
     drive = drives.drive(attributes=FOR_QEMU)
-    first, second = domain(drive), domain(drive)
+    first, second = domain(libvirtd, drive), domain(libvirtd, drive)
     drive.stop()
     assert str(drive.socket) in first.refused()
     drive.start()

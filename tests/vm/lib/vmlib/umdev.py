@@ -94,6 +94,14 @@ class UmdevDrive:
         (mdev,) = json.loads(self._daemon.ctl("--json", "list", "-u", self.ident))
         return mdev
 
+    def wait_until_stopped(self, timeout_s: float = 60) -> None:
+        """Waits until the mdev is not active, whoever stops it."""
+        deadline = time.monotonic() + timeout_s
+        while json.loads(self._daemon.ctl("--json", "list", "-u", self.ident)):
+            if time.monotonic() > deadline:
+                raise VmError(f"{self.ident} is not stopped within {timeout_s:.0f} s")
+            time.sleep(0.05)
+
     def wait_until(self, condition, what: str, timeout_s: float = 60) -> dict:
         """Asks until what umdev says meets the condition."""
         deadline = time.monotonic() + timeout_s
