@@ -16,7 +16,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 
 # pylint: disable=wrong-import-position,redefined-outer-name
+from umdevtest import namespace  # noqa: E402
 from umdevtest.daemon import NOBODY, Daemon, as_user, build_directory  # noqa: E402
+from umdevtest.mdevctl import fetched  # noqa: E402
+from umdevtest.tree import Scene  # noqa: E402
 
 USERS = ["root", "nobody"] if os.geteuid() == 0 else ["own"]
 
@@ -91,3 +94,45 @@ def add_store(daemon, size="64M", types="16m,32m,rest", name="store"):
     """Adds an nvme parent on a file."""
     daemon.ok("parent", "add", name, "--driver", "nvme", "--option", f"path={daemon.directory}/{name}.img",
               "--option", f"size={size}", "--option", f"types={types}")
+
+
+@pytest.fixture
+def make_scene(make_daemon):
+    """Makes daemons in namespaces in which their tree stands at /sys. See umdevtest.tree."""
+    made = []
+
+    def make(uid):
+        reason = namespace.possible(uid)
+        if reason:
+            pytest.skip(reason)
+        outer = namespace.Namespace("mn" if uid == 0 else "Umn", uid)
+        try:
+            made.append(Scene(outer, make_daemon(uid, prefix=outer.enter + ["--"])))
+        except BaseException:
+            outer.close()
+            raise
+        return made[-1]
+
+    yield make
+    for scene in made:
+        scene.close()
+
+
+@pytest.fixture
+def scene(make_scene, user):
+    """A running daemon with three parents whose tree stands at /sys in a namespace."""
+    return make_scene(user)
+
+
+@pytest.fixture(scope="session")
+def new_mdevctl_base():
+    """The fetched mdevctl where everybody can run it."""
+    original = fetched()
+    if os.geteuid() != 0:
+        yield original
+        return
+    copy = Path(tempfile.mkdtemp(prefix="umdev-mdevctl-", dir="/tmp"))
+    copy.chmod(0o755)
+    shutil.copytree(original, copy, symlinks=True, dirs_exist_ok=True)
+    yield copy
+    shutil.rmtree(copy)

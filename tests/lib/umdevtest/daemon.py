@@ -72,6 +72,11 @@ def as_user(uid) -> list:
     return prefix
 
 
+def feed(command: list, stdin) -> list:
+    """A command that may also open its standard input as /dev/stdin: a pipe of ours belongs to another user."""
+    return command if stdin is None else ["sh", "-c", 'cat | "$@"', "sh", *command]
+
+
 class Rpc:
     """One connection to the control socket."""
 

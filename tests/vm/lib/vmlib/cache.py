@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""QEMU and the guest's parts, made once and kept.
+"""QEMU, the guest's parts and a newer mdevctl, made once and kept.
 
 Everything that has to be fetched lies in one directory of the cache, named
 after the recipe that made it: another recipe is another directory, so checkouts
@@ -20,11 +20,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from . import VmError, initramfs, recipe
+from . import VmError, initramfs, mdevctl, recipe
 
 HERE = Path(__file__).resolve().parent
 GUEST_INIT = HERE.parents[1] / "guest/init"
 BASE_MADE_BY = ("recipe.py", "archive.py", "kernel.py")
+MDEVCTL_MADE_BY = ("mdevctl.py", "archive.py")
 INITRD_MADE_BY = ("initramfs.py", "elf.py")
 UNFINISHED = "building-"
 
@@ -80,11 +81,11 @@ def _remove_unfinished(parent: Path) -> None:
             leftover.unlink()
 
 
-def _make_base(base: Path) -> None:
+def _make_base(base: Path, make) -> None:
     _remove_unfinished(base.parent)
     work = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=base.parent))
     try:
-        recipe.make(work)
+        make(work)
         os.chmod(work, 0o755)
         work.rename(base)
     finally:
@@ -110,19 +111,33 @@ def prepare() -> Image:
     if not initrd.exists():
         with _lock(cache):
             if not base.exists():
-                _make_base(base)
+                _make_base(base, recipe.make)
             if not initrd.exists():
                 _make_initrd(base, initrd)
     return Image(base, initrd)
 
 
+def _mdevctl_base() -> Path:
+    return directory() / f"mdevctl-{_digest(*(HERE / name for name in MDEVCTL_MADE_BY))}"
+
+
+def prepare_mdevctl() -> Path:
+    """The directory of mdevctl, made first where the cache lacks it."""
+    base = _mdevctl_base()
+    if not base.exists():
+        with _lock(directory()):
+            if not base.exists():
+                _make_base(base, mdevctl.make)
+    return base
+
+
 def clean() -> list:
-    """Removes what other recipes than the current one left in the cache; returns what was removed."""
+    """Removes what other recipes than the current ones left in the cache; returns what was removed."""
     current = prepare()
     removed = []
     with _lock(directory()):
         for path in sorted(directory().iterdir()):
-            if path.is_dir() and path != current.base:
+            if path.is_dir() and path not in (current.base, _mdevctl_base()):
                 shutil.rmtree(path)
                 removed.append(path)
         for path in sorted(current.base.glob("initrd-*.cpio")):
