@@ -15,6 +15,7 @@
 #include "broker/mdev.h"
 #include "broker/parent.h"
 #include "broker/store.h"
+#include "broker/watch.h"
 #include "util/clock.h"
 #include "util/fd.h"
 
@@ -22,6 +23,7 @@ const struct broker_config broker_defaults = {
 	.call_timeout_ns = 10 * NS_PER_S,
 	.discard_timeout_ns = 600 * NS_PER_S,
 	.exit_timeout_ns = 8 * NS_PER_S,
+	.settle_timeout_ns = 500 * NS_PER_MS,
 	.lock_timeout_ns = 10 * NS_PER_S,
 	.restart_delay_ns = 100 * NS_PER_MS,
 	.restart_delay_max_ns = 5 * NS_PER_S,
@@ -135,6 +137,7 @@ int broker_boot(struct broker *broker, struct umdev_error *err)
 	int r;
 
 	broker->booting++;
+	broker->watch = watch_new(broker); /* first, so that nothing is missed */
 	r = store_load_definitions(broker, err);
 	if (r == 0)
 		r = store_load_parents(broker, err);
@@ -177,6 +180,7 @@ void broker_free(struct broker *broker)
 		parent_free(list_first(&broker->parents, struct parent, link));
 	while (!list_empty(&broker->mdevs))
 		mdev_free(list_first(&broker->mdevs, struct mdev, link));
+	watch_free(broker->watch);
 	reactor_task_del(broker->reactor, &broker->booted_task);
 	reactor_task_del(broker->reactor, &broker->ended_task);
 	events_done(&broker->events);

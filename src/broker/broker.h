@@ -36,6 +36,7 @@ struct broker_config {
 	uint64_t call_timeout_ns;    /* an answer of a host */
 	uint64_t discard_timeout_ns; /* ... that wipes a piece */
 	uint64_t exit_timeout_ns;    /* the orderly end of a host */
+	uint64_t settle_timeout_ns;  /* before a definition that is gone or half written counts */
 	uint64_t lock_timeout_ns;    /* at start: for the hosts of a daemon that died to let go */
 	uint64_t restart_delay_ns;   /* after a host's first death; doubles up to ... */
 	uint64_t restart_delay_max_ns;
@@ -58,6 +59,7 @@ struct broker {
 	size_t mdev_count;
 	struct events events;
 	struct tree_server *tree;	       /* NULL: none (tree.h) */
+	struct watch *watch;		       /* NULL: none (watch.h) */
 	unsigned booting;		       /* parents whose first start is not through yet */
 	void (*booted)(struct broker *broker); /* called once, when there is none left */
 	void *booted_data;

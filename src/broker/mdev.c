@@ -139,6 +139,35 @@ int mdev_redefine(struct mdev *mdev, struct definition *next, struct umdev_error
 	return r;
 }
 
+void mdev_drop_piece(struct mdev *mdev)
+{
+	struct parent *parent = parent_find(mdev->broker, mdev->parent_name);
+	struct umdev_error err = {0};
+	const struct pool_piece *piece =
+		parent && parent->opened ? pool_find(&parent->pool, mdev->uuid) : NULL;
+	int r = 0;
+
+	if (piece) {
+		pool_release(&parent->pool, piece->start, true);
+		r = parent_store_map(parent, &err);
+	} else if (!parent || !parent->opened) {
+		r = parent_drop_piece(mdev->broker, mdev->parent_name, mdev->uuid, &err);
+	}
+	/* Should this fail, loading the map finds a piece of nobody and releases it. */
+	if (r < 0)
+		umdev_log(LOG_WARNING, mdev->parent_name, "parent.map", "%s", err.message);
+}
+
+void mdev_undefined(struct mdev *mdev, const char *how)
+{
+	mdev_event(mdev, "mdev.undefined", LOG_INFO, "%s%s", how,
+		   mdev->state == MDEV_IDLE ? "" : "; it is active and stays so until it stops");
+	if (mdev->state != MDEV_IDLE)
+		return;
+	mdev_drop_piece(mdev);
+	mdev_put(mdev);
+}
+
 /* ---- What hosts report ----------------------------------------------------------------------- */
 
 /* Whether the broker could still do its own work with @fd and all below it in use. */

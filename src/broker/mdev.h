@@ -135,6 +135,13 @@ int mdev_store(struct mdev *mdev, struct umdev_error *err) umdev_warn_unused;
 int mdev_redefine(struct mdev *mdev, struct definition *next,
 		  struct umdev_error *err) umdev_warn_unused;
 
+/* Releases the piece of an idle @mdev that is not defined, and has it wiped before another gets it.
+ */
+void mdev_drop_piece(struct mdev *mdev);
+
+/* Tells that @mdev is no longer defined and, when it is idle, releases its piece and frees it. */
+void mdev_undefined(struct mdev *mdev, const char *how);
+
 /* Changes attributes of the active @mdev to what @next (stolen) says and answers @call. Returns as
  * mdev_start(). */
 int mdev_change_live(struct mdev *mdev, struct definition *next, struct api_call *call,

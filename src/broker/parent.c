@@ -338,7 +338,7 @@ static int parent_check_new(struct broker *broker, const char *name, const char 
 	if (!ident_parent_name_ok(name))
 		return error_set_key(err, ERROR_INVALID, "name",
 				     "'%.64s' is no name for a parent: letters, digits and _ . : - "
-				     "are allowed, %d at most",
+				     "are allowed, %d at most, and scripts.d is taken",
 				     name, IDENT_PARENT_NAME_MAX);
 	if (parent_find(broker, name))
 		return error_set_key(err, ERROR_EXISTS, "name",

@@ -133,29 +133,11 @@ static int undefine_check(struct api_call *call, const struct mdev *mdev, struct
 /* Removes the definition; of one that is idle, the piece too. May free @mdev. */
 static int undefine_one(struct mdev *mdev, struct umdev_error *err)
 {
-	struct parent *parent = parent_find(mdev->broker, mdev->parent_name);
-	struct umdev_error map_err = {0};
-	const struct pool_piece *piece;
 	int r = mdev_redefine(mdev, NULL, err);
 
-	if (r < 0)
-		return r;
-	mdev_event(mdev, "mdev.undefined", LOG_INFO, "undefined%s",
-		   mdev->state == MDEV_IDLE ? "" : "; it is active and stays so until it stops");
-	if (mdev->state != MDEV_IDLE)
-		return 0;
-	piece = parent && parent->opened ? pool_find(&parent->pool, mdev->uuid) : NULL;
-	if (piece) {
-		pool_release(&parent->pool, piece->start, true);
-		r = parent_store_map(parent, &map_err);
-	} else if (!parent || !parent->opened) {
-		r = parent_drop_piece(mdev->broker, mdev->parent_name, mdev->uuid, &map_err);
-	}
-	/* Should this fail, loading the map finds a piece of nobody and releases it. */
-	if (r < 0)
-		umdev_log(LOG_WARNING, mdev->parent_name, "parent.map", "%s", map_err.message);
-	mdev_put(mdev);
-	return 0;
+	if (r == 0)
+		mdev_undefined(mdev, "undefined");
+	return r;
 }
 
 static bool undefine_concerns(const struct mdev *mdev, const char *uuid, const char *parent)

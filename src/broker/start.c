@@ -71,6 +71,8 @@ static void mdev_start_failed(struct mdev *mdev, const struct umdev_error *error
 	mdev->parent = NULL;
 	mdev->error = err;
 	mdev_set_state(mdev, MDEV_IDLE);
+	if (!mdev_is_defined(mdev)) /* its file may have gone meanwhile */
+		mdev_drop_piece(mdev);
 	mdev_put(mdev);
 	api_fail(call, &err);
 }

@@ -82,10 +82,9 @@ static bool store_join(char path[PATH_MAX], const char *dir, const char *name)
 	return true;
 }
 
-/* Calls @take with every name in @dir that does not begin with a dot, in the order of the names. */
-static int store_each(struct broker *broker, const char *dir,
-		      void (*take)(struct broker *broker, const char *dir, const char *name),
-		      struct umdev_error *err)
+int store_each(struct broker *broker, const char *dir,
+	       void (*take)(struct broker *broker, const char *dir, const char *name),
+	       struct umdev_error *err)
 {
 	struct dirent **names = NULL;
 	int n = scandirat(broker->root_fd, dir, &names, NULL, alphasort);
@@ -327,53 +326,68 @@ int store_definition(const struct mdev *mdev, struct umdev_error *err)
 	return r;
 }
 
-static void store_bad_definition(struct broker *broker, const char *parent, const char *uuid,
-				 const char *path, const struct umdev_error *why)
+void store_tell_bad(struct broker *broker, const char *parent, const char *uuid, const char *file,
+		    const struct umdev_error *why)
 {
 	broker_event(broker,
 		     &(struct event){.name = "definition.bad",
 				     .level = LOG_WARNING,
 				     .parent = parent,
 				     .uuid = uuid},
-		     "%s: %s", path, why->message);
+		     "%s/%s/%s: %s", BROKER_MDEVS_DIR, parent, file, why->message);
+}
+
+int store_read_definition(struct broker *broker, const char *parent, const char *uuid,
+			  struct definition **ret, struct umdev_error *err)
+{
+	umdev_autofree char *text = NULL;
+	char path[PATH_MAX];
+	size_t len = 0;
+	int r;
+
+	snprintf(path, sizeof(path), "%s/%s/%s", BROKER_MDEVS_DIR, parent, uuid);
+	r = fd_read_file(broker->root_fd, path, DEFINITION_FILE_MAX, &text, &len);
+	if (r == -ENOENT)
+		return r;
+	if (r < 0)
+		r = error_set(err, error_word_from_errno(r), "%s", strerror(-r));
+	else
+		r = definition_parse_text(text, len, ret, err);
+	/* Nothing that is wrong in a file may look like its absence. */
+	return r == -ENOENT ? -EINVAL : r;
 }
 
 static void store_take_definition(struct broker *broker, const char *dir, const char *file)
 {
-	umdev_autofree char *text = NULL;
 	const char *parent = strrchr(dir, '/') + 1;
 	char path[PATH_MAX];
 	char uuid[IDENT_UUID_SIZE];
 	struct umdev_error err = {0};
 	struct mdev *mdev;
-	size_t len = 0;
 	int r;
 
-	if (!store_join(path, dir, file))
-		return;
 	if (store_is_leftover(file)) {
-		unlinkat(broker->root_fd, path, 0);
+		if (store_join(path, dir, file))
+			unlinkat(broker->root_fd, path, 0);
 		return;
 	}
 	if (ident_uuid_parse(file, uuid) < 0 || strcmp(uuid, file) != 0) {
 		error_set(&err, ERROR_INVALID, "its name is not a UUID in lower case");
-		store_bad_definition(broker, parent, NULL, path, &err);
+		store_tell_bad(broker, parent, NULL, file, &err);
 		return;
 	}
 	r = mdev_get(broker, parent, uuid, &mdev, &err);
 	if (r < 0) {
-		store_bad_definition(broker, parent, uuid, path, &err);
+		store_tell_bad(broker, parent, uuid, file, &err);
 		return;
 	}
-	r = fd_read_file(broker->root_fd, path, DEFINITION_FILE_MAX, &text, &len);
-	if (r < 0)
-		r = error_set(&err, error_word_from_errno(r), "%s", strerror(-r));
-	else
-		r = definition_parse_text(text, len, &mdev->definition, &err);
-	if (r < 0) {
+	r = store_read_definition(broker, parent, uuid, &mdev->definition, &err);
+	if (r == -ENOENT) {
+		mdev_put(mdev);
+	} else if (r < 0) {
 		mdev->unreadable = err;
 		error_wrap(&mdev->unreadable, "its definition cannot be read");
-		store_bad_definition(broker, parent, uuid, path, &err);
+		store_tell_bad(broker, parent, uuid, file, &err);
 	}
 }
 
@@ -385,7 +399,7 @@ static void store_take_parent_dir(struct broker *broker, const char *dir, const 
 	if (!ident_parent_name_ok(name) || !store_join(path, dir, name))
 		return;
 	if (store_each(broker, path, store_take_definition, &err) < 0)
-		store_bad_definition(broker, name, NULL, path, &err);
+		store_tell_bad(broker, name, NULL, "", &err);
 }
 
 int store_load_definitions(struct broker *broker, struct umdev_error *err)

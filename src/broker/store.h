@@ -13,14 +13,33 @@
 #include "util/error.h"
 
 struct broker;
-struct parent;
+struct definition;
 struct mdev;
+struct parent;
 
 /* Makes the directories below the root. */
 int store_init(int root_fd, struct umdev_error *err) umdev_warn_unused;
 
 /* Loads all definitions; those that cannot be read become mdevs that say so. */
 int store_load_definitions(struct broker *broker, struct umdev_error *err) umdev_warn_unused;
+
+/*
+ * Reads the definition of @uuid under @parent. -ENOENT, with nothing in @err, means that there is
+ * no file; what is in one that cannot be read is told by @err, without the path.
+ */
+int store_read_definition(struct broker *broker, const char *parent, const char *uuid,
+			  struct definition **ret, struct umdev_error *err) umdev_warn_unused;
+
+/* Calls @take with every name in a directory below the root that does not begin with a dot, in the
+ * order of the names. */
+int store_each(struct broker *broker, const char *dir,
+	       void (*take)(struct broker *broker, const char *dir, const char *name),
+	       struct umdev_error *err) umdev_warn_unused;
+
+/* Records that @file among the definitions of @parent, which would be that of @uuid (NULL: its name
+ * is none), cannot be used. */
+void store_tell_bad(struct broker *broker, const char *parent, const char *uuid, const char *file,
+		    const struct umdev_error *why);
 
 /* Loads all parents and begins to start them. */
 int store_load_parents(struct broker *broker, struct umdev_error *err) umdev_warn_unused;

@@ -369,3 +369,11 @@ json_t *definition_print(const struct definition *definition)
 		json_decref(umdev_steal_ptr(&object));
 	return object;
 }
+
+bool definition_equal(const struct definition *a, const struct definition *b)
+{
+	umdev_auto(definition_json_cleanup) json_t *x = a ? definition_print(a) : NULL;
+	umdev_auto(definition_json_cleanup) json_t *y = b ? definition_print(b) : NULL;
+
+	return a == b || (x && y && json_equal(x, y));
+}

@@ -54,6 +54,9 @@ struct definition *definition_new(const char *type_id, const char *type_name);
 struct definition *definition_dup(const struct definition *definition);
 void definition_free(struct definition *definition);
 
+/* Whether both are written down alike. Either may be NULL. */
+bool definition_equal(const struct definition *a, const struct definition *b);
+
 /* Replaces type id or name. 0 or -ENOMEM. */
 int definition_set_type(struct definition *definition, const char *type_id,
 			const char *type_name) umdev_warn_unused;

@@ -70,7 +70,8 @@ static bool ident_has_upper(const char *name)
 
 bool ident_parent_name_ok(const char *name)
 {
-	return ident_made_of(name, IDENT_PARENT_NAME_MAX, "_.:-") && ident_is_alnum(name[0]);
+	return ident_made_of(name, IDENT_PARENT_NAME_MAX, "_.:-") && ident_is_alnum(name[0]) &&
+	       strcmp(name, "scripts.d") != 0;
 }
 
 bool ident_driver_name_ok(const char *name)

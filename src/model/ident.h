@@ -26,7 +26,8 @@
  */
 int ident_uuid_parse(const char *text, char ret_uuid[IDENT_UUID_SIZE]) umdev_warn_unused;
 
-/* A parent: letters, digits and _ . : - , not beginning with one of the last four. */
+/* A parent: letters, digits and _ . : - , not beginning with one of the last four; and not
+ * "scripts.d", which is where mdevctl keeps scripts beside the definitions. */
 bool ident_parent_name_ok(const char *name);
 
 /* A driver: [a-z][a-z0-9]*, at most IDENT_DRIVER_NAME_MAX. */

@@ -321,7 +321,7 @@ const struct rpc_object rpc_objects[] = {
 			    "`mdev.modified`, `parent.added`, `parent.ready`, `parent.failed`, "
 			    "`parent.removed`, `host.died`, `host.started`, `client.connected`, "
 			    "`client.disconnected`, `client.refused`, `driver`, `definition.bad`, "
-			    "`tree.mounted`, `tree.died` or `tree.absent`"},
+			    "`definition.unwatched`, `tree.mounted`, `tree.died` or `tree.absent`"},
 			   {"level", "text", "`info`, `warning` or `error`"},
 			   {"parent", "text, optional", ""},
 			   {"uuid", "text, optional", ""},

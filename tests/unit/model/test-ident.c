@@ -59,6 +59,8 @@ static void test_parent_name(void **state)
 	assert_false(ident_parent_name_ok("a\nb"));
 	assert_false(ident_parent_name_ok("\xc3\xa4"));
 	assert_false(ident_parent_name_ok(NULL));
+	assert_false(ident_parent_name_ok("scripts.d"));
+	assert_true(ident_parent_name_ok("scripts.e"));
 }
 
 static void test_other_names(void **state)
