@@ -89,6 +89,12 @@ static int args_take_value(struct ctl *ctl, struct args_cursor *cursor,
 	return args_note(ctl, option, word);
 }
 
+/* mdevctl takes -V and --version behind a verb, too. */
+static bool args_may_ask_version(const struct ctl *ctl)
+{
+	return !ctl->verb || ctl_is_mdevctl();
+}
+
 static int args_long(struct ctl *ctl, struct args_cursor *cursor, const char *word)
 {
 	const char *name = word + 2;
@@ -96,7 +102,7 @@ static int args_long(struct ctl *ctl, struct args_cursor *cursor, const char *wo
 	size_t len = equals ? (size_t)(equals - name) : strlen(name);
 	const struct ctl_option *option = args_find(ctl, name, len, 0);
 
-	if (!option && !ctl->verb && strcmp(name, "version") == 0) {
+	if (!option && args_may_ask_version(ctl) && strcmp(name, "version") == 0) {
 		ctl->version = true;
 		return CTL_OK;
 	}
@@ -117,7 +123,7 @@ static int args_short(struct ctl *ctl, struct args_cursor *cursor, const char *w
 		const struct ctl_option *option = args_find(ctl, NULL, 0, *c);
 		int r;
 
-		if (!option && !ctl->verb && *c == 'V') {
+		if (!option && args_may_ask_version(ctl) && *c == 'V') {
 			ctl->version = true;
 			continue;
 		}
@@ -184,6 +190,7 @@ int ctl_parse(struct ctl *ctl, int argc, char **argv)
 	/* A word holds at most one option per character. */
 	size_t room = 1;
 
+	ctl->verb = ctl_name_verb();
 	for (int i = 1; i < argc; i++)
 		room += strlen(argv[i]) + 1;
 	ctl->values = calloc(room, sizeof(*ctl->values));

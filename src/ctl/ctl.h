@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <umdev/client.h>
 
@@ -39,7 +40,7 @@ struct ctl_option {
 struct ctl_verb {
 	const char *name;     /* one word, or two such as "parent add" */
 	const char *operands; /* as the help says them, or "" */
-	const char *summary;
+	const char *summary;  /* "": not shown among the verbs */
 	int min_operands;
 	int max_operands;
 	bool command; /* the operands are a command: what follows the first is its own */
@@ -76,6 +77,16 @@ const struct ctl_verb *ctl_verb_find(const char *first, const char *second, bool
 
 /* Whether @first begins the name of a verb of two words. */
 bool ctl_verb_has_second(const char *first);
+
+/* "umdevctl", or what else this program was called as: "mdevctl" or "lsmdev". */
+const char *ctl_name(void);
+bool ctl_is_mdevctl(void);
+
+/* The verb that the name stands for, or NULL. */
+const struct ctl_verb *ctl_name_verb(void);
+
+/* Prints the one line of --version. */
+void ctl_print_version(FILE *out);
 
 /* Parses the command line into @ctl (zeroed before). Returns an exit code; errors are told. */
 int ctl_parse(struct ctl *ctl, int argc, char **argv);
@@ -172,6 +183,7 @@ int ctl_define(struct ctl *ctl);
 int ctl_undefine(struct ctl *ctl);
 int ctl_modify(struct ctl *ctl);
 int ctl_start(struct ctl *ctl);
+int ctl_start_parent_mdevs(struct ctl *ctl);
 int ctl_stop(struct ctl *ctl);
 int ctl_qos(struct ctl *ctl);
 int ctl_blame(struct ctl *ctl);

@@ -2,7 +2,7 @@
 /* umdevctl define: writes a definition. Prints the UUID when it was generated. */
 #include <stdio.h>
 
-#include "ctl/ctl.h"
+#include "ctl/callout.h"
 
 int ctl_define(struct ctl *ctl)
 {
@@ -15,7 +15,7 @@ int ctl_define(struct ctl *ctl)
 		return r;
 	if (ctl_has(ctl, "auto"))
 		ctl_put_text(params, "start", "auto");
-	r = ctl_call(ctl, "mdev.define", params, &mdev);
+	r = callout_call(ctl, "define", params, &mdev);
 	if (r != CTL_OK)
 		return r;
 	if (ctl->json)

@@ -13,7 +13,7 @@ static int main_run(struct ctl *ctl, int argc, char **argv)
 	if (r != CTL_OK)
 		return r;
 	if (ctl->version) {
-		printf("umdevctl %s\n", UMDEV_VERSION);
+		ctl_print_version(stdout);
 		return CTL_OK;
 	}
 	if (ctl->help && ctl->verb)
@@ -31,7 +31,7 @@ int main(int argc, char **argv)
 	int r = main_run(&ctl, argc, argv);
 
 	if (fflush(stdout) != 0 || ferror(stdout)) {
-		fprintf(stderr, "umdevctl: cannot write the output: %s\n", strerror(errno));
+		ctl_warn("cannot write the output: %s", strerror(errno));
 		if (r == CTL_OK)
 			r = CTL_FAILED;
 	}

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "ctl/ctl.h"
+#include "ctl/callout.h"
 
 static const struct {
 	const char *first;
@@ -91,7 +91,7 @@ int ctl_modify(struct ctl *ctl)
 		json_decref(params);
 		return r;
 	}
-	r = ctl_call(ctl, "mdev.modify", params, &mdev);
+	r = callout_call(ctl, "modify", params, &mdev);
 	if (r == CTL_OK && ctl->json)
 		ctl_print_json(mdev, "\n");
 	json_decref(mdev);

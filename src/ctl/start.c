@@ -2,7 +2,7 @@
 /* umdevctl start: creates a defined or a transient mdev. Prints the UUID when it was generated. */
 #include <stdio.h>
 
-#include "ctl/ctl.h"
+#include "ctl/callout.h"
 
 int ctl_start(struct ctl *ctl)
 {
@@ -13,7 +13,7 @@ int ctl_start(struct ctl *ctl)
 	r = ctl_mdev_params(ctl, &params);
 	if (r != CTL_OK)
 		return r;
-	r = ctl_call(ctl, "mdev.start", params, &mdev);
+	r = callout_call(ctl, "start", params, &mdev);
 	if (r != CTL_OK)
 		return r;
 	if (ctl->json)

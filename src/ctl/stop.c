@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* umdevctl stop: removes an active mdev. */
-#include "ctl/ctl.h"
+#include "ctl/callout.h"
 
 int ctl_stop(struct ctl *ctl)
 {
@@ -16,5 +16,5 @@ int ctl_stop(struct ctl *ctl)
 	params = json_object();
 	ctl_put_text(params, "uuid", uuid);
 	ctl_put_flag(params, "force", ctl_has(ctl, "force"));
-	return ctl_call(ctl, "mdev.stop", params, NULL);
+	return callout_call(ctl, "stop", params, NULL);
 }

@@ -2,6 +2,7 @@
 /* Errors and warnings on stderr: one line each. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "ctl/ctl.h"
 
@@ -19,7 +20,7 @@ static void tell_error(const struct ctl *ctl, const struct umdev_error *err)
 		json_dumpf(object, stderr, JSON_COMPACT);
 		fputc('\n', stderr);
 	} else {
-		fprintf(stderr, "umdevctl: %s\n", err->message);
+		fprintf(stderr, "%s: %s\n", ctl_name(), err->message);
 	}
 	json_decref(object);
 }
@@ -53,8 +54,9 @@ int ctl_usage(const struct ctl *ctl, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(message, sizeof(message), fmt, ap);
 	va_end(ap);
-	error_set(&err, ERROR_INVALID, "%s%s%s; see 'umdevctl help%s%s'", verb, verb[0] ? ": " : "",
-		  message, verb[0] ? " " : "", verb);
+	error_set(&err, ERROR_INVALID, "%s%s%s; see '%s help%s%s'", verb, verb[0] ? ": " : "",
+		  message, strcmp(ctl_name(), "lsmdev") == 0 ? "mdevctl" : ctl_name(),
+		  verb[0] ? " " : "", verb);
 	tell_error(ctl, &err);
 	return CTL_USAGE;
 }
@@ -63,7 +65,7 @@ void ctl_warn(const char *fmt, ...)
 {
 	va_list ap;
 
-	fputs("umdevctl: ", stderr);
+	fprintf(stderr, "%s: ", ctl_name());
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);

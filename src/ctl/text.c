@@ -85,22 +85,29 @@ static void text_help_options(FILE *out, const struct ctl_option *options)
 
 void ctl_help_verb(FILE *out, const struct ctl_verb *verb)
 {
-	fprintf(out, "usage: umdevctl %s [OPTION]...%s%s\n\n%s%c%s.\n\noptions:\n", verb->name,
-		verb->operands[0] ? " " : "", verb->operands, "",
-		toupper((unsigned char)verb->summary[0]), verb->summary + 1);
+	bool named = verb == ctl_name_verb();
+
+	fprintf(out, "usage: %s%s%s [OPTION]...%s%s\n\n", ctl_name(), named ? "" : " ",
+		named ? "" : verb->name, verb->operands[0] ? " " : "", verb->operands);
+	if (verb->summary[0])
+		fprintf(out, "%c%s.\n\n", toupper((unsigned char)verb->summary[0]),
+			verb->summary + 1);
+	fprintf(out, "options:\n");
 	text_help_options(out, verb->options);
 	text_help_options(out, ctl_common_options);
 }
 
 void ctl_help_all(FILE *out)
 {
-	fprintf(out, "usage: umdevctl [--root DIR] [--json] VERB [OPTION]...\n\nverbs:\n");
-	for (const struct ctl_verb *v = ctl_verbs; v->name; v++)
-		fprintf(out, "  %-16s %s\n", v->name, v->summary);
+	fprintf(out, "usage: %s [--root DIR] [--json] VERB [OPTION]...\n\nverbs:\n", ctl_name());
+	for (const struct ctl_verb *v = ctl_verbs; v->name; v++) {
+		if (v->summary[0])
+			fprintf(out, "  %-16s %s\n", v->name, v->summary);
+	}
 	fprintf(out, "\noptions:\n");
 	text_help_options(out, ctl_common_options);
 	fprintf(out, "  -V, %-22s show the version\n", "--version");
-	fprintf(out, "\n'umdevctl help VERB' tells more.\n");
+	fprintf(out, "\n'%s help VERB' tells more.\n", ctl_name());
 }
 
 char *ctl_program_dir(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* umdevctl undefine: removes the definition under one parent or under all. */
-#include "ctl/ctl.h"
+#include "ctl/callout.h"
 
 int ctl_undefine(struct ctl *ctl)
 {
@@ -17,5 +17,5 @@ int ctl_undefine(struct ctl *ctl)
 	ctl_put_text(params, "uuid", uuid);
 	ctl_put_text(params, "parent", ctl_get(ctl, "parent"));
 	ctl_put_flag(params, "force", ctl_has(ctl, "force"));
-	return ctl_call(ctl, "mdev.undefine", params, NULL);
+	return callout_call(ctl, "undefine", params, NULL);
 }

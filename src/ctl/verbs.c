@@ -49,8 +49,7 @@ static const struct ctl_option list_options[] = {
 		{"owner", 0, "TEXT", "a free text that says whose it is", false, false},             \
 		{"jsonfile", 0,	   "FILE", "read type, start and attributes from a definition file", \
 		 false,	     false},                                                                 \
-		{"force", 'f',	NULL, "taken as mdevctl takes it: no callout is there to override",  \
-		 false,	  false},                                                                    \
+		{"force", 'f', NULL, "also when a callout script refuses", false, false},            \
 		{"group", 0, "UUID", "join a group", false, true},                                   \
 	{                                                                                            \
 		"min-share", 0, "PERCENT", "refuse without such a share of the parent", false,       \
@@ -71,7 +70,7 @@ static const struct ctl_option start_options[] = {
 static const struct ctl_option undefine_options[] = {
 	{"uuid", 'u', "UUID", "the mdev's UUID", false, false},
 	{"parent", 'p', "PARENT", "only its definition under this parent", false, false},
-	{"force", 'f', NULL, "also when the definition cannot be read", false, false},
+	{"force", 'f', NULL, "also when it cannot be read or a callout refuses", false, false},
 	{NULL, 0, NULL, NULL, false, false},
 };
 
@@ -88,15 +87,13 @@ static const struct ctl_option modify_options[] = {
 	{"jsonfile", 0, "FILE", "replace start and attributes by those of the file", false, false},
 	{"live", 'l', NULL, "change the active mdev, from --jsonfile", false, false},
 	{"defined", 'd', NULL, "change the definition; the default without --live", false, false},
-	{"force", 'f', NULL, "taken as mdevctl takes it: no callout is there to override", false,
-	 false},
+	{"force", 'f', NULL, "also when a callout script refuses", false, false},
 	{NULL, 0, NULL, NULL, false, false},
 };
 
 static const struct ctl_option stop_options[] = {
 	{"uuid", 'u', "UUID", "the mdev's UUID", false, false},
-	{"force", 'f', NULL, "also when a client uses it: the client is disconnected", false,
-	 false},
+	{"force", 'f', NULL, "also when a client uses it or a callout refuses", false, false},
 	{NULL, 0, NULL, NULL, false, false},
 };
 
@@ -153,6 +150,7 @@ const struct ctl_verb ctl_verbs[] = {
 	{"modify", "", "change the definition of an mdev", 0, 0, false, modify_options, ctl_modify},
 	{"start", "", "start an mdev", 0, 0, false, start_options, ctl_start},
 	{"stop", "", "stop an mdev", 0, 0, false, stop_options, ctl_stop},
+	{"start-parent-mdevs", "PARENT", "", 1, 1, false, no_options, ctl_start_parent_mdevs},
 	{"qos", "UUID", "show or change how much of its parent an mdev gets", 1, 1, false,
 	 qos_options, ctl_qos},
 	{"blame", "UUID", "tell why the jobs of an mdev wait", 1, 1, false, blame_options,
