@@ -220,7 +220,7 @@ static void test_written_in_two(void **state)
 	assert_int_equal(write(fd, SMALL, 20), 20);
 	for (int i = 0; i < 5; i++)
 		assert_int_equal(reactor_turn(f->reactor, NS_PER_MS), 0);
-	assert_int_equal(write(fd, SMALL + 20, strlen(SMALL) - 20), strlen(SMALL) - 20);
+	assert_int_equal(write(fd, &SMALL[20], strlen(SMALL) - 20), strlen(SMALL) - 20);
 	assert_int_equal(close(fd), 0);
 	until(f, OF(A), "mdevs.0.type", "fake-s");
 	settle(f);
