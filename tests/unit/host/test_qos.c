@@ -224,7 +224,8 @@ static void test_cap_holds_and_the_timer_wakes(void **state)
 		assert_int_equal(reactor_turn(b->parent.reactor, NS_PER_S), 0);
 	took = clock_now_ns() - begin;
 	assert_true(took >= 19 * 2 * JOB_NS);
-	assert_true(bench_usage(b, 0, "cap") > bench_usage(b, 0, "wait_ns") / 4);
+	/* How much of the wait that was depends on how late this process gets the processor. */
+	assert_true(bench_usage(b, 0, "cap") > (json_int_t)JOB_NS);
 }
 
 static void test_usage_adds_up(void **state)
