@@ -82,6 +82,10 @@ bool ctl_verb_has_second(const char *first);
 const char *ctl_name(void);
 bool ctl_is_mdevctl(void);
 
+/* Called as mdevctl, returns when the tree of the daemon, if there is one, shows what has happened
+ * to the mdev @uuid and has told udev's listeners of it. */
+void ctl_wait_for_tree(const struct ctl *ctl, const char *uuid);
+
 /* The verb that the name stands for, or NULL. */
 const struct ctl_verb *ctl_name_verb(void);
 

@@ -16,6 +16,7 @@ int ctl_start(struct ctl *ctl)
 	r = callout_call(ctl, "start", params, &mdev);
 	if (r != CTL_OK)
 		return r;
+	ctl_wait_for_tree(ctl, ctl_text(mdev, "uuid"));
 	if (ctl->json)
 		ctl_print_json(mdev, "\n");
 	else if (!ctl_has(ctl, "uuid"))

@@ -220,12 +220,10 @@ static void file_write_answered(void *arg, json_t *result, const struct umdev_er
 		return;
 	}
 	list_add_tail(&fs->done, &op->link);
-	/* The writer must find what it did. */
-	if (fs->settled(fs->data))
-		fs_settled(fs);
+	fs->written(fs->data);
 }
 
-void fs_settled(struct fs *fs)
+void fs_reply_writes(struct fs *fs)
 {
 	while (!list_empty(&fs->done)) {
 		struct fs_op *op = list_first(&fs->done, struct fs_op, link);

@@ -29,8 +29,9 @@ struct fs {
 	struct timespec since; /* all times of all files */
 	struct list files;
 	size_t file_count;
-	struct list done;	     /* writes that succeeded and wait for fs_settled() */
+	struct list done;	     /* writes that succeeded and wait for fs_reply_writes() */
 	bool (*settled)(void *data); /* takes in what is new; whether the mirror shows it */
+	void (*written)(void *data); /* there is a write to be answered, when its effect is seen */
 	void (*uevent)(void *data, const struct subject *s, const char *action);
 	const struct touch *touch; /* whose helper may do what nobody else may */
 	void *data;
@@ -44,8 +45,8 @@ void fs_init(struct fs *fs);
 /* Closes what is open. */
 void fs_done(struct fs *fs);
 
-/* The mirror is settled: answers the writes that waited for that. */
-void fs_settled(struct fs *fs);
+/* Answers the writes that succeeded. */
+void fs_reply_writes(struct fs *fs);
 
 /* Something of an mdev or of the pool of a parent may have changed: wakes those who poll for it. */
 void fs_wake(struct fs *fs);

@@ -25,14 +25,19 @@
 #include "util/clock.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/udev.h"
 
-#define EXIT_USAGE	2
-#define EXIT_NO_MOUNT	3 /* it will not be otherwise the next time */
+#define EXIT_USAGE	     2
+#define EXIT_NO_MOUNT	     3 /* it will not be otherwise the next time */
 
-#define MAIN_TREE	"run/umdev/tree"
-#define MAIN_LOCK	"run/umdev/tree.lock"
-#define MAIN_LOCK_WAIT	(10 * NS_PER_S) /* for one that is ending */
-#define MAIN_LOCK_AGAIN (20 * NS_PER_MS)
+#define MAIN_TREE	     "run/umdev/tree"
+#define MAIN_LOCK	     "run/umdev/tree.lock"
+#define MAIN_LOCK_WAIT	     (10 * NS_PER_S) /* for one that is ending */
+#define MAIN_LOCK_AGAIN	     (20 * NS_PER_MS)
+
+#define MAIN_LISTENERS_WAIT  (50 * NS_PER_MS)
+#define MAIN_LISTENERS_AGAIN NS_PER_MS
+#define MAIN_LISTENERS_HANG  (500 * NS_PER_MS)
 
 static const char main_usage[] =
 	"usage: umdev-sysfs [--root DIR] [--mount DIR] [--no-uevents] [--ready-fd N] [--debug]\n"
@@ -48,6 +53,9 @@ struct sysfs {
 	struct reactor_fd signals;
 	struct reactor_timer lock_timer;
 	uint64_t lock_deadline_ns;
+	struct reactor_timer write_timer;
+	uint64_t write_deadline_ns;
+	uint64_t listeners_hang_until_ns; /* so long they are not waited for */
 	char *root;
 	char *mount;
 	int lock_fd;
@@ -143,6 +151,37 @@ static void main_lock(struct reactor_timer *timer)
 	reactor_timer_set(sysfs->reactor, &sysfs->lock_timer, clock_now_ns() + MAIN_LOCK_AGAIN);
 }
 
+/* ---- Writes ---------------------------------------------------------------------------------- */
+
+/* Answers writes once udev's listeners have read of what they did: libvirt looks for a device that
+ * it had created once, and then sleeps for five seconds. */
+static void main_answer(struct reactor_timer *timer)
+{
+	struct sysfs *sysfs = container_of(timer, struct sysfs, write_timer);
+	uint64_t now = clock_now_ns();
+
+	if (sysfs->tell.uevent.fd >= 0 && now >= sysfs->listeners_hang_until_ns &&
+	    udev_listeners_behind()) {
+		if (now < sysfs->write_deadline_ns) {
+			reactor_timer_set(sysfs->reactor, timer, now + MAIN_LISTENERS_AGAIN);
+			return;
+		}
+		sysfs->listeners_hang_until_ns = now + MAIN_LISTENERS_HANG;
+	}
+	fs_reply_writes(&sysfs->fs);
+}
+
+static void main_written(void *data)
+{
+	struct sysfs *sysfs = data;
+
+	/* The writer must find what it did. */
+	if (!sync_drain(sysfs->sync) || sysfs->write_timer.armed)
+		return;
+	sysfs->write_deadline_ns = clock_now_ns() + MAIN_LISTENERS_WAIT;
+	main_answer(&sysfs->write_timer);
+}
+
 static void main_settled(void *data)
 {
 	struct sysfs *sysfs = data;
@@ -155,6 +194,8 @@ static void main_settled(void *data)
 		return;
 	}
 	serve_settled(&sysfs->serve);
+	if (!list_empty(&sysfs->fs.done))
+		main_written(sysfs);
 }
 
 static bool main_is_settled(void *data)
@@ -290,6 +331,8 @@ static int main_run(struct sysfs *sysfs)
 	sysfs->fs.uid = geteuid();
 	sysfs->fs.gid = getegid();
 	sysfs->fs.settled = main_is_settled;
+	sysfs->fs.written = main_written;
+	sysfs->write_timer.expired = main_answer;
 	sysfs->fs.uevent = main_write_uevent;
 	sysfs->fs.data = sysfs;
 	sysfs->reactor = reactor_new();
@@ -315,6 +358,7 @@ static int main_run(struct sysfs *sysfs)
 	uevent_close(&sysfs->tell.uevent);
 	if (sysfs->reactor) {
 		reactor_timer_cancel(sysfs->reactor, &sysfs->lock_timer);
+		reactor_timer_cancel(sysfs->reactor, &sysfs->write_timer);
 		reactor_fd_del(sysfs->reactor, &sysfs->signals);
 	}
 	fd_close(&sysfs->signals.fd);

@@ -61,7 +61,6 @@ static void serve_ready(struct reactor_fd *source, uint32_t events)
 
 void serve_settled(struct serve *serve)
 {
-	fs_settled(serve->fs);
 	fs_wake(serve->fs);
 	if (!serve->session || !serve->paused)
 		return;
