@@ -23,7 +23,7 @@ LAYERS = {
     "src/rpc": ("src/util", "umdev/client.h"),
     "src/host": ("src/vfio", "src/pci", "src/qos", "src/link", "src/util", "umdev/driver.h"),
     "src/broker": ("src/model", "src/rpc", "src/link", "src/util", "umdev/driver.h"),
-    "src/ctl": ("src/rpc", "src/util", "umdev/client.h"),
+    "src/ctl": ("src/libvirt", "src/rpc", "src/util", "umdev/client.h"),
     "src/sysfs": ("src/rpc", "src/util", "umdev/client.h"),
     "src/libvirt": ("src/rpc", "src/util", "umdev/client.h"),
     "drivers": ("umdev/driver.h",),

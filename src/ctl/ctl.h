@@ -152,6 +152,10 @@ int ctl_get_number(const struct ctl *ctl, const char *option, uint64_t max, uint
  * NAME: VALUE. */
 int ctl_get_pairs(const struct ctl *ctl, const char *option, json_t *pairs);
 
+/* Reads a whole file or stream of at most @max bytes into a new text with a NUL behind it. */
+int ctl_read_file(const struct ctl *ctl, const char *path, size_t max, char **ret_text,
+		  size_t *ret_len);
+
 /* Reads the object in the file of --jsonfile, which may be /dev/stdin. */
 int ctl_read_definition(const struct ctl *ctl, const char *path, json_t **ret_definition);
 
@@ -192,6 +196,8 @@ int ctl_stop(struct ctl *ctl);
 int ctl_qos(struct ctl *ctl);
 int ctl_blame(struct ctl *ctl);
 int ctl_qemu_args(struct ctl *ctl);
+int ctl_create(struct ctl *ctl);
+int ctl_xml(struct ctl *ctl);
 int ctl_events(struct ctl *ctl);
 int ctl_doctor(struct ctl *ctl);
 int ctl_run(struct ctl *ctl);

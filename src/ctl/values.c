@@ -94,10 +94,10 @@ int ctl_get_pairs(const struct ctl *ctl, const char *option, json_t *pairs)
 	return CTL_OK;
 }
 
-/* Reads a whole file or stream of at most CTL_DEFINITION_MAX bytes. Returns 0 or -errno. */
-static int values_read(const char *path, char **ret_text, size_t *ret_len)
+/* Returns 0 or -errno; -EFBIG for more than @max bytes. */
+static int values_read(const char *path, size_t max, char **ret_text, size_t *ret_len)
 {
-	umdev_autofree char *text = malloc(CTL_DEFINITION_MAX + 1);
+	umdev_autofree char *text = malloc(max + 1);
 	umdev_autofclose FILE *file = NULL;
 	size_t len;
 
@@ -107,15 +107,26 @@ static int values_read(const char *path, char **ret_text, size_t *ret_len)
 	if (!file)
 		return -errno;
 	errno = 0;
-	len = fread(text, 1, CTL_DEFINITION_MAX + 1, file);
+	len = fread(text, 1, max + 1, file);
 	if (ferror(file))
 		return errno ? -errno : -EIO;
-	if (len > CTL_DEFINITION_MAX)
+	if (len > max)
 		return -EFBIG;
 	text[len] = '\0';
 	*ret_text = umdev_steal_ptr(&text);
 	*ret_len = len;
 	return 0;
+}
+
+int ctl_read_file(const struct ctl *ctl, const char *path, size_t max, char **ret_text,
+		  size_t *ret_len)
+{
+	int r = values_read(path, max, ret_text, ret_len);
+
+	if (r == 0)
+		return CTL_OK;
+	return ctl_fail_word(ctl, error_word_from_errno(r), "cannot read '%s': %s", path,
+			     strerror(-r));
 }
 
 int ctl_read_definition(const struct ctl *ctl, const char *path, json_t **ret_definition)
@@ -124,12 +135,10 @@ int ctl_read_definition(const struct ctl *ctl, const char *path, json_t **ret_de
 	json_error_t fault;
 	json_t *definition;
 	size_t len = 0;
-	int r;
+	int r = ctl_read_file(ctl, path, CTL_DEFINITION_MAX, &text, &len);
 
-	r = values_read(path, &text, &len);
-	if (r < 0)
-		return ctl_fail_word(ctl, error_word_from_errno(r), "cannot read '%s': %s", path,
-				     strerror(-r));
+	if (r != CTL_OK)
+		return r;
 	definition = json_loadb(text, len, JSON_REJECT_DUPLICATES, &fault);
 	if (!definition)
 		return ctl_fail_word(ctl, ERROR_INVALID, "'%s' is not JSON: line %d: %s", path,

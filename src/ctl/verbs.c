@@ -120,6 +120,23 @@ static const struct ctl_option qemu_args_options[] = {
 	{NULL, 0, NULL, NULL, false, false},
 };
 
+static const struct ctl_option create_options[] = {
+	{"define", 0, NULL, "write a definition instead of starting it", false, false},
+	{"auto", 'a', NULL, "with --define: start it when its parent is ready", false, false},
+	{"owner", 0, "TEXT", "a free text that says whose it is", false, false},
+	{"force", 'f', NULL, "even if a callout refuses", false, false},
+	{NULL, 0, NULL, NULL, false, false},
+};
+
+static const struct ctl_option xml_options[] = {
+	{"parent", 'p', "PARENT", "print a parent and its types", false, false},
+	{"domain", 0, NULL, "print a domain that uses the mdevs", false, false},
+	{"fragment", 0, NULL, "print what a domain needs to use them", false, false},
+	{"name", 0, "NAME", "the domain's name, umdev by default", false, false},
+	{"memory", 'm', "SIZE", "the domain's memory, 512M by default", false, false},
+	{NULL, 0, NULL, NULL, false, false},
+};
+
 static const struct ctl_option events_options[] = {
 	{"follow", 'f', NULL, "wait for more", false, false},
 	{"since", 's', "NUMBER", "begin with the event of this number", false, false},
@@ -157,6 +174,10 @@ const struct ctl_verb ctl_verbs[] = {
 	 ctl_blame},
 	{"qemu-args", "UUID...", "print the arguments with which QEMU uses mdevs", 1, CTL_MANY,
 	 false, qemu_args_options, ctl_qemu_args},
+	{"create", "FILE", "make an mdev from libvirt's XML", 1, 1, false, create_options,
+	 ctl_create},
+	{"xml", "[UUID...]", "print mdevs, parents and domains as libvirt's XML", 0, CTL_MANY,
+	 false, xml_options, ctl_xml},
 	{"events", "", "show what happened", 0, 0, false, events_options, ctl_events},
 	{"doctor", "", "check the daemon and its surroundings", 0, 0, false, no_options,
 	 ctl_doctor},

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * umdevctl xml: prints mdevs and parents as libvirt's node devices, and domains that use mdevs. It
+ * only prints; what is printed can be given to virsh, or to "umdevctl create".
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/ctl.h"
+#include "ctl/qemu-args.h"
+#include "libvirt/write.h"
+#include "util/parse.h"
+
+#define XML_DOMAIN_NAME "umdev"
+
+/* Prints @text (stolen), or as a text in JSON. */
+static int xml_print(const struct ctl *ctl, char *text)
+{
+	json_t *object;
+
+	if (!text)
+		return ctl_fail_word(ctl, ERROR_NO_MEMORY, "out of memory");
+	if (ctl->json) {
+		object = json_pack("{s:s}", "xml", text);
+		ctl_print_json(object, "\n");
+		json_decref(object);
+	} else {
+		fputs(text, stdout);
+	}
+	free(text);
+	return CTL_OK;
+}
+
+/* The PARENT called @name, a new reference, or NULL when it is not there. */
+static int xml_get_parent(struct ctl *ctl, const char *name, json_t **ret_parent)
+{
+	json_t *result = NULL;
+	json_t *parent;
+	size_t i;
+	int r = ctl_call(ctl, "parent.list", NULL, &result);
+
+	json_array_foreach (json_object_get(result, "parents"), i, parent) {
+		if (strcmp(ctl_text(parent, "name"), name) == 0)
+			*ret_parent = json_incref(parent);
+	}
+	json_decref(result);
+	return r;
+}
+
+static int xml_parent(struct ctl *ctl)
+{
+	const char *name = ctl_get(ctl, "parent");
+	json_t *parent = NULL;
+	json_t *types = NULL;
+	int r;
+
+	if (ctl->n_operands > 0)
+		return ctl_usage(ctl, "--parent and a UUID exclude each other");
+	r = ctl_call(ctl, "type.list", json_pack("{s:s}", "parent", name), &types);
+	if (r == CTL_OK)
+		r = xml_get_parent(ctl, name, &parent);
+	if (r == CTL_OK && !parent)
+		r = ctl_fail_word(ctl, ERROR_NOT_FOUND, "there is no parent '%.64s'", name);
+	if (r == CTL_OK)
+		r = xml_print(ctl, libvirt_parent_write(parent, json_object_get(types, "types")));
+	json_decref(parent);
+	json_decref(types);
+	return r;
+}
+
+/* The mdev called @text, a new reference: the active one, else a definition. */
+static int xml_get_mdev(struct ctl *ctl, const char *text, json_t **ret_mdev)
+{
+	char uuid[CTL_UUID_STRING] = "";
+	json_t *result = NULL;
+	json_t *mdev;
+	size_t i;
+	int r;
+
+	if (!ctl_uuid_parse(text, uuid))
+		return ctl_usage(ctl, "'%s' is not a UUID", text);
+	r = ctl_call(ctl, "mdev.list",
+		     json_pack("{s:s,s:b,s:b}", "uuid", uuid, "all", true, "statistics", false),
+		     &result);
+	if (r != CTL_OK)
+		return r;
+	json_array_foreach (json_object_get(result, "mdevs"), i, mdev) {
+		if (!*ret_mdev || json_is_true(json_object_get(mdev, "active"))) {
+			json_decref(*ret_mdev);
+			*ret_mdev = json_incref(mdev);
+		}
+	}
+	json_decref(result);
+	if (*ret_mdev)
+		return CTL_OK;
+	return ctl_fail_word(ctl, ERROR_NOT_FOUND, "mdev %s is neither active nor defined", uuid);
+}
+
+static int xml_mdev(struct ctl *ctl, const char *text)
+{
+	json_t *parent = NULL;
+	json_t *mdev = NULL;
+	int r = xml_get_mdev(ctl, text, &mdev);
+
+	if (r == CTL_OK)
+		r = xml_get_parent(ctl, ctl_text(mdev, "parent"), &parent);
+	if (r == CTL_OK)
+		r = xml_print(ctl, libvirt_mdev_write(mdev, parent));
+	json_decref(parent);
+	json_decref(mdev);
+	return r;
+}
+
+/* ---- Domains --------------------------------------------------------------------------------- */
+
+/* The place of the socket that the mdev called @text has, or will have. */
+static int xml_add_device(struct ctl *ctl, const char *text, const char *run_dir, json_t *words)
+{
+	char path[4096];
+	json_t *mdev = NULL;
+	int r = xml_get_mdev(ctl, text, &mdev);
+
+	if (r == CTL_OK) {
+		snprintf(path, sizeof(path), "%s/mdevs/%s/vfio-user.sock", run_dir,
+			 ctl_text(mdev, "uuid"));
+		qemu_args_device(words, ctl_text(mdev, "uuid"),
+				 ctl_text(mdev, "socket")[0] ? ctl_text(mdev, "socket") : path);
+	}
+	json_decref(mdev);
+	return r;
+}
+
+static int xml_domain(struct ctl *ctl)
+{
+	struct libvirt_domain domain = {
+		.name = ctl_get(ctl, "name") ? ctl_get(ctl, "name") : XML_DOMAIN_NAME,
+		.memory_bytes = QEMU_ARGS_MEMORY,
+		.fragment = ctl_has(ctl, "fragment"),
+	};
+	const char *size = ctl_get(ctl, "memory");
+	char run_dir[2048];
+	json_t *version = NULL;
+	json_t *words;
+	int r;
+
+	if (size && (parse_bytes(size, &domain.memory_bytes) < 0 || domain.memory_bytes == 0))
+		return ctl_usage(ctl, "--memory: '%s' is not a size such as 512M or 2G", size);
+	if (ctl->n_operands == 0)
+		return ctl_usage(ctl, "UUID... is missing");
+	r = ctl_call(ctl, "version", NULL, &version);
+	if (r != CTL_OK)
+		return r;
+	snprintf(run_dir, sizeof(run_dir), "%s/run/umdev",
+		 strcmp(ctl_text(version, "root"), "/") == 0 ? "" : ctl_text(version, "root"));
+	json_decref(version);
+	words = json_array();
+	for (size_t i = 0; r == CTL_OK && i < ctl->n_operands; i++)
+		r = xml_add_device(ctl, ctl->operands[i], run_dir, words);
+	domain.words = words;
+	if (r == CTL_OK)
+		r = xml_print(ctl, libvirt_domain_write(&domain));
+	json_decref(words);
+	return r;
+}
+
+int ctl_xml(struct ctl *ctl)
+{
+	static const char *const of_domain[] = {"name", "memory"};
+	bool domain = ctl_has(ctl, "domain") || ctl_has(ctl, "fragment");
+	int r = ctl_conflict(ctl, "domain", "fragment");
+
+	if (r == CTL_OK && domain)
+		r = ctl_conflict(ctl, "parent", ctl_has(ctl, "domain") ? "domain" : "fragment");
+	for (size_t i = 0; r == CTL_OK && i < ARRAY_SIZE(of_domain); i++) {
+		if (ctl_has(ctl, of_domain[i]) && !ctl_has(ctl, "domain"))
+			r = ctl_usage(ctl, "--%s needs --domain", of_domain[i]);
+	}
+	if (r != CTL_OK)
+		return r;
+	if (domain)
+		return xml_domain(ctl);
+	if (ctl_has(ctl, "parent"))
+		return xml_parent(ctl);
+	if (ctl->n_operands != 1)
+		return ctl_usage(ctl, ctl->n_operands ? "one UUID is enough; several need --domain"
+						      : "a UUID or --parent is missing");
+	return xml_mdev(ctl, ctl->operands[0]);
+}
