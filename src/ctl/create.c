@@ -18,8 +18,7 @@ static int create_read(const struct ctl *ctl, const char *path, struct libvirt_m
 	umdev_autofree char *text = NULL;
 	struct umdev_error err = {0};
 	size_t len = 0;
-	int r = ctl_read_file(ctl, strcmp(path, "-") == 0 ? "/dev/stdin" : path, LIBVIRT_TEXT_MAX,
-			      &text, &len);
+	int r = ctl_read_file(ctl, path, LIBVIRT_TEXT_MAX, &text, &len);
 
 	if (r != CTL_OK)
 		return r;

@@ -152,7 +152,8 @@ int ctl_get_number(const struct ctl *ctl, const char *option, uint64_t max, uint
  * NAME: VALUE. */
 int ctl_get_pairs(const struct ctl *ctl, const char *option, json_t *pairs);
 
-/* Reads a whole file or stream of at most @max bytes into a new text with a NUL behind it. */
+/* Reads a whole file ("-": standard input) of at most @max bytes into a new text with a NUL behind
+ * it. */
 int ctl_read_file(const struct ctl *ctl, const char *path, size_t max, char **ret_text,
 		  size_t *ret_len);
 

@@ -2,9 +2,11 @@
 /* Values of options turned into what the RPC takes: UUIDs, numbers, attributes, definitions. */
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ctl/ctl.h"
 #include "util/parse.h"
@@ -100,10 +102,14 @@ static int values_read(const char *path, size_t max, char **ret_text, size_t *re
 	umdev_autofree char *text = malloc(max + 1);
 	umdev_autofclose FILE *file = NULL;
 	size_t len;
+	int fd;
 
 	if (!text)
 		return -ENOMEM;
-	file = fopen(path, "re");
+	/* Opened anew, a pipe of another user would be refused. */
+	fd = strcmp(path, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+				    : open(path, O_RDONLY | O_CLOEXEC);
+	file = fd >= 0 ? fdopen(fd, "r") : NULL;
 	if (!file)
 		return -errno;
 	errno = 0;

@@ -82,15 +82,11 @@ static int read_check_value(struct read *read, xmlNodePtr node, const char *what
 	return 0;
 }
 
-/* The text in @node, which has no elements, in *@value (NULL before, else it is given twice). */
-static int read_text(struct read *read, xmlNodePtr node, char **value)
+/* What is in @node, which must hold no elements, as a new text. */
+static int read_content(struct read *read, xmlNodePtr node, char **ret_text)
 {
 	xmlChar *content;
-	int r;
 
-	if (*value)
-		return read_fail(read, node, read_name(node), "<%s> is given twice",
-				 read_name(node));
 	for (xmlNodePtr child = node->children; child; child = child->next) {
 		if (child->type == XML_ELEMENT_NODE)
 			return read_fail(read, child, read_name(child),
@@ -98,14 +94,40 @@ static int read_text(struct read *read, xmlNodePtr node, char **value)
 					 read_name(child), read_name(node));
 	}
 	content = xmlNodeGetContent(node);
-	if (!content)
-		return read_no_memory(read);
-	*value = read_trimmed((const char *)content);
+	*ret_text = content ? strdup((const char *)content) : NULL;
 	xmlFree(content);
-	if (!*value)
-		return read_no_memory(read);
-	r = read_check_value(read, node, read_name(node), *value);
-	return r;
+	return *ret_text ? 0 : read_no_memory(read);
+}
+
+/* The text in @node, without the blanks around it, in *@value (NULL before, else it is given
+ * twice).
+ */
+static int read_text(struct read *read, xmlNodePtr node, char **value)
+{
+	umdev_autofree char *content = NULL;
+	int r;
+
+	if (*value)
+		return read_fail(read, node, read_name(node), "<%s> is given twice",
+				 read_name(node));
+	r = read_content(read, node, &content);
+	if (r < 0)
+		return r;
+	*value = read_trimmed(content);
+	return *value ? read_check_value(read, node, read_name(node), *value)
+		      : read_no_memory(read);
+}
+
+/* The same of words that may stand on several lines. */
+static int read_words(struct read *read, xmlNodePtr node, char **value)
+{
+	int r = read_content(read, node, value);
+
+	for (char *c = *value; c && *c; c++) {
+		if (isspace((unsigned char)*c))
+			*c = ' ';
+	}
+	return r < 0 ? r : read_check_value(read, node, read_name(node), *value);
 }
 
 /* Attribute @name of @node in *@value; NULL when it is not there. */
@@ -293,7 +315,10 @@ static int read_param(struct read *read, xmlNodePtr node, char *word)
 static int read_params(struct read *read, xmlNodePtr node)
 {
 	umdev_autofree char *text = NULL;
-	int r = read_plain_text(read, node, &text);
+	int r = read_only_attributes(read, node, read_no_attributes);
+
+	if (r == 0)
+		r = read_words(read, node, &text);
 
 	for (char *at = text; r == 0 && *at;) {
 		char *end;

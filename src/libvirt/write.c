@@ -75,19 +75,39 @@ static void write_close(struct write *w)
 	write_note(w, xmlTextWriterEndElement(w->writer));
 }
 
-/* An attribute of the element that is open. What XML cannot hold at all is left out. */
+/* @text as it may stand between single quotes; what XML cannot hold at all is left out. The library
+ * escapes double quotes, of which QEMU's arguments are full, and not the single ones that libvirt
+ * puts around. */
+static void write_escape(const char *text, char plain[WRITE_TEXT_MAX])
+{
+	size_t n = 0;
+
+	for (; *text && n + sizeof("&apos;") <= WRITE_TEXT_MAX; text++) {
+		const char *as = *text == '&'	 ? "&amp;"
+				 : *text == '<'	 ? "&lt;"
+				 : *text == '>'	 ? "&gt;"
+				 : *text == '\'' ? "&apos;"
+						 : NULL;
+
+		if (as) {
+			memcpy(plain + n, as, strlen(as));
+			n += strlen(as);
+		} else if (!iscntrl((unsigned char)*text)) {
+			plain[n++] = *text;
+		}
+	}
+	plain[n] = '\0';
+}
+
+/* An attribute of the element that is open. */
 static void write_attribute(struct write *w, const char *name, const char *value)
 {
 	char plain[WRITE_TEXT_MAX];
-	size_t n = 0;
 
-	for (; *value && n + 1 < sizeof(plain); value++) {
-		if (!iscntrl((unsigned char)*value))
-			plain[n++] = *value;
-	}
-	plain[n] = '\0';
-	write_note(w, xmlTextWriterWriteAttribute(w->writer, (const xmlChar *)name,
-						  (const xmlChar *)plain));
+	write_escape(value, plain);
+	write_note(w, xmlTextWriterStartAttribute(w->writer, (const xmlChar *)name));
+	write_note(w, xmlTextWriterWriteRaw(w->writer, (const xmlChar *)plain));
+	write_note(w, xmlTextWriterEndAttribute(w->writer));
 }
 
 static void write_element(struct write *w, const char *name, const char *text)

@@ -32,6 +32,8 @@ expect() {
 
 export UMDEV_ROOT=/nonexistent
 expect 'types list define qemu-args run parent doctor qos blame' ''
+expect 'create xml events' ''
+expect '--domain --fragment --parent --memory --name' xml --
 expect 'start stop' st
 expect 'list' --root /tmp li
 expect 'add remove list' parent ''
