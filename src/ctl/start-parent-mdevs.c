@@ -25,7 +25,8 @@ int ctl_start_parent_mdevs(struct ctl *ctl)
 		    json_is_true(json_object_get(mdev, "active")))
 			continue;
 		params = json_pack("{s:s, s:s}", "uuid", ctl_text(mdev, "uuid"), "parent", parent);
-		(void)callout_call(ctl, "start", params, NULL);
+		if (callout_call(ctl, "start", params, NULL) != CTL_OK)
+			ctl_warn("mdev %s is not started with %s", ctl_text(mdev, "uuid"), parent);
 	}
 	json_decref(answer);
 	return r;

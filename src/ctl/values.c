@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "ctl/ctl.h"
+#include "util/fd.h"
 #include "util/parse.h"
 
 #define CTL_DEFINITION_MAX (512 * 1024)
@@ -96,20 +97,32 @@ int ctl_get_pairs(const struct ctl *ctl, const char *option, json_t *pairs)
 	return CTL_OK;
 }
 
+/* Standard input is taken as it is: by its path it could not be opened when it is a socket, or a
+ * pipe of another user's. */
+static FILE *values_open(const char *path)
+{
+	int fd;
+	FILE *file;
+
+	if (strcmp(path, "/dev/stdin") != 0 && strcmp(path, "-") != 0)
+		return fopen(path, "re");
+	fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
+	file = fd >= 0 ? fdopen(fd, "r") : NULL;
+	if (!file)
+		fd_close(&fd);
+	return file;
+}
+
 /* Returns 0 or -errno; -EFBIG for more than @max bytes. */
 static int values_read(const char *path, size_t max, char **ret_text, size_t *ret_len)
 {
 	umdev_autofree char *text = malloc(max + 1);
 	umdev_autofclose FILE *file = NULL;
 	size_t len;
-	int fd;
 
 	if (!text)
 		return -ENOMEM;
-	/* Opened anew, a pipe of another user would be refused. */
-	fd = strcmp(path, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
-				    : open(path, O_RDONLY | O_CLOEXEC);
-	file = fd >= 0 ? fdopen(fd, "r") : NULL;
+	file = values_open(path);
 	if (!file)
 		return -errno;
 	errno = 0;
