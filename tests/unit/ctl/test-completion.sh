@@ -48,6 +48,12 @@ expect - blame U --seconds ''
 expect '/etc/passwd' define --jsonfile /etc/pass
 expect '/etc' --root /et
 expect 'modify' help mod
+expect 'start' start
+expect - start-parent
+expect '--root --json' start-parent-mdevs --
+expect - start-parent-mdevs ''
+expect '--force --uuid --defined --live' modify --
+expect '--force' undefine --f
 expect - define --uuid ''
 expect - define --attr ''
 [[ $faults -eq 0 ]]
