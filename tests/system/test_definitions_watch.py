@@ -3,12 +3,15 @@
 
 import json
 import os
+import random
+import shutil
+import uuid
 
 import pytest
 
 from lib_system import fails, refused
 from umdevtest import wait_for
-from umdevtest.daemon import new_uuid
+from umdevtest.daemon import RpcError, new_uuid
 
 SETTLE_S = 10
 
@@ -205,3 +208,80 @@ def test_scripts_are_no_definitions(store, restart):
     assert not [event for event in store.events() if event["event"] == "definition.bad"]
     assert store.ok("list", "-d") == ""
     assert (scripts / "callouts/vendor.sh").exists()
+
+
+class Chaos:
+    """Several hands on the same few definitions: files written, halved, moved, removed, directories too, and calls."""
+
+    def __init__(self, daemon, seed: int):
+        self.daemon, self.random = daemon, random.Random(seed)
+        self.base = daemon.root / "etc/umdev/mdevs.d"
+        self.parents = ["store", "a", "b"]
+        self.idents = [str(uuid.UUID(int=n + 1)) for n in range(4)]
+
+    def step(self) -> None:
+        """One of the things that somebody may do."""
+        pick = self.random.choice
+        parent, ident = pick(self.parents), pick(self.idents)
+        path = self.daemon.definition(parent, ident)
+        content = text(pick(["auto", "manual"]), [("mdev/weight", str(self.random.randint(1, 9)))])
+        deed = pick(["write", "write", "half", "replace", "unlink", "move", "rmdir", "rename", "call", "call"])
+        try:
+            if deed in ("write", "half", "replace"):
+                place(self.daemon, parent)
+            if deed == "write":
+                write(self.daemon, parent, ident, content)
+            elif deed == "half":
+                write(self.daemon, parent, ident, content[:self.random.randint(0, len(content) - 1)])
+            elif deed == "replace":
+                path.with_name("next~").write_text(content, encoding="utf-8")
+                path.with_name("next~").rename(path)
+            elif deed == "unlink":
+                path.unlink()
+            elif deed == "move":
+                path.rename(self.daemon.definition(pick(self.parents), ident))
+            elif deed == "rmdir":
+                shutil.rmtree(path.parent)
+            elif deed == "rename":
+                path.parent.rename(self.base / pick(self.parents))
+            else:
+                self.call(parent, ident)
+        except OSError:
+            pass  # it is not there, or full
+
+    def call(self, parent: str, ident: str) -> None:
+        """What a client does meanwhile, successfully or not."""
+        method, params = self.random.choice([
+            ("mdev.define", {"type": "nvme-16m"}), ("mdev.modify", {"start": "auto"}), ("mdev.undefine", {"force": True})])
+        try:
+            self.daemon.rpc(method, uuid=ident, parent=parent, **params)
+        except RpcError:
+            pass
+
+    def on_disk(self) -> dict:
+        """(parent, uuid) -> (start, attributes), or None where a definition cannot be read."""
+        found = {}
+        for path in self.base.glob("*/????????-*"):
+            try:
+                content = json.loads(path.read_text(encoding="utf-8"))
+                found[path.parent.name, path.name] = (content["start"], content["attrs"])
+            except ValueError:
+                found[path.parent.name, path.name] = None
+        return found
+
+    def known(self) -> dict:
+        """The same as the daemon sees it."""
+        return {(mdev["parent"], mdev["uuid"]): None if "error" in mdev else (mdev["start"], mdev["attrs"])
+                for mdev in self.daemon.rpc("mdev.list", defined=True)["mdevs"] if mdev["parent"] != "marker"}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_any_order(store, seed):
+    """Whatever happened in whatever order: in the end the daemon knows what is on disk, and holds no other piece."""
+    chaos = Chaos(store, seed)
+    for _ in range(5):
+        for _ in range(chaos.random.choice([10, 40, 200])):
+            chaos.step()
+        settled(store)
+        wait_for(lambda: chaos.known() == chaos.on_disk(), f"the daemon to agree with its files (seed {seed})", SETTLE_S)
+    assert store.parent("store")["pool"]["free"] == store.parent("store")["pool"]["units"]
