@@ -70,7 +70,7 @@ static int define_copy_active(struct api_call *call, const char *uuid, const cha
 static int define_prepare(struct api_call *call, char uuid[IDENT_UUID_SIZE], const char **parent,
 			  struct definition **ret, struct umdev_error *err)
 {
-	int r = rpc_uuid(call, uuid, true, err);
+	int r = rpc_uuid_now(call, uuid, true, err);
 
 	*parent = api_text(call, "parent");
 	if (r == 0)
@@ -154,7 +154,7 @@ void rpc_mdev_undefine(struct api_call *call)
 	struct mdev *mdev;
 	struct mdev *tmp;
 	size_t found = 0;
-	int r = rpc_uuid(call, uuid, false, &err);
+	int r = rpc_uuid_now(call, uuid, false, &err);
 
 	list_for_each (mdev, &call->broker->mdevs, link) {
 		if (r == 0 && undefine_concerns(mdev, uuid, parent)) {
@@ -281,7 +281,7 @@ static int modify_find(struct api_call *call, struct mdev **ret_mdev, struct umd
 	bool defined = api_flag(call, "defined") || !live;
 	char uuid[IDENT_UUID_SIZE];
 	struct mdev *mdev = NULL;
-	int r = rpc_uuid(call, uuid, false, err);
+	int r = rpc_uuid_now(call, uuid, false, err);
 
 	if (r == 0 && live) {
 		mdev = mdev_find_active(call->broker, uuid);

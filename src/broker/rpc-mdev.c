@@ -6,6 +6,7 @@
 #include <uuid/uuid.h>
 
 #include "broker/rpc-mdev.h"
+#include "broker/watch.h"
 
 int rpc_uuid(const struct api_call *call, char uuid[IDENT_UUID_SIZE], bool generate,
 	     struct umdev_error *err)
@@ -24,6 +25,16 @@ int rpc_uuid(const struct api_call *call, char uuid[IDENT_UUID_SIZE], bool gener
 				     "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001",
 				     text ? text : "");
 	return 0;
+}
+
+int rpc_uuid_now(const struct api_call *call, char uuid[IDENT_UUID_SIZE], bool generate,
+		 struct umdev_error *err)
+{
+	int r = rpc_uuid(call, uuid, generate, err);
+
+	if (r == 0 && api_text(call, "uuid"))
+		watch_catch_up(call->broker->watch, uuid);
+	return r;
 }
 
 int rpc_find_definition(struct broker *broker, const char *uuid, const char *parent,
@@ -174,7 +185,7 @@ static int rpc_start(struct api_call *call, struct mdev **ret_mdev, struct umdev
 
 	if (call->broker->ending)
 		return error_set(err, ERROR_NO_PARENT, "the daemon is ending");
-	r = rpc_uuid(call, uuid, true, err);
+	r = rpc_uuid_now(call, uuid, true, err);
 	if (r == 0)
 		r = rpc_check_owners(call, uuid, err);
 	if (r == 0 && !content)

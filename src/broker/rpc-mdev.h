@@ -8,6 +8,11 @@
 int rpc_uuid(const struct api_call *call, char uuid[IDENT_UUID_SIZE], bool generate,
 	     struct umdev_error *err) umdev_warn_unused;
 
+/* The same, for those that act upon definitions: what is on disk is looked at first, whoever wrote
+ * it, which may free mdevs. */
+int rpc_uuid_now(const struct api_call *call, char uuid[IDENT_UUID_SIZE], bool generate,
+		 struct umdev_error *err) umdev_warn_unused;
+
 /* The one definition of @uuid, under @parent or (NULL) anywhere; *@ret_mdev is NULL when there is
  * none. INVALID when there are several. */
 int rpc_find_definition(struct broker *broker, const char *uuid, const char *parent,

@@ -25,9 +25,17 @@
 #include "util/log.h"
 
 #define WATCH_BUFFER 4096 /* bytes of events taken in one turn */
+#define WATCH_READS  256  /* so often at most before a request */
 #define WATCH_SLICE  64	  /* files looked at in one turn */
 #define WATCH_MASK                                                                                 \
 	(IN_CREATE | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR)
+
+/* What a look at a file may find and act upon. The rest is left to a later look. */
+enum watch_look {
+	WATCH_GOOD, /* only a definition: others may be writing it anew */
+	WATCH_GONE, /* that there is no file, too */
+	WATCH_ALL,  /* and that it cannot be read */
+};
 
 /* A directory of definitions. */
 struct watch_dir {
@@ -85,7 +93,7 @@ static void watch_take_bad(struct mdev *mdev, const struct umdev_error *why,
 
 /* Takes note of a file that cannot be read. False when it is to be looked at again. */
 static bool watch_look_bad(struct broker *broker, const char *parent, const char *uuid,
-			   const struct umdev_error *why, bool again)
+			   const struct umdev_error *why, enum watch_look look)
 {
 	struct mdev *mdev = mdev_find(broker, parent, uuid);
 	struct umdev_error shown = *why;
@@ -94,7 +102,7 @@ static bool watch_look_bad(struct broker *broker, const char *parent, const char
 	error_wrap(&shown, "its definition cannot be read");
 	if (mdev && strcmp(mdev->unreadable.message, shown.message) == 0)
 		return true; /* known */
-	if (!again)
+	if (look < WATCH_ALL)
 		return false;
 	if (mdev_get(broker, parent, uuid, &mdev, &err) < 0)
 		store_tell_bad(broker, parent, uuid, uuid, &err);
@@ -104,13 +112,14 @@ static bool watch_look_bad(struct broker *broker, const char *parent, const char
 }
 
 /* Takes note of a file that is not there. False when it is to be looked at again. */
-static bool watch_look_gone(struct broker *broker, const char *parent, const char *uuid, bool again)
+static bool watch_look_gone(struct broker *broker, const char *parent, const char *uuid,
+			    enum watch_look look)
 {
 	struct mdev *mdev = mdev_find(broker, parent, uuid);
 
 	if (!mdev || !mdev_is_defined(mdev))
 		return true;
-	if (!again)
+	if (look < WATCH_GONE)
 		return false;
 	definition_free(umdev_steal_ptr(&mdev->definition));
 	memset(&mdev->unreadable, 0, sizeof(mdev->unreadable));
@@ -118,9 +127,10 @@ static bool watch_look_gone(struct broker *broker, const char *parent, const cha
 	return true;
 }
 
-/* Takes what is on disk as the definition. False, with nothing done, when it is gone or bad and
- * this is not the second look. */
-static bool watch_look_at(struct broker *broker, const char *parent, const char *uuid, bool again)
+/* Takes what is on disk as the definition. False, with nothing done, when it is something that
+ * @look does not act upon. */
+static bool watch_look_at(struct broker *broker, const char *parent, const char *uuid,
+			  enum watch_look look)
 {
 	struct definition *next = NULL;
 	struct umdev_error err = {0};
@@ -128,9 +138,9 @@ static bool watch_look_at(struct broker *broker, const char *parent, const char 
 	int r = store_read_definition(broker, parent, uuid, &next, &err);
 
 	if (r == -ENOENT)
-		return watch_look_gone(broker, parent, uuid, again);
+		return watch_look_gone(broker, parent, uuid, look);
 	if (r < 0)
-		return watch_look_bad(broker, parent, uuid, &err, again);
+		return watch_look_bad(broker, parent, uuid, &err, look);
 	mdev = mdev_find(broker, parent, uuid);
 	if (mdev && definition_equal(mdev->definition, next)) {
 		definition_free(next);
@@ -168,7 +178,7 @@ static void watch_doubt_add(struct watch *watch, const char *parent, const char 
 
 static void watch_look(struct watch *watch, const char *parent, const char *uuid)
 {
-	if (!watch_look_at(watch->broker, parent, uuid, false))
+	if (!watch_look_at(watch->broker, parent, uuid, WATCH_GOOD))
 		watch_doubt_add(watch, parent, uuid);
 }
 
@@ -189,7 +199,7 @@ static void watch_expired(struct reactor_timer *timer)
 
 		if (doubt->due_ns > now)
 			break;
-		watch_look_at(watch->broker, doubt->parent, doubt->uuid, true);
+		watch_look_at(watch->broker, doubt->parent, doubt->uuid, WATCH_ALL);
 		watch_doubt_free(watch, doubt);
 	}
 	if (watch->doubt_count > 0)
@@ -477,11 +487,11 @@ static void watch_event(struct watch *watch, const struct inotify_event *event)
 	}
 }
 
-static void watch_ready(struct reactor_fd *source, uint32_t events)
+/* Takes some events. True when there were any. */
+static bool watch_read(struct watch *watch)
 {
 	_Alignas(struct inotify_event) char buffer[WATCH_BUFFER];
-	struct watch *watch = container_of(source, struct watch, source);
-	ssize_t n = read(source->fd, buffer, sizeof(buffer));
+	ssize_t n = read(watch->source.fd, buffer, sizeof(buffer));
 	size_t at = 0;
 
 	while (n > 0 && at + sizeof(struct inotify_event) <= (size_t)n) {
@@ -490,6 +500,25 @@ static void watch_ready(struct reactor_fd *source, uint32_t events)
 		at += sizeof(*event) + event->len;
 		watch_event(watch, event);
 	}
+	return n > 0;
+}
+
+static void watch_ready(struct reactor_fd *source, uint32_t events)
+{
+	watch_read(container_of(source, struct watch, source));
+}
+
+void watch_catch_up(struct watch *watch, const char *uuid)
+{
+	const struct watch_dir *dir;
+
+	if (!watch)
+		return;
+	/* They tell of directories that are new; as many as the kernel may have kept. */
+	for (int i = 0; i < WATCH_READS && watch_read(watch); i++)
+		continue;
+	list_for_each (dir, &watch->dirs, link)
+		watch_look_at(watch->broker, dir->name, uuid, WATCH_GONE);
 }
 
 /* ---- Begin and end --------------------------------------------------------------------------- */

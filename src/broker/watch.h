@@ -15,5 +15,12 @@ struct watch;
 /* Begins to watch the directories of definitions. NULL when that is not possible, which is told. */
 struct watch *watch_new(struct broker *broker);
 
+/*
+ * Somebody asks for something to be done with @uuid: looks at what is on disk about it now, events
+ * that are still to be read included. A definition that is gone counts at once then. @watch may be
+ * NULL. May free mdevs.
+ */
+void watch_catch_up(struct watch *watch, const char *uuid);
+
 /* Ends it. NULL is fine. */
 void watch_free(struct watch *watch);

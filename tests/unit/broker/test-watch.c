@@ -310,6 +310,57 @@ static void test_gone_while_starting(void **state)
 	assert_string_equal(fixture_get(f, "mdev.list", "{\"all\":true}", "mdevs"), "[]");
 }
 
+/* ---- Requests that come before the events were looked at ---------------------------------------
+ */
+
+static void test_request_after_a_write(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_ok(f, "mdev.define", ON(B));
+	fixture_write(f, FILE(A), COLORED);
+	fixture_ok(f, "mdev.start", JUST(A));
+	assert_string_equal(fixture_get(f, "mdev.list", JUST(A), "mdevs.0.attrs"),
+			    "[{\"fake/color\":\"red\"}]");
+	fixture_ok(f, "mdev.stop", JUST(A));
+	fixture_write(f, FILE(A), "{\"mdev_type\":\"fake-m\",\"start\":\"auto\"}");
+	fixture_fails(f, ERROR_TYPE_MISMATCH, "mdev.start", ON(A));
+	fixture_write(f, FILE(A), SMALL);
+	fixture_ok(f, "mdev.modify", "{\"uuid\":\"" A "\",\"start\":\"auto\"}");
+	make_dir(f, DIR "/q");
+	fixture_write(f, DIR "/q/" A, SMALL);
+	fixture_fails(f, ERROR_INVALID, "mdev.start", JUST(A));
+	assert_string_equal(f->err.key, "parent");
+	settle(f);
+	expect_events(f, A, (const size_t[]){2, 3, 0, 0});
+}
+
+static void test_request_after_a_removal(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_ok(f, "mdev.define", "{\"uuid\":\"" A "\",\"parent\":\"p\",\"type\":\"fake-m\"}");
+	fixture_ok(f, "mdev.start", JUST(A));
+	fixture_ok(f, "mdev.stop", JUST(A));
+	take_away(f, FILE(A));
+	/* Who only asks costs nobody a piece: the file may come back. */
+	assert_string_equal(fixture_get(f, "mdev.list", OF(A), "mdevs.0.type"), "fake-m");
+	expect_free(f, "750");
+	fixture_fails(f, ERROR_NOT_DEFINED, "mdev.start", JUST(A));
+	expect_free(f, "1000");
+	fixture_ok(f, "mdev.start", ON(A));
+	settle(f);
+	expect_events(f, A, (const size_t[]){1, 0, 1, 0});
+	assert_string_equal(fixture_get(f, "mdev.list", JUST(A), "mdevs.0.type"), "fake-s");
+	/* What is being written anew is not taken for gone, nor for broken. */
+	fixture_ok(f, "mdev.define", ON(B));
+	fixture_write(f, FILE(B), HALF);
+	fixture_ok(f, "mdev.start", JUST(B));
+	fixture_write(f, FILE(B), SMALL);
+	settle(f);
+	expect_events(f, B, (const size_t[]){1, 1, 0, 0});
+}
+
 /* ---- Directories ----------------------------------------------------------------------------- */
 
 static void test_directories(void **state)
@@ -483,6 +534,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_gone_for_a_moment, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_gone_while_active, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_gone_while_starting, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_request_after_a_write, setup,
+						fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_request_after_a_removal, setup,
+						fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_directories, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_two_names, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_scripts, setup, fixture_teardown),
