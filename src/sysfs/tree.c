@@ -101,8 +101,7 @@ int64_t tree_number(const json_t *object, const char *key, int64_t missing)
 	return json_is_integer(value) ? json_integer_value(value) : missing;
 }
 
-/* Whether @name can be the name of a file. */
-static bool tree_name_ok(const char *name)
+bool tree_name_ok(const char *name)
 {
 	size_t len = strlen(name);
 
@@ -141,6 +140,15 @@ static bool tree_attr_name_ok(const char *name)
 	return tree_name_ok(dir) && tree_name_ok(slash + 1);
 }
 
+static bool tree_attr_there(const struct tree_attr *attrs, size_t count, const char *name)
+{
+	while (count > 0) {
+		if (strcmp(attrs[--count].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int tree_take_attrs(const json_t *list, struct tree_attr **ret_attrs, size_t *ret_count)
 {
 	size_t max = MIN(json_array_size(list), (size_t)TREE_ATTRS_MAX);
@@ -154,7 +162,8 @@ static int tree_take_attrs(const json_t *list, struct tree_attr **ret_attrs, siz
 		const char *fallback = json_string_value(json_object_get(row, "default"));
 		struct tree_attr *attr = &attrs[count];
 
-		if (!tree_attr_name_ok(tree_text(row, "name")))
+		if (!tree_attr_name_ok(tree_text(row, "name")) ||
+		    tree_attr_there(attrs, count, tree_text(row, "name")))
 			continue;
 		attr->name = strdup(tree_text(row, "name"));
 		attr->description = strdup(tree_text(row, "description"));
@@ -180,15 +189,29 @@ static void tree_free_parent(struct tree_parent *parent)
 	free(parent);
 }
 
-/* A parent's path: below sys/devices, its last part the parent's name. */
-static bool tree_path_ok(const char *path, const char *name)
+/* Whether @path is where the parent @name of @object is looked for: a PCI device below the bus that
+ * it has in its name, any other among those of mtty. */
+static bool tree_path_ok(const json_t *object, const char *path, const char *name)
 {
-	size_t len = strlen(path);
-	size_t name_len = strlen(name);
+	const json_t *pci = json_object_get(object, "pci");
+	int64_t domain = tree_number(pci, "domain", -1);
+	int64_t bus = tree_number(pci, "bus", -1);
+	char place[TREE_PATH_MAX];
+	char address[16];
+	int n;
 
-	return len < TREE_PATH_MAX && strncmp(path, "/sys/devices/", 13) == 0 &&
-	       !strstr(path, "/..") && !strstr(path, "//") && len > name_len &&
-	       path[len - name_len - 1] == '/' && strcmp(path + len - name_len, name) == 0;
+	if (strcmp(tree_text(object, "subsystem"), "pci") != 0) {
+		n = snprintf(place, sizeof(place), "/sys/devices/virtual/mtty/%s", name);
+		return (size_t)n < sizeof(place) && strcmp(path, place) == 0;
+	}
+	if (domain < 0 || domain > UINT32_MAX || bus < 0 || bus > UINT8_MAX)
+		return false;
+	n = snprintf(address, sizeof(address), "%04x:%02x:", (unsigned)domain, (unsigned)bus);
+	if (strncmp(name, address, (size_t)n) != 0)
+		return false;
+	n = snprintf(place, sizeof(place), "/sys/devices/pci%04x:%02x/%s", (unsigned)domain,
+		     (unsigned)bus, name);
+	return (size_t)n < sizeof(place) && strcmp(path, place) == 0;
 }
 
 static int tree_new_parent(const json_t *object, struct tree_parent **ret)
@@ -199,7 +222,7 @@ static int tree_new_parent(const json_t *object, struct tree_parent **ret)
 	int r;
 
 	if (!tree_name_ok(name) || !tree_name_ok(tree_text(object, "driver")) ||
-	    !tree_path_ok(path, name) || !json_is_object(json_object_get(object, "pci")))
+	    !json_is_object(json_object_get(object, "pci")) || !tree_path_ok(object, path, name))
 		return -EINVAL;
 	parent = calloc(1, sizeof(*parent));
 	if (!parent)
@@ -271,7 +294,8 @@ int tree_put_parent(struct tree *tree, const json_t *object, struct tree_parent 
 		return r;
 	}
 	parent = tree_find_parent(tree, fresh->name);
-	if (parent && strcmp(parent->driver, fresh->driver) == 0) {
+	if (parent && strcmp(parent->driver, fresh->driver) == 0 &&
+	    strcmp(parent->path, fresh->path) == 0) {
 		tree_renew_parent(parent, fresh);
 		*ret_parent = parent;
 		return 0;

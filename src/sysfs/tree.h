@@ -130,6 +130,9 @@ struct tree_parent *tree_parent_by_id(const struct tree *tree, uint64_t id);
 struct tree_type *tree_type_by_id(const struct tree *tree, uint64_t id);
 struct tree_mdev *tree_mdev_by_id(const struct tree *tree, uint64_t id);
 
+/* Whether @name can be the name of a file that is not hidden. */
+bool tree_name_ok(const char *name);
+
 /* The text at @key of @object, or "". The whole number at @key, or @missing. */
 const char *tree_text(const json_t *object, const char *key);
 int64_t tree_number(const json_t *object, const char *key, int64_t missing);
