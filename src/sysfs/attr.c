@@ -92,7 +92,7 @@ static bool attr_make(const struct subject *s, enum node_kind kind, size_t index
 	memset(ret, 0, sizeof(*ret));
 	if (kind == NODE_TYPE) {
 		name = attr_class_name(s, index);
-		if (!name || strchr(name, '/') || attr_in_table(kind, name))
+		if (!name || !tree_name_ok(name) || attr_in_table(kind, name))
 			return false;
 		*ret = (struct attr){.name = name,
 				     .mode = S_IFREG | 0444,
@@ -132,8 +132,11 @@ const struct attr *attr_of(const struct subject *s, struct node node, struct att
 	struct attr_table table = attr_table(node.kind);
 	size_t index = node.row - 1;
 
-	if (index < table.count)
-		return &table.rows[index];
+	if (index < table.count) {
+		const struct attr *row = &table.rows[index];
+
+		return row->visible && !row->visible(s, row) ? NULL : row;
+	}
 	index -= table.count;
 	if (index >= attr_made_count(s, node.kind) || !attr_make(s, node.kind, index, ret_made))
 		return NULL;

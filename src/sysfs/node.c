@@ -35,6 +35,8 @@ struct node_info {
 	const char *path; /* for people */
 };
 
+static enum node_kind node_find_fixed(enum node_kind kind, const char *name);
+
 /* ---- Entries of changing directories --------------------------------------------------------- */
 
 static bool node_emit_parent(node_emit_fn *emit, void *data, enum node_kind kind,
@@ -198,6 +200,17 @@ static void node_list_devices(const struct subject *s, struct node dir, node_emi
 	}
 }
 
+static bool node_pci_bus_used(const struct tree *tree, uint64_t bus)
+{
+	const struct tree_parent *p;
+
+	list_for_each (p, &tree->parents, link) {
+		if (p->is_pci && node_pci_bus(p) == bus)
+			return true;
+	}
+	return false;
+}
+
 static void node_list_pci_bus(const struct subject *s, struct node dir, node_emit_fn *emit,
 			      void *data)
 {
@@ -243,13 +256,27 @@ static void node_list_type_devices(const struct subject *s, struct node dir, nod
 	}
 }
 
-/* The directory of the driver's own attributes, if it has any. */
+/* Whether an mdev has a directory of the driver's own attributes: if there are any, and nothing
+ * else has the driver's name. */
+static bool node_has_driver_dir(const struct subject *s)
+{
+	uint32_t rows = attr_count(s, NODE_MDEV_DRIVER);
+	struct attr made;
+
+	if (node_find_fixed(NODE_MDEV, s->parent->driver) != NODE_ROOT ||
+	    attr_find(s, NODE_MDEV, s->parent->driver) > 0)
+		return false;
+	for (uint32_t row = 1; row <= rows; row++) {
+		if (attr_of(s, (struct node){NODE_MDEV_DRIVER, row, 0}, &made))
+			return true;
+	}
+	return false;
+}
+
 static void node_list_mdev(const struct subject *s, struct node dir, node_emit_fn *emit, void *data)
 {
-	const struct tree_parent *p = s->mdev->parent;
-
-	if (attr_count(s, NODE_MDEV_DRIVER) > 0)
-		emit(data, p->driver, (struct node){NODE_MDEV_DRIVER, 0, dir.object});
+	if (node_has_driver_dir(s))
+		emit(data, s->parent->driver, (struct node){NODE_MDEV_DRIVER, 0, dir.object});
 }
 
 static void node_list_groups(const struct subject *s, struct node dir, node_emit_fn *emit,
@@ -382,6 +409,14 @@ bool node_from_number(uint64_t number, struct node *ret_node)
 	return true;
 }
 
+/* Types that are not published have no directory yet, and their parent no link in mdev_bus. */
+static bool node_hidden(const struct subject *s, enum node_kind kind)
+{
+	if (kind == NODE_MDEV_DRIVER)
+		return !node_has_driver_dir(s);
+	return (kind == NODE_TYPES || kind == NODE_LINK_MDEV_BUS) && s->parent->type_count == 0;
+}
+
 bool node_resolve(const struct tree *tree, struct node node, struct subject *ret_subject)
 {
 	struct subject s = {.tree = tree};
@@ -407,14 +442,16 @@ bool node_resolve(const struct tree *tree, struct node node, struct subject *ret
 		s.parent = there ? s.mdev->parent : NULL;
 		break;
 	case OF_DRIVER:
-		there = node.object < tree->driver_count;
+		there = node_driver_used(tree, node.object);
 		break;
 	case OF_PCI_BUS:
+		there = node_pci_bus_used(tree, node.object);
 		break;
 	}
-	if (there)
-		*ret_subject = s;
-	return there;
+	if (!there || node_hidden(&s, node.kind))
+		return false;
+	*ret_subject = s;
+	return true;
 }
 
 bool node_is_link(struct node node)
@@ -468,12 +505,6 @@ static enum node_kind node_find_fixed(enum node_kind kind, const char *name)
 	return NODE_ROOT;
 }
 
-/* Types that were never published have no directory yet. */
-static bool node_hidden(const struct subject *s, enum node_kind kind)
-{
-	return kind == NODE_TYPES && s->parent->type_count == 0;
-}
-
 bool node_find(const struct tree *tree, struct node dir, const char *name, struct node *ret_node)
 {
 	const struct node_info *info = &node_infos[dir.kind];
@@ -520,7 +551,7 @@ void node_list(const struct tree *tree, struct node dir, node_emit_fn *emit, voi
 		struct attr made;
 		const struct attr *attr = attr_of(&s, node, &made);
 
-		if (attr && (!attr->visible || attr->visible(&s, attr)) &&
+		if (attr && node_find_fixed(dir.kind, attr->name) == NODE_ROOT &&
 		    !emit(data, attr->name, node))
 			return;
 	}
