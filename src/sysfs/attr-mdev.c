@@ -68,28 +68,29 @@ static int mdev_show_group(const struct subject *s, const struct attr *attr, con
 	return attr_print_up(text, size, s->parent->path, 1, target);
 }
 
-/* A number as the kernel reads one: decimal, 0x and 0 mean what they mean in C, a sign, and one
- * line end. */
-static int mdev_take_number(const char *text, size_t len, long long *ret_number)
+/* A number as the kernel's remove reads one: not negative, decimal, 0x and 0 mean what they mean in
+ * C, and one line end may follow. */
+static int mdev_take_number(const char *text, size_t len, unsigned long long *ret_number)
 {
 	char *end;
 
-	/* strtoll() would skip blanks. */
-	if (!isdigit((unsigned char)text[0]) && text[0] != '-' && text[0] != '+')
+	/* strtoull() would skip blanks and take a minus. */
+	if (!isdigit((unsigned char)text[0]) &&
+	    (text[0] != '+' || !isdigit((unsigned char)text[1])))
 		return -EINVAL;
 	errno = 0;
-	*ret_number = strtoll(text, &end, 0);
+	*ret_number = strtoull(text, &end, 0);
 	if (errno == ERANGE)
-		return -ERANGE;
+		return -EINVAL;
 	if (*end == '\n')
 		end++;
-	return end == text || *end || (size_t)(end - text) != len ? -EINVAL : 0;
+	return (size_t)(end - text) != len ? -EINVAL : 0;
 }
 
 static int mdev_remove(const struct subject *s, const struct attr *attr, const char *text,
 		       size_t len, struct attr_action *ret_action)
 {
-	long long number = 0;
+	unsigned long long number = 0;
 	int r = mdev_take_number(text, len, &number);
 
 	if (r < 0)
