@@ -16,6 +16,7 @@ struct sync {
 	struct reactor *reactor;
 	struct reactor_task settled;
 	size_t open; /* questions */
+	bool lost;   /* the daemon; what is known is all that will ever be */
 };
 
 /* One question about one thing. */
@@ -37,6 +38,7 @@ static void sync_lost(struct sync *sync, const char *why)
 	struct umdev_error err = {0};
 
 	error_set(&err, ERROR_INTERNAL, "%s", why);
+	sync->lost = true;
 	sync->ops->closed(sync->data, &err);
 }
 
@@ -86,7 +88,7 @@ static void sync_settled(struct reactor_task *task)
 {
 	struct sync *sync = container_of(task, struct sync, settled);
 
-	if (sync->open == 0)
+	if (sync->open == 0 && !sync->lost)
 		sync->ops->settled(sync->data);
 }
 
@@ -102,14 +104,26 @@ static void sync_drop_mdev(struct sync *sync, struct tree_mdev *mdev)
 	sync->ops->pool_changed(sync->data, parent);
 }
 
+/* Whether @object is of another type or parent than @mdev: it is another device. */
+static bool sync_is_another(const struct tree_mdev *mdev, const json_t *object)
+{
+	return strcmp(mdev->type->name, tree_text(object, "type")) != 0 ||
+	       strcmp(mdev->parent->name, tree_text(object, "parent")) != 0;
+}
+
 static void sync_put_mdev(struct sync *sync, const json_t *object)
 {
-	const struct tree_mdev *known = tree_find_mdev(sync->tree, tree_text(object, "uuid"));
-	json_t *before = known ? json_incref(known->object) : NULL;
+	struct tree_mdev *known = tree_find_mdev(sync->tree, tree_text(object, "uuid"));
 	struct tree_mdev *mdev = NULL;
+	json_t *before = NULL;
 	bool is_new = false;
-	int r = tree_put_mdev(sync->tree, object, &mdev, &is_new);
+	int r;
 
+	if (known && sync_is_another(known, object))
+		sync_drop_mdev(sync, known);
+	else if (known)
+		before = json_incref(known->object);
+	r = tree_put_mdev(sync->tree, object, &mdev, &is_new);
 	if (r < 0) {
 		umdev_log(LOG_WARNING, "umdev-sysfs", "tree.mdev", "mdev %.40s is not shown: %s",
 			  tree_text(object, "uuid"), strerror(-r));
@@ -212,10 +226,14 @@ static void sync_got_types(void *arg, json_t *result, const struct umdev_error *
 /* Takes one PARENT and goes on to its types. */
 static void sync_put_parent(struct sync *sync, const json_t *object)
 {
-	struct tree_parent *parent = NULL;
+	struct tree_parent *parent = tree_find_parent(sync->tree, tree_text(object, "name"));
 	struct sync_ask *ask;
-	int r = tree_put_parent(sync->tree, object, &parent);
+	int r;
 
+	/* Removed and added again since it was asked about. */
+	if (parent && strcmp(parent->driver, tree_text(object, "driver")) != 0)
+		sync_drop_parent(sync, parent);
+	r = tree_put_parent(sync->tree, object, &parent);
 	if (r < 0) {
 		umdev_log(LOG_WARNING, "umdev-sysfs", "tree.parent",
 			  "parent %.64s is not shown: %s", tree_text(object, "name"), strerror(-r));
@@ -263,6 +281,9 @@ static void sync_mdev_event(struct sync *sync, const char *name, const char *uui
 	struct tree_parent *parent = tree_find_parent(sync->tree, parent_name);
 
 	if (strcmp(name, "mdev.started") == 0) {
+		/* What is known of it was sent before: it is of an earlier life. */
+		if (mdev)
+			sync_drop_mdev(sync, mdev);
 		sync_ask_mdev(sync, uuid);
 	} else if (strcmp(name, "mdev.stopped") == 0 && mdev && mdev->parent == parent) {
 		/* It says "stopped" of one that could not start by itself, too. */
@@ -293,6 +314,7 @@ static void sync_closed(void *data, const struct umdev_error *err)
 {
 	struct sync *sync = data;
 
+	sync->lost = true;
 	sync->ops->closed(sync->data, err);
 }
 
@@ -345,5 +367,5 @@ void sync_free(struct sync *sync)
 bool sync_drain(struct sync *sync)
 {
 	rpc_async_drain(sync->conn);
-	return sync->open == 0;
+	return sync->open == 0 && !sync->lost;
 }

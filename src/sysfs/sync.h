@@ -48,5 +48,6 @@ int sync_new(const struct sync_config *config, struct sync **ret_sync,
 /* Ends the connection. The mirror stays as it is. NULL is fine. */
 void sync_free(struct sync *sync);
 
-/* Takes in what has arrived, and says whether the mirror is settled then. */
+/* Takes in what has arrived, and says whether the mirror is settled then. It never is again when
+ * the daemon is gone. */
 bool sync_drain(struct sync *sync);
