@@ -92,8 +92,9 @@ static void remake_lost(struct remake *remake, const struct umdev_error *why)
 	}
 	error_wrap(&err, "mdev %s could not be made as before either (%.128s) and is stopped",
 		   mdev->uuid, why->message);
-	remake_end(remake, &err);
+	/* First the event, then the answer. */
 	mdev_stopped(mdev, "it could not be made anew");
+	remake_end(remake, &err);
 }
 
 static void remake_restored(void *arg, json_t *result, const struct umdev_error *err)

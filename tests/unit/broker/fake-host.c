@@ -11,6 +11,8 @@
  *   open, create, discard, remove, attr, stats = die|hang|error[:WORD]
  *   open=bad-types|no-pool   units=N   page=N
  *   resume=refuse            create with origin 1 is refused
+ *   refuse-create=TEXT       create is refused, or the host dies of it, if the attributes, as JSON,
+ *   die-create=TEXT          have TEXT in them
  *   keep=N                   keeps N descriptors after create; keep=bad: a slot out of range
  *   event=NAME               reports it after create
  *   message=long             of that event: more than fits, of characters of two bytes
@@ -267,6 +269,7 @@ static void fake_create(uint64_t id, json_t *params, int *fds, size_t nfds)
 	char *piece = json_dumps(json_object_get(params, "piece"), JSON_COMPACT);
 	char message[601] = "as scripted";
 	char mark[8] = "";
+	bool refused;
 	struct stat st;
 
 	if (nfds != 2 || fstat(fds[1], &st) < 0 || !S_ISSOCK(st.st_mode) ||
@@ -274,8 +277,16 @@ static void fake_create(uint64_t id, json_t *params, int *fds, size_t nfds)
 		abort();
 	fake_log("create %s origin %d page %s piece %s attrs %s", uuid, origin,
 		 mark[0] ? mark : "empty", piece, attrs);
+	if (fake_script("die-create")[0] && strstr(attrs, fake.value))
+		_exit(3);
+	refused = fake_script("refuse-create")[0] && strstr(attrs, fake.value);
 	free(attrs);
 	free(piece);
+	if (refused) {
+		error_set(&err, ERROR_DRIVER_FAILED, "not with %s", fake.value);
+		link_reply_error(&fake.link, id, &err);
+		return;
+	}
 	fake_take_knobs("knobs", uuid, json_object_get(params, "qos"));
 	if (origin == 1 && fake_is("resume", "refuse")) {
 		error_set(&err, ERROR_DRIVER_FAILED, "cannot resume");
