@@ -14,6 +14,7 @@
 #include "broker/mdev.h"
 #include "link/protocol.h"
 #include "util/clock.h"
+#include "util/fd.h"
 #include "util/log.h"
 
 struct remake {
@@ -84,8 +85,9 @@ static void remake_lost(struct remake *remake, const struct umdev_error *why)
 	struct umdev_error err = remake->err;
 
 	mdev->changing = false;
-	/* A host that died makes it on its successor. */
+	/* A host that died makes it on its successor, and nothing is left to be resumed. */
 	if (why->word == ERROR_HOST_FAILED) {
+		fd_close(&mdev->keeper.page_fd);
 		mdev_set_state(mdev, MDEV_ACTIVE);
 		remake_end(remake, &err);
 		return;

@@ -61,6 +61,13 @@ static void expect_b(struct fixture *f)
 	assert_string_equal(fixture_get(f, "parent.list", "{}", "parents.0.pool.free"), "800");
 }
 
+/* Waits until a new host has both again. */
+static void wait_back(struct fixture *f)
+{
+	fixture_until(f, "mdev.list", "mdevs.0.statistics.things", "7");
+	fixture_until(f, "mdev.list", "mdevs.1.statistics.things", "7");
+}
+
 /* How many events of that name there are. */
 static int count_events(struct fixture *f, const char *name)
 {
@@ -342,20 +349,25 @@ static void test_host_dies(void **state)
 	f->broker->config.restart_window_ns = 1; /* more deaths than it would bear */
 	for (size_t i = 0; i < ARRAY_SIZE(scripts); i++) {
 		bool refused = strncmp(scripts[i], "refuse", 6) == 0;
+		char *log;
 
 		fixture_script(f, scripts[i]);
 		fixture_fails(f, refused ? ERROR_DRIVER_FAILED : ERROR_HOST_FAILED, "mdev.set",
 			      SET("fixed", "2"));
 		/* Before the next host is there. */
 		fixture_script(f, "");
-		fixture_until(f, "mdev.list", "mdevs.0.statistics.things", "7");
+		wait_back(f);
 		expect_state(f, "active");
 		expect_attrs(f, "[{\"fake/fixed\":\"1\"}]");
 		assert_string_equal(fixture_get(f, "mdev.list", JUST(A), "mdevs.0.error"),
 				    "(absent)");
 		assert_true(fixture_exists(f, SOCK(A)));
-		fixture_until(f, "mdev.list", "mdevs.1.statistics.things", "7");
 		expect_b(f);
+		/* What was taken down is not resumed, what was not is. */
+		log = fixture_log(f);
+		fixture_find(log, i < 2 ? "create " A " origin 1 page marked piece [0,100]"
+					: "open flags {}\n" MADE("{\"fixed\":\"1\"}") KNOBS);
+		free(log);
 	}
 	fixture_ok(f, "mdev.set", SET("fixed", "2"));
 	expect_attrs(f, "[{\"fake/fixed\":\"2\"}]");
@@ -408,7 +420,7 @@ static void test_busy(void **state)
 		fixture_script(f, "");
 		fixture_wait(f, &done);
 		assert_int_equal(done, -1);
-		fixture_until(f, "mdev.list", "mdevs.0.statistics.things", "7");
+		wait_back(f);
 		expect_attrs(f, "[{\"fake/fixed\":\"1\"}]");
 	}
 	/* And while live attributes are being changed, none that asks for it to be made anew. */
@@ -417,7 +429,7 @@ static void test_busy(void **state)
 	fixture_fails(f, ERROR_DEVICE_BUSY, "mdev.set", SET("fixed", "2"));
 	fixture_fails(f, ERROR_DEVICE_BUSY, "mdev.stop", JUST(A));
 	fixture_script(f, "");
-	fixture_until(f, "mdev.list", "mdevs.0.statistics.things", "7");
+	wait_back(f);
 }
 
 /* Its parent is removed by force at each step: the call is answered, nothing is left. */
