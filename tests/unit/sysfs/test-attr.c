@@ -425,7 +425,7 @@ static void test_uevent_words(void **state)
 	struct stage *stage = *state;
 	static const char *const words[] = {"add",    "remove",	 "change", "move",
 					    "online", "offline", "bind",   "unbind"};
-	static const char *const bad[] = {"",	  "\n",	  "ad",	     "addd",  "ADD",
+	static const char *const bad[] = {"",	  "\n",	  "ad",	     "add2",  "ADD",
 					  " add", "add ", "add\n\n", "add 1", "MDEV_STATE=x"};
 	const struct subject *const both[] = {&stage->mdev, &stage->parent};
 
