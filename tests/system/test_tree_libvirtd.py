@@ -98,7 +98,7 @@ def test_persistent(libvirtd, tmp_path, parent, name):
     libvirtd.ok("nodedev-define", "/dev/stdin", stdin=device_xml(name, STORE_TYPE, FIRST, ATTRS))
     events.wait("Defined", device)
     assert daemon.definition(parent, FIRST).exists()
-    wait_for(lambda: daemon.ok("list", "-d") == f"{FIRST} {parent} {STORE_TYPE} manual\n", "the definition in umdevctl", 5)
+    wait_for(lambda: daemon.ok("list", "-d") == f"{FIRST} {parent} {STORE_TYPE} manual\n", "it in umdevctl", 5)
     validates(libvirtd.ok("nodedev-dumpxml", device), tmp_path)
     info = libvirtd.info(device)
     assert (info["Active"], info["Persistent"], info["Autostart"]) == ("no", "yes", "no")

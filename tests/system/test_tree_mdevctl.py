@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from umdevtest.daemon import new_uuid, program
+from umdevtest.daemon import as_user, new_uuid, program
 from umdevtest.mdevctl import HostMdevctl, NewMdevctl
 from umdevtest.tree import CARD, PLAIN, STORE, STORE_TYPE, add_parents
 from umdevtest.vfiouser import Client
@@ -116,15 +116,35 @@ def test_defined_with_attributes(tool):
     tool.ok("stop", "-u", FIRST)
 
 
-@pytest.mark.parametrize("name, value, says", [
-    ("nvme/interrupts", "smoke", "Invalid argument"), ("mdev/weight", "0", ""),
-    ("nvme/nothing", "1", "Invalid argument"), ("mdev/in_use", "1", "")])
+BAD_ATTRIBUTES = [("nvme/interrupts", "smoke", "Invalid argument"), ("mdev/weight", "0", "Invalid argument"),
+                  ("nvme/nothing", "1", "Invalid attribute"), ("mdev/in_use", "1", "Permission denied")]
+
+
+@pytest.mark.parametrize("name, value, says", BAD_ATTRIBUTES, ids=[row[0] for row in BAD_ATTRIBUTES])
 def test_failing_attribute_is_rolled_back(tool, name, value, says):
-    """Nothing stays, the instance is free again. The daemon knows the definition, and refuses to create that."""
+    """mdevctl removes what it created when an attribute is refused: nothing stays, the instance is free again."""
+    content = {"mdev_type": STORE_TYPE, "start": "manual", "attrs": [{"nvme/queues": "2"}, {name: value}]}
+    since = tool.daemon.next_event()
+    result = tool.run("start", "-u", FIRST, "-p", STORE, "--jsonfile", "/dev/stdin", stdin=json.dumps(content))
+    assert result.rc == 1 and says in result.err, result
+    kinds = [event["event"] for event in tool.daemon.events(FIRST, since)]
+    assert (kinds[0], kinds[-1]) == ("mdev.started", "mdev.stopped"), kinds
+    gone_without_trace(tool)
+
+
+@pytest.mark.parametrize("name, value, _", BAD_ATTRIBUTES, ids=[row[0] for row in BAD_ATTRIBUTES])
+def test_failing_attribute_of_a_definition(tool, name, value, _):
+    """The daemon knows the definition: the device does not begin to exist, and mdevctl says so."""
     tool.ok("define", "-u", FIRST, "-p", STORE, "-t", STORE_TYPE)
     tool.ok("modify", "-u", FIRST, "--addattr", "nvme/queues", "--value", "2")
     tool.ok("modify", "-u", FIRST, "--addattr", name, "--value", value)
-    fails(tool, "start", "-u", FIRST, says=says)
+    fails(tool, "start", "-u", FIRST, says="Invalid argument")
+    gone_without_trace(tool)
+    assert tool.ok("list", "-d").strip() == f"{FIRST} {STORE} {STORE_TYPE} manual"
+
+
+def gone_without_trace(tool) -> None:
+    """Nothing of FIRST is active, and its instance is free."""
     assert tool.daemon.mdev(FIRST) is None
     assert tool.ok("list").strip() == ""
     assert available(tool) == 4
@@ -205,8 +225,23 @@ LISTINGS = [
     ["list"], ["list", "--dumpjson"], ["list", "-d"], ["list", "--defined", "--dumpjson"],
     ["list", "-d", "-v"], ["list", "-p", STORE], ["list", "-p", CARD, "-d", "--dumpjson"],
     ["list", "-p", "nothing"], ["list", "-p", "nothing", "--dumpjson"],
-    ["list", "-u", new_uuid()], ["list", "-u", new_uuid(), "--dumpjson"], ["list", "-d", "-u", new_uuid(), "--dumpjson"],
+    ["list", "-u", FIRST], ["list", "-u", FIRST, "--dumpjson"], ["list", "-d", "-u", FIRST, "--dumpjson"],
 ]
+
+
+# Where umdevctl says more or complains, called by its own name.
+STRICT = [["types", "-p", "nothing"], ["types", "-p", "nothing", "--dumpjson"], ["list", "-v"],
+          ["list", "-v", "-p", STORE], ["list", "-v", "-u", FIRST]]
+
+
+def compare(tool, listings, ours) -> None:
+    """All of the listings are the same, and so are the exit codes."""
+    different = []
+    for arguments in listings:
+        mine, theirs = ours(*arguments), tool.run(*arguments)
+        if mine[:2] != theirs[:2]:
+            different.append(f"{' '.join(arguments)}: umdevctl {mine!r}, mdevctl {theirs!r}")
+    assert not different, "\n".join(different)
 
 
 @pytest.mark.parametrize("with_attributes", [False, True])
@@ -222,12 +257,25 @@ def test_umdevctl_prints_the_same(new_tool, with_attributes):
     for ident in idents:
         listings += [["list", "-u", ident], ["list", "-u", ident, "--dumpjson"], ["list", "-d", "-u", ident],
                      ["list", "-d", "-v", "-u", ident], ["list", "-d", "-u", ident, "--dumpjson"]]
-    different = []
-    for arguments in listings:
-        ours, theirs = new_tool.daemon.ctl(*arguments), new_tool.run(*arguments)
-        if ours[:2] != theirs[:2]:
-            different.append(f"{' '.join(arguments)}: umdevctl {ours!r}, mdevctl {theirs!r}")
-    assert not different, "\n".join(different)
+    compare(new_tool, listings, new_tool.daemon.ctl)
+
+
+@pytest.mark.parametrize("with_attributes", [False, True])
+def test_umdevctl_called_mdevctl_prints_the_same(new_tool, with_attributes):
+    """Under mdevctl's name, also where umdevctl has more to say."""
+    daemon = new_tool.daemon
+    idents = populate(daemon, with_attributes)
+    if with_attributes:
+        add_callout(new_tool)
+    name = daemon.directory / "mdevctl"
+    name.symlink_to(program("umdevctl", daemon.bindir))
+
+    def ours(*arguments):
+        done = subprocess.run(as_user(daemon.uid) + [name, *arguments], capture_output=True, text=True, check=False,
+                              cwd="/", env={"UMDEV_ROOT": str(daemon.root), "LC_ALL": "C.UTF-8"}, timeout=30)
+        return done.returncode, done.stdout, done.stderr
+
+    compare(new_tool, LISTINGS + STRICT + [["list", "-v", "-u", ident] for ident in idents], ours)
 
 
 def test_umdevctl_prints_the_same_of_nothing(daemon, new_mdevctl_base):

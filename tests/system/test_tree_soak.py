@@ -102,8 +102,9 @@ def run_writers(daemon, count: int, seed: int) -> dict:
     for number in range(WRITERS):
         task = {"seed": seed + number, "sys": str(tree_of(daemon) / "sys"), "places": PLACES, "shared": shared,
                 "count": count // WRITERS}
-        writers.append(subprocess.Popen(as_user(daemon.uid) + [sys.executable, "-c", WRITER, json.dumps(task)], cwd="/",
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        command = as_user(daemon.uid) + [sys.executable, "-c", WRITER, json.dumps(task)]
+        writers.append(subprocess.Popen(command, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True))
     found = {}
     deadline = time.monotonic() + LIMIT_S
     try:
@@ -151,9 +152,8 @@ def test_soak(daemon, user):
     assert all(available == most for available, most in free.values()), free
     assert not list((daemon.root / "run/umdev/mdevs").iterdir())
     after = holdings(daemon)
-    print({command: (before[pid, command], after.get((pid, command))) for pid, command in before})
+    print({key: (before[key], after.get(key)) for key in before})
     assert set(after) == set(before), "a process died and was replaced"
-    grown = {f"{command} {pid}": (after[pid, command][0] - before[pid, command][0], after[pid, command][1] - before[pid, command][1])
-             for pid, command in before}
+    grown = {key: tuple(now - then for now, then in zip(after[key], before[key])) for key in before}
     assert all(descriptors == 0 for descriptors, _ in grown.values()), grown
     assert all(kib <= GROWTH_KIB for _, kib in grown.values()), grown

@@ -45,9 +45,10 @@ class Bench:
 
     def picture(self) -> tuple:
         """All that a failed write could have changed, as the daemon and as the tree tell it."""
-        types = [(row["parent"], row["id"], row["available_instances"]) for row in self.daemon.rpc("type.list")["types"]]
-        return (self.daemon.rpc("mdev.list", statistics=False)["mdevs"], types, self.daemon.files(),
-                sorted(path.name for path in (self.daemon.root / "run/umdev/mdevs").iterdir()), self.hands.walk(self.sys))
+        types = self.daemon.rpc("type.list")["types"]
+        sockets = sorted(path.name for path in (self.daemon.root / "run/umdev/mdevs").iterdir())
+        return (self.daemon.rpc("mdev.list", statistics=False)["mdevs"], types, self.daemon.files(), sockets,
+                self.hands.walk(self.sys))
 
     def refuses(self, path: Path, cases) -> None:
         """Writes of (text, errno): each fails with it and changes nothing."""
@@ -81,8 +82,9 @@ def test_create(bench, text):
 
 def test_create_refuses_what_is_no_uuid(bench):
     texts = [FIRST[:35], FIRST + "\n\n", FIRST + "ab", FIRST[:35] + "\n", FIRST[:35] + "g", FIRST.replace("-", "_"),
-             "-" * 36, "1" * 36, FIRST.replace("-", "") + "1234", "{" + FIRST[:34] + "}", " " + FIRST[:35], "\n", "x", "\0" * 36,
-             FIRST[:8] + FIRST[9:] + "-", "ä" * 36, FIRST + "," + OTHER, FIRST + ":" + OTHER[:-1], "a" * 4096, "a" * 5000]
+             "-" * 36, "1" * 36, FIRST.replace("-", "") + "1234", "{" + FIRST[:34] + "}", " " + FIRST[:35], "\n", "x",
+             "\0" * 36, FIRST[:8] + FIRST[9:] + "-", "ä" * 36, FIRST + "," + OTHER, FIRST + ":" + OTHER[:-1], "a" * 4096,
+             "a" * 5000]
     bench.refuses(bench.type() / "create", [(text, "EINVAL") for text in texts])
 
 
@@ -145,7 +147,8 @@ def test_remove_refused(bench):
     """What is no number is refused, and 0 does nothing."""
     mdev = bench.create()
     bench.refuses(mdev / "remove", [(text, "EINVAL") for text in (
-        "x", "\n", " ", " 1", "1 ", "1x", "0x", "1\n\n", "1 1", "yes", "\0", "1\0", "one", "0b1", "09", "1.0", "a" * 4096)])
+        "x", "\n", " ", " 1", "1 ", "1x", "0x", "1\n\n", "1 1", "yes", "\0", "1\0", "one", "0b1", "09", "1.0", "a" * 4096,
+        "-1", "-", "+", "18446744073709551616")])
     bench.refuses(mdev / "remove", [(text, "") for text in ("0", "0\n", "0x0", "00", "")])
 
 
@@ -166,11 +169,13 @@ def test_open_files_of_what_is_gone(bench):
     mdev = bench.create()
     paths = ["remove", "mdev/weight", "uevent", "mdev/socket", "mdev/jobs", "nvme/queues"]
     fds = {path: bench.hands.open(mdev / path, os.O_WRONLY if path == "remove" else os.O_RDONLY) for path in paths}
-    writers = {path: bench.hands.open(mdev / path, os.O_WRONLY) for path in ("remove", "mdev/weight", "nvme/queues", "uevent")}
+    writers = {path: bench.hands.open(mdev / path, os.O_WRONLY)
+               for path in ("remove", "mdev/weight", "nvme/queues", "uevent")}
     bench.hands.put(mdev / "remove", "1")
     assert {path: bench.hands.errno("read", fd) for path, fd in fds.items() if path != "remove"} == dict.fromkeys(
         set(paths) - {"remove"}, "ENODEV")
-    assert {path: bench.hands.errno("write", fd, "1") for path, fd in writers.items()} == dict.fromkeys(writers, "ENODEV")
+    found = {path: bench.hands.errno("write", fd, "1") for path, fd in writers.items()}
+    assert found == dict.fromkeys(writers, "ENODEV")
     # One with the same UUID is another device.
     bench.create()
     assert bench.hands.errno("write", writers["remove"], "1") == "ENODEV"
@@ -224,7 +229,8 @@ def test_attributes_of_a_busy_mdev(bench):
     mdev = bench.create()
     with Client(bench.daemon.socket_path(FIRST)) as client:
         client.like_qemu()
-        for name, text in (("nvme/queues", "2"), ("nvme/serial", "S"), ("nvme/interrupts", "msi"), ("mdev/socket_mode", "0660")):
+        for name, text in (("nvme/queues", "2"), ("nvme/serial", "S"), ("nvme/interrupts", "msi"),
+                           ("mdev/socket_mode", "0660")):
             bench.refuses(mdev / name, [(text, "EBUSY")])
         for name, text in (("mdev/weight", "7"), ("mdev/cap", "7"), ("mdev/priority", "7")):
             bench.hands.put(mdev / name, text)
@@ -261,7 +267,7 @@ def test_snapshot_of_a_longer_text(bench):
 
 
 def test_every_writer_sees_his_work(bench):
-    """200 times: what the daemon started by its socket is in the tree when the answer comes, and gone after the stop."""
+    """200 times: what was started by RPC is in the tree when the answer comes, and gone after the stop."""
     for _ in range(200):
         ident = new_uuid()
         bench.daemon.rpc("mdev.start", uuid=ident, parent=PLAIN, type=PLAIN_TYPE)

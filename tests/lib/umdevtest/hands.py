@@ -36,7 +36,7 @@ def get(path):
 
 def status(path):
     found = os.lstat(path)
-    return {"mode": found.st_mode, "size": found.st_size, "uid": found.st_uid, "gid": found.st_gid, "links": found.st_nlink}
+    return {"mode": found.st_mode, "size": found.st_size, "uid": found.st_uid, "links": found.st_nlink}
 
 def walk(path):
     found = []
@@ -81,7 +81,8 @@ class Hands:
     def __init__(self, uid: int):
         self.uid = uid
         self._process = subprocess.Popen(  # pylint: disable=consider-using-with
-            as_user(uid) + [sys.executable, "-c", AGENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/")
+            as_user(uid) + [sys.executable, "-c", AGENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            cwd="/")
 
     def __enter__(self):
         return self

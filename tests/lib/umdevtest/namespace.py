@@ -42,7 +42,8 @@ class Namespace:
         # The anchor ends with us: its input is closed then.
         command += ["sh", "-c", f"set -eu\n{script}\necho ready\nexec cat >/dev/null"]
         self._anchor = subprocess.Popen(  # pylint: disable=consider-using-with
-            [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/")
+            [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            cwd="/")
         if self._read_line() != b"ready\n":
             self._anchor.kill()
             _, complaint = self._anchor.communicate()
@@ -70,8 +71,8 @@ class Namespace:
 
     def run(self, *words, stdin: str = None, environment: dict = None, limit_s: float = COMMAND_LIMIT_S) -> Result:
         """Runs a command in here."""
-        done = subprocess.run(self.command(*feed(list(words), stdin)), input=stdin, capture_output=True, text=True, check=False, cwd="/",
-                              stdin=subprocess.DEVNULL if stdin is None else None, timeout=limit_s,
+        done = subprocess.run(self.command(*feed(list(words), stdin)), input=stdin, capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL if stdin is None else None, timeout=limit_s, check=False, cwd="/",
                               env=dict(os.environ, **(environment or {})))
         return Result(done.returncode, done.stdout, done.stderr)
 

@@ -79,7 +79,8 @@ class Scene:
         """Runs a command in the view, which must succeed without a word on standard error; its output."""
         result = self.run(*words, **keywords)
         if result.rc or result.err:
-            raise Failure(f"{' '.join(map(str, words))}: rc {result.rc}: {result.err.strip()}; {self.daemon.log_tail()}")
+            raise Failure(f"{' '.join(map(str, words))}: rc {result.rc}: {result.err.strip()}; "
+                          f"{self.daemon.log_tail()}")
         return result.out
 
     def close(self) -> None:
