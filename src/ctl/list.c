@@ -84,7 +84,7 @@ static void list_print_text(json_t **mdevs, bool defined, bool verbose)
 		if (!verbose)
 			continue;
 		list_print_attrs(*mdevs);
-		if (!defined)
+		if (!defined && !ctl_is_mdevctl())
 			list_print_ours(*mdevs);
 	}
 }

@@ -79,20 +79,37 @@ static void types_print_dump(json_t **types)
 	json_decref(parents);
 }
 
+/* Leaves those of one parent. */
+static void types_keep(json_t **types, const char *parent)
+{
+	json_t **kept = types;
+
+	for (; *types; types++) {
+		if (strcmp(ctl_text(*types, "parent"), parent) == 0)
+			*kept++ = *types;
+	}
+	*kept = NULL;
+}
+
 int ctl_types(struct ctl *ctl)
 {
 	umdev_autofree json_t **sorted = NULL;
+	const char *parent = ctl_get(ctl, "parent");
 	json_t *params = json_object();
 	json_t *result = NULL;
 	const json_t *types;
 	int r;
 
-	ctl_put_text(params, "parent", ctl_get(ctl, "parent"));
+	/* To mdevctl a parent that is not there is one without types. */
+	if (!ctl_is_mdevctl() || ctl->json)
+		ctl_put_text(params, "parent", parent);
 	r = ctl_call(ctl, "type.list", params, &result);
 	if (r != CTL_OK)
 		return r;
 	types = json_object_get(result, "types");
 	sorted = ctl_sorted(types, "parent", "id");
+	if (ctl_is_mdevctl() && parent)
+		types_keep(sorted, parent);
 	if (ctl_has(ctl, "dumpjson"))
 		types_print_dump(sorted);
 	else if (ctl->json)
