@@ -160,11 +160,13 @@ static int daemon_paths(struct daemon_options *o, const char *root)
 		fprintf(stderr, "umdevd: cannot use the root %s: %s\n", root, strerror(errno));
 		return -errno;
 	}
-	return daemon_path(&o->host_path, paths_host) == 0 &&
-			       daemon_path(&o->driver_dir, paths_driver_dir) == 0 &&
-			       daemon_path(&o->sysfs_path, paths_sysfs) == 0
-		       ? 0
-		       : -1;
+	if (daemon_path(&o->host_path, paths_host) < 0 ||
+	    daemon_path(&o->driver_dir, paths_driver_dir) < 0)
+		return -1;
+	/* There need not be a tree: what is not there is told of, and done without. */
+	if (o->sysfs_path && o->sysfs_path[0] == '/' && access(o->sysfs_path, F_OK) < 0)
+		return 0;
+	return daemon_path(&o->sysfs_path, paths_sysfs);
 }
 
 /* ---- Being ready ----------------------------------------------------------------------------- */

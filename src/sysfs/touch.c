@@ -54,11 +54,29 @@ static void touch_do(int root, const struct touch_message *message)
 	}
 }
 
+/* Does @message at the mount at @path, and lets go of it: it could not be unmounted otherwise. What
+ * stands there instead of the one that was there first, *@dev, is left alone. */
+static void touch_do_at(const char *path, dev_t *dev, const struct touch_message *message)
+{
+	int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (root < 0)
+		return;
+	if (fstat(root, &st) == 0) {
+		if (*dev == 0)
+			*dev = st.st_dev;
+		if (*dev == st.st_dev)
+			touch_do(root, message);
+	}
+	close(root);
+}
+
 /* Does not return. */
 static void touch_help(int fd, const char *path, pid_t parent)
 {
 	struct touch_message message;
-	int root = -1;
+	dev_t dev = 0;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_DFL);
@@ -71,9 +89,7 @@ static void touch_help(int fd, const char *path, pid_t parent)
 		if (n <= (ssize_t)sizeof(message.deed) || n > (ssize_t)sizeof(message))
 			_exit(0);
 		((char *)&message)[MIN((size_t)n, sizeof(message)) - 1] = '\0';
-		if (root < 0)
-			root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		touch_do(root, &message);
+		touch_do_at(path, &dev, &message);
 		if (write(3, "", 1) != 1)
 			_exit(0);
 	}

@@ -5,7 +5,7 @@
  * inotify hears what is done through the file system, not what a server of one changes by itself.
  * So a helper process does it: it truncates an attribute that changed, makes what came and removes
  * what went. The kernel asks the server about these as about anybody's, and the server lets the
- * helper, and nobody else, succeed. The helper has nothing open but the mount: should the server
+ * helper, and nobody else, succeed. The helper has nothing of the server open: should the server
  * die, the kernel ends whatever it was doing.
  *
  * This is a courtesy: while more happens than the helper can do, what comes is left out.

@@ -130,7 +130,8 @@ class Rpc:
 class Daemon:
     """umdevd below a root directory. Use it as a context manager, or call stop()."""
 
-    def __init__(self, directory: Path = None, uid: int = None, bindir: Path = None, environment=None, prefix=()):
+    def __init__(self, directory: Path = None, uid: int = None, bindir: Path = None, environment=None, prefix=(),
+                 arguments=()):
         # Short: the path of a socket has 107 bytes at most.
         self._own = directory is None
         self.directory = Path(directory or tempfile.mkdtemp(prefix="umdev-", dir="/tmp"))
@@ -141,6 +142,7 @@ class Daemon:
         self.bindir = bindir or build_directory() / "bin"
         self._extra = dict(environment or {})
         self._prefix = list(prefix)  # a command that runs the daemon
+        self._arguments = list(arguments)  # more of the daemon's own
         self._marker = f"UMDEV_TEST_MARKER={secrets.token_hex(16)}"
         self._process = None
         self._seen = {}
@@ -177,7 +179,7 @@ class Daemon:
         """Starts the daemon and waits until it says that it is ready."""
         assert self._process is None
         command = as_user(self.uid) + self._prefix
-        command += [program("umdevd", self.bindir), "--root", self.root, "--foreground"]
+        command += [program("umdevd", self.bindir), "--root", self.root, "--foreground", *self._arguments]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(  # pylint: disable=consider-using-with
                 [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
