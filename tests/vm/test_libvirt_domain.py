@@ -8,10 +8,8 @@ is in session mode, where QEMU is of the same user.
 import contextlib
 import hashlib
 import itertools
-import json
 import os
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
 
 import pytest
 
@@ -22,7 +20,7 @@ pytestmark = pytest.mark.umdev_only
 PRIVILEGED = os.geteuid() == 0
 # What lets QEMU's user connect to a drive.
 FOR_QEMU = [f"mdev/socket_user={libvirt.QEMU_USER}"] if PRIVILEGED else []
-SHARED_MEMORY = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"
+HOOK = Path(__file__).resolve().parents[2] / "dist/libvirt-hook/qemu"
 # Much of what tools give a domain: libvirt has put it on the bus before QEMU looks for a place for the drives.
 USUAL_DEVICES = """
 <controller type='usb' model='qemu-xhci'/>
@@ -65,10 +63,8 @@ def fixture_domain(directory, drives):
     with contextlib.ExitStack() as defined:
 
         def define(libvirtd, *those, **options) -> libvirt.Domain:
-            words = json.loads(drives.ctl("qemu-args", "--no-memory", "--json", *(drive.ident for drive in those)))
-            arguments = "".join(f"<qemu:arg value={quoteattr(word)}/>" for word in words)
-            domain = libvirt.Domain(libvirtd, directory, name=f"domain{next(numbers)}", memory_backing=SHARED_MEMORY,
-                                    commandline=f"<qemu:commandline>{arguments}</qemu:commandline>", **options)
+            fragment = drives.ctl("xml", "--fragment", *(drive.ident for drive in those))
+            domain = libvirt.Domain(libvirtd, directory, name=f"domain{next(numbers)}", fragment=fragment, **options)
             defined.callback(domain.close)
             return domain
 
@@ -131,3 +127,25 @@ def test_refusals(drives, run_libvirtd, domain):
     assert mdev["client"] == user and f"in use by pid {user['pid']}" in mdev["last_refusal"]
     first.check(WRITE)
     assert not first.kernel_errors()
+
+
+def test_hook(drives, run_libvirtd, domain):
+    """The hook starts what is defined before the domain, and stops that after it; what was active stays."""
+    libvirtd = run_libvirtd(hook=HOOK)
+    stopped, active, undefined = (drives.drive(attributes=FOR_QEMU) for _ in range(3))
+    machine, hopeless = domain(libvirtd, stopped, active), domain(libvirtd, stopped, undefined)
+    for drive in (stopped, undefined):
+        drive.stop()
+    drives.ctl("undefine", "-u", undefined.ident)
+
+    said = hopeless.refused()
+    assert "Hook script execution failed" in said and undefined.ident in said
+    stopped.wait_until_stopped()
+
+    machine.start()
+    assert machine.check("ls -d /dev/nvme?n1").split() == ["/dev/nvme0n1", "/dev/nvme1n1"]
+    machine.check(WRITE)
+    assert stopped.describe()["in_use"]
+    machine.poweroff()
+    stopped.wait_until_stopped()
+    active.wait_until(lambda mdev: not mdev["in_use"], "the drive is free")

@@ -47,10 +47,9 @@ log_level = 3
 log_outputs = "3:file:{directory}/libvirtd.log"
 """
 
-DOMAIN = """<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+DOMAIN = """<domain type='qemu'>
   <name>{name}</name>
   <memory unit='MiB'>256</memory>
-  {memory_backing}
   <vcpu>1</vcpu>
   <os>
     <type arch='x86_64' machine={machine}>hvm</type>
@@ -66,7 +65,7 @@ DOMAIN = """<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qe
     <serial type='unix'><source mode='connect' path={shell}/><target type='isa-serial' port='1'/></serial>
     {devices}
   </devices>
-  {commandline}
+  {fragment}
 </domain>
 """
 
@@ -183,8 +182,8 @@ class Domain(Commands):
     """A domain of libvirt that boots the test guest, from its definition on."""
 
     def __init__(self, libvirtd: Libvirtd, directory: Path, name: str = "domain", machine: str = "q35",
-                 memory_backing: str = "", devices: str = "", commandline: str = ""):
-        """The texts are XML, put where libvirt expects them."""
+                 devices: str = "", fragment: str = ""):
+        """`devices` is XML of libvirt's own devices, `fragment` what umdevctl prints for a domain."""
         self.name = name
         self.console_path = directory / f"{name}.console"
         self.shell = None
@@ -192,8 +191,8 @@ class Domain(Commands):
         self._line_path = directory / f"{name}.shell"
         xml = directory / f"{name}.xml"
         xml.write_text(DOMAIN.format(
-            name=escape(name), machine=quoteattr(machine), memory_backing=memory_backing, devices=devices,
-            commandline=commandline, initrd=libvirtd.image.initrd.name, options=escape(KERNEL_OPTIONS),
+            name=escape(name), machine=quoteattr(machine), devices=devices,
+            fragment=fragment, initrd=libvirtd.image.initrd.name, options=escape(KERNEL_OPTIONS),
             console=quoteattr(str(self.console_path)), shell=quoteattr(str(self._line_path))))
         libvirtd.virsh("define", "--validate", xml)
 
