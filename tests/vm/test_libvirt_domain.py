@@ -129,6 +129,21 @@ def test_refusals(drives, run_libvirtd, domain):
     assert not first.kernel_errors()
 
 
+def test_printed_domain(directory, drives, run_libvirtd):
+    """A domain as umdevctl prints it is valid, starts and takes its drive; only the accelerator is another here."""
+    libvirtd = run_libvirtd()
+    drive = drives.drive(attributes=FOR_QEMU)
+    printed = drives.ctl("xml", "--domain", "--name", "printed", drive.ident)
+    path = directory / "printed.xml"
+    path.write_text(printed.replace("<domain type='kvm'", "<domain type='qemu'", 1), encoding="utf-8")
+    libvirtd.virsh("define", "--validate", path)
+    libvirtd.virsh("start", "printed")
+    assert libvirtd.virsh("domstate", "printed") == "running"
+    assert drive.describe()["in_use"]
+    libvirtd.virsh("destroy", "printed")
+    drive.wait_until(lambda mdev: not mdev["in_use"], "the drive is free")
+
+
 def test_hook(drives, run_libvirtd, domain):
     """The hook starts what is defined before the domain, and stops that after it; what was active stays."""
     libvirtd = run_libvirtd(hook=HOOK)

@@ -130,7 +130,7 @@ class Libvirtd:
 
     def _environment(self) -> dict:
         environment = dict(os.environ, LC_ALL="C.UTF-8", XDG_RUNTIME_DIR=str(self._directory),
-                           PATH=f"{program('umdevctl').parent}:/usr/sbin:/usr/bin:/sbin:/bin")
+                           PATH=f"/run/vm:{program('umdevctl').parent}:/usr/sbin:/usr/bin:/sbin:/bin")
         environment.update((f"XDG_{name.upper()}_HOME", str(self._directory / name))
                            for name in ("config", "cache", "data"))
         environment.pop("UMDEV_ROOT", None)
