@@ -71,44 +71,55 @@ static int create_find_parent(const struct ctl *ctl, const json_t *parents, cons
 			     name, known[0] ? known : "none");
 }
 
-/* Whether an id of the document is that of @type: in full, or without the driver before it. */
-static bool create_is_type(const json_t *type, const char *driver, const char *id)
+/* The id of the type that @mdev means among @types: that id, one with the driver before it, or the
+ * one of that name; in this order. */
+static const char *create_find_type(const json_t *types, const char *driver,
+				    const struct libvirt_mdev *mdev)
 {
-	const char *full = ctl_text(type, "id");
+	const char *name = mdev->type_name ? mdev->type_name : mdev->type;
 	size_t len = strlen(driver);
-
-	return strcmp(full, id) == 0 || (strncmp(full, driver, len) == 0 && full[len] == '-' &&
-					 strcmp(full + len + 1, id) == 0);
-}
-
-/* Puts type or type_name into @params: what the parent calls the type of @mdev. */
-static int create_put_type(struct ctl *ctl, const json_t *parent, const struct libvirt_mdev *mdev,
-			   json_t *params)
-{
-	json_t *result = NULL;
-	const char *as = NULL;
+	const char *found = NULL;
+	const char *named = NULL;
 	json_t *type;
 	size_t i;
-	int r;
 
-	if (mdev->type_name) {
-		ctl_put_text(params, "type_name", mdev->type_name);
-		return CTL_OK;
+	json_array_foreach (types, i, type) {
+		const char *id = ctl_text(type, "id");
+
+		if (mdev->type && strcmp(id, mdev->type) == 0)
+			return id;
+		if (mdev->type && strncmp(id, driver, len) == 0 && id[len] == '-' &&
+		    strcmp(id + len + 1, mdev->type) == 0)
+			found = id;
+		if (strcmp(ctl_text(type, "name"), name) == 0)
+			named = id;
 	}
-	r = ctl_call(ctl, "type.list", json_pack("{s:s}", "parent", ctl_text(parent, "name")),
-		     &result);
+	return found ? found : named;
+}
+
+/*
+ * Puts what the XML says into @params, as the content of a definition: as with mdevctl's
+ * --jsonfile, which libvirt uses, that is what counts, whether the UUID is defined or not.
+ */
+static int create_put_content(struct ctl *ctl, const json_t *parent,
+			      const struct libvirt_mdev *mdev, json_t *params)
+{
+	json_t *result = NULL;
+	const char *id;
+	int r = ctl_call(ctl, "type.list", json_pack("{s:s}", "parent", ctl_text(parent, "name")),
+			 &result);
+
 	if (r != CTL_OK)
 		return r;
-	json_array_foreach (json_object_get(result, "types"), i, type) {
-		if (create_is_type(type, ctl_text(parent, "driver"), mdev->type))
-			as = ctl_text(type, "id");
-	}
-	json_array_foreach (json_object_get(result, "types"), i, type) {
-		if (!as && strcmp(ctl_text(type, "name"), mdev->type) == 0)
-			as = ctl_text(type, "id");
-	}
+	id = create_find_type(json_object_get(result, "types"), ctl_text(parent, "driver"), mdev);
 	/* One that is not there is the daemon's to refuse: it knows the nearest. */
-	ctl_put_text(params, "type", as ? as : mdev->type);
+	if (!id && mdev->type_name)
+		ctl_put_text(params, "type_name", mdev->type_name);
+	else
+		json_object_set_new(params, "definition",
+				    json_pack("{s:s,s:s,s:O}", "mdev_type", id ? id : mdev->type,
+					      "start", ctl_has(ctl, "auto") ? "auto" : "manual",
+					      "attrs", mdev->attrs));
 	json_decref(result);
 	return CTL_OK;
 }
@@ -124,15 +135,12 @@ static int create_params(struct ctl *ctl, const struct libvirt_mdev *mdev, json_
 		r = create_find_parent(ctl, json_object_get(result, "parents"), mdev->parent,
 				       &parent);
 	if (r == CTL_OK)
-		r = create_put_type(ctl, parent, mdev, params);
+		r = create_put_content(ctl, parent, mdev, params);
 	if (r == CTL_OK) {
 		ctl_put_text(params, "parent", ctl_text(parent, "name"));
 		ctl_put_text(params, "owner", ctl_get(ctl, "owner"));
-		ctl_put_text(params, "start", ctl_has(ctl, "auto") ? "auto" : NULL);
 		if (mdev->uuid && ctl_uuid_parse(mdev->uuid, uuid))
 			ctl_put_text(params, "uuid", uuid);
-		if (json_array_size(mdev->attrs) > 0)
-			json_object_set(params, "attrs", mdev->attrs);
 	}
 	json_decref(result);
 	return r;

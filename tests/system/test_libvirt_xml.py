@@ -150,6 +150,19 @@ def test_printed_is_taken_back(parents):
         assert again[key] == first[key]
 
 
+def test_what_the_xml_says_counts(parents):
+    """Also where the UUID is defined otherwise, as with virsh and mdevctl."""
+    attrs = ("--attr", "mdev/weight=7")
+    uuid = parents.ok("define", "-p", "store", "-t", "nvme-16m", *attrs).strip()
+    text = parents.ok("xml", uuid)
+    assert made(parents, text)["attrs"] == [{"mdev/weight": "7"}]
+    parents.ok("stop", "-u", uuid)
+    mdev = made(parents, device(kind="<type id='32m'/>", more=f"<uuid>{uuid}</uuid>"))
+    assert mdev["type"] == "nvme-32m" and mdev["attrs"] == [] and mdev["defined"]
+    assert json.loads(parents.ok("list", "-d", "-u", uuid, "--dumpjson"))["mdev_type"] == "nvme-16m"
+    fails(parents, "create", "--define", "-", stdin=text, says=[uuid, "defined already"])
+
+
 def test_xml_of_what_is_not_there(parents):
     """One line."""
     fails(parents, "xml", new_uuid(), says=["neither active nor defined"])
