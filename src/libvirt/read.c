@@ -145,12 +145,14 @@ static int read_attribute(struct read *read, xmlNodePtr node, const char *name, 
 /* Refuses attributes of @node that are not among @names, which end with NULL. */
 static int read_only_attributes(struct read *read, xmlNodePtr node, const char *const *names)
 {
+	if (node->nsDef)
+		return read_fail(read, node, "xmlns", "<%s> takes no namespace", read_name(node));
 	for (xmlAttrPtr attr = node->properties; attr; attr = attr->next) {
 		const char *const *name = names;
 
 		while (*name && strcmp(*name, (const char *)attr->name) != 0)
 			name++;
-		if (!*name)
+		if (!*name || attr->ns)
 			return read_fail(read, node, (const char *)attr->name,
 					 "<%s> has no attribute %.64s", read_name(node),
 					 (const char *)attr->name);
@@ -181,7 +183,8 @@ static int read_children(struct read *read, xmlNodePtr node, const struct read_r
 			continue;
 		while (rule->name && strcmp(rule->name, read_name(child)) != 0)
 			rule++;
-		if (!rule->name)
+		/* What is of another namespace is another element. */
+		if (!rule->name || child->ns)
 			return read_fail(read, child, read_name(child),
 					 "<%.64s> is not known in <%s>", read_name(child),
 					 read_name(node));
@@ -284,8 +287,9 @@ static int read_attr(struct read *read, xmlNodePtr node)
 		r = read_attribute(read, node, "value", &value);
 	if (r < 0)
 		return r;
-	if (!name || !value)
-		return read_fail(read, node, "attr", "<attr> needs a name and a value");
+	if (!name || !value || node->children)
+		return read_fail(read, node, "attr",
+				 "<attr> needs a name and a value, as attributes");
 	r = read_check_value(read, node, "name", name);
 	/* A value may be empty: that is one for some attributes. */
 	if (r == 0 && value[0])
@@ -295,11 +299,49 @@ static int read_attr(struct read *read, xmlNodePtr node)
 
 static bool read_is_between(char c)
 {
-	return isspace((unsigned char)c) || c == ',' || c == ';' || c == '\'' || c == '"';
+	return isspace((unsigned char)c) || c == ',' || c == ';';
 }
 
-/* One key=value of <params>. */
-static int read_param(struct read *read, xmlNodePtr node, char *word)
+static bool read_is_quote(char c)
+{
+	return c == '\'' || c == '"';
+}
+
+/* Takes the quotes around the whole text away: '...' is how the proposal of 2016 wrote it. */
+static char *read_unwrap(char *text)
+{
+	size_t len;
+
+	while (isspace((unsigned char)*text))
+		text++;
+	len = strlen(text);
+	while (len > 0 && isspace((unsigned char)text[len - 1]))
+		len--;
+	if (len < 2 || !read_is_quote(text[0]) || strchr(text + 1, text[0]) != text + len - 1)
+		return text;
+	text[len - 1] = '\0';
+	return text + 1;
+}
+
+/* The end of the word that begins at @at, without its quotes, which hold together what is in them;
+ * *@ret_next is where to go on. NULL when a quote is not closed. */
+static char *read_word(char *at, char **ret_next)
+{
+	char quote = '\0';
+	char *to = at;
+
+	for (; *at && (quote || !read_is_between(*at)); at++) {
+		if (quote ? *at == quote : read_is_quote(*at))
+			quote = quote ? '\0' : *at;
+		else
+			*to++ = *at;
+	}
+	*ret_next = *at ? at + 1 : at;
+	return quote ? NULL : to;
+}
+
+/* One key=value of <params>; the first of them is attribute @first of the device. */
+static int read_param(struct read *read, xmlNodePtr node, char *word, size_t first)
 {
 	char *equals = strchr(word, '=');
 
@@ -309,30 +351,38 @@ static int read_param(struct read *read, xmlNodePtr node, char *word)
 				 "device as key",
 				 word);
 	*equals = '\0';
-	return read_add(read, node, word, equals + 1);
+	for (; first < json_array_size(read->mdev->attrs); first++) {
+		if (json_object_get(json_array_get(read->mdev->attrs, first), word))
+			return read_fail(read, node, word, "%.64s stands in <params> twice", word);
+	}
+	return 0;
 }
 
 static int read_params(struct read *read, xmlNodePtr node)
 {
+	size_t first = json_array_size(read->mdev->attrs);
 	umdev_autofree char *text = NULL;
 	int r = read_only_attributes(read, node, read_no_attributes);
 
 	if (r == 0)
 		r = read_words(read, node, &text);
-
-	for (char *at = text; r == 0 && *at;) {
+	if (r < 0)
+		return r;
+	for (char *at = read_unwrap(text); r == 0 && *at;) {
+		char *word = at;
 		char *end;
 
-		while (read_is_between(*at))
+		if (read_is_between(*at)) {
 			at++;
-		for (end = at; *end && !read_is_between(*end);)
-			end++;
-		if (end == at)
-			break;
-		if (*end)
-			*end++ = '\0';
-		r = read_param(read, node, at);
-		at = end;
+			continue;
+		}
+		end = read_word(word, &at);
+		if (!end)
+			return read_fail(read, node, "params", "a quote in <params> is not closed");
+		*end = '\0';
+		r = read_param(read, node, word, first);
+		if (r == 0)
+			r = read_add(read, node, word, word + strlen(word) + 1);
 	}
 	return r;
 }

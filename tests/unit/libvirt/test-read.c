@@ -119,6 +119,18 @@ static void test_forms_of_2016(void **state)
 	      "[{\"frame_rate_limiter\":\"0\"}]");
 	takes(DEVICE("<type id='11'/><params> \"a=1\", b=2;c=x=y\n d= </params>"), "11", NULL,
 	      "[{\"a\":\"1\"},{\"b\":\"2\"},{\"c\":\"x=y\"},{\"d\":\"\"}]");
+	/* Quotes hold a value together; around everything they mean nothing. */
+	takes(DEVICE("<type id='11'/><params>a='x y, z' \"b=1;2\" c=\"it's\"</params>"), "11", NULL,
+	      "[{\"a\":\"x y, z\"},{\"b\":\"1;2\"},{\"c\":\"it's\"}]");
+	takes(DEVICE("<type id='11'/><params>\n 'a=1 b=2' \n</params>"), "11", NULL,
+	      "[{\"a\":\"1\"},{\"b\":\"2\"}]");
+	takes(DEVICE("<type id='11'/><params>'a=1','b=2'</params>"), "11", NULL,
+	      "[{\"a\":\"1\"},{\"b\":\"2\"}]");
+	takes(DEVICE("<type id='11'/><attr name='a' value='0'/><params>a=1</params>"), "11", NULL,
+	      "[{\"a\":\"0\"},{\"a\":\"1\"}]");
+	refuses(DEVICE("<type id='11'/><params>b=1 a=1 a=2</params>"), "a", "twice");
+	refuses(DEVICE("<type id='11'/><params>a='1 b=2</params>"), "params", "not closed");
+	refuses(DEVICE("<type id='11'/><params>'</params>"), "params", "not closed");
 	refuses("<device>\n<parent>store</parent>\n<capability type='mdev'>\n<type='11'/>\n"
 		"</capability></device>",
 		"type", "line 4: <type='...'/> is no XML: write <type id='...'/>");
@@ -163,7 +175,13 @@ static void test_what_is_not_known(void **state)
 		{DEVICE("<type id='a'/><attr value='b'/>"), "attr", "needs a name and a value"},
 		{DEVICE("<type id='a'/><attr name='' value='b'/>"), "name", "name is empty"},
 		{DEVICE("<type id='a'/><attr name='b' value='&#10;'/>"), "b", "control character"},
+		{DEVICE("<type id='a'/><attr name='b' value='c'>d</attr>"), "attr",
+		 "as attributes"},
 		{DEVICE("<type id='a'/><address/>"), "address", "is not known in <capability>"},
+		{"<device xmlns='urn:x'/>", "xmlns", "takes no namespace"},
+		{"<x:device xmlns:x='urn:x'/>", "xmlns", "takes no namespace"},
+		{"<device><x:parent xmlns:x='urn:x'>p</x:parent></device>", "parent", "not known"},
+		{DEVICE("<x:type xmlns:x='urn:x' id='a'/>"), "type", "not known"},
 	};
 
 	(void)state;
