@@ -13,6 +13,7 @@
 #include "util/parse.h"
 
 #define XML_DOMAIN_NAME "umdev"
+#define XML_NAME_MAX	200
 
 /* Prints @text (stolen), or as a text in JSON. */
 static int xml_print(const struct ctl *ctl, char *text)
@@ -69,13 +70,39 @@ static int xml_parent(struct ctl *ctl)
 	return r;
 }
 
-/* The mdev called @text, a new reference: the active one, else a definition. */
+/* The one that is meant among those of a UUID: the active one, else the only definition. */
+static int xml_choose_mdev(const struct ctl *ctl, const json_t *mdevs, const char *uuid,
+			   json_t **ret_mdev)
+{
+	json_t *found = NULL;
+	json_t *mdev;
+	size_t i;
+
+	json_array_foreach (mdevs, i, mdev) {
+		if (!found || json_is_true(json_object_get(mdev, "active")))
+			found = mdev;
+	}
+	if (!found)
+		return ctl_fail_word(ctl, ERROR_NOT_FOUND, "mdev %s is neither active nor defined",
+				     uuid);
+	if (json_array_size(mdevs) > 1 && !json_is_true(json_object_get(found, "active")))
+		return ctl_fail_word(ctl, ERROR_INVALID,
+				     "mdev %s is defined under several parents, %s and %s among "
+				     "them: undefine all but one",
+				     uuid, ctl_text(found, "parent"),
+				     ctl_text(json_array_get(mdevs, 1), "parent"));
+	if (!ctl_text(found, "type")[0])
+		return ctl_fail_word(ctl, ERROR_INVALID, "mdev %s: %s", uuid,
+				     ctl_text(found, "error"));
+	*ret_mdev = json_incref(found);
+	return CTL_OK;
+}
+
+/* The mdev called @text, a new reference. */
 static int xml_get_mdev(struct ctl *ctl, const char *text, json_t **ret_mdev)
 {
 	char uuid[CTL_UUID_STRING] = "";
 	json_t *result = NULL;
-	json_t *mdev;
-	size_t i;
 	int r;
 
 	if (!ctl_uuid_parse(text, uuid))
@@ -83,18 +110,10 @@ static int xml_get_mdev(struct ctl *ctl, const char *text, json_t **ret_mdev)
 	r = ctl_call(ctl, "mdev.list",
 		     json_pack("{s:s,s:b,s:b}", "uuid", uuid, "all", true, "statistics", false),
 		     &result);
-	if (r != CTL_OK)
-		return r;
-	json_array_foreach (json_object_get(result, "mdevs"), i, mdev) {
-		if (!*ret_mdev || json_is_true(json_object_get(mdev, "active"))) {
-			json_decref(*ret_mdev);
-			*ret_mdev = json_incref(mdev);
-		}
-	}
+	if (r == CTL_OK)
+		r = xml_choose_mdev(ctl, json_object_get(result, "mdevs"), uuid, ret_mdev);
 	json_decref(result);
-	if (*ret_mdev)
-		return CTL_OK;
-	return ctl_fail_word(ctl, ERROR_NOT_FOUND, "mdev %s is neither active nor defined", uuid);
+	return r;
 }
 
 static int xml_mdev(struct ctl *ctl, const char *text)
@@ -131,6 +150,35 @@ static int xml_add_device(struct ctl *ctl, const char *text, const char *run_dir
 	return r;
 }
 
+/* Whether libvirt takes it as the name of a domain. */
+static bool xml_name_ok(const char *name)
+{
+	for (const char *c = name; *c; c++) {
+		if ((unsigned char)*c < 0x20 || *c == 0x7f || *c == '/')
+			return false;
+	}
+	return name[strspn(name, " ")] && strlen(name) <= XML_NAME_MAX;
+}
+
+/* What can be said without the daemon. */
+static int xml_check_domain(const struct ctl *ctl, const struct libvirt_domain *domain)
+{
+	if (ctl->n_operands == 0)
+		return ctl_usage(ctl, "UUID... is missing");
+	if (!xml_name_ok(domain->name))
+		return ctl_usage(ctl,
+				 "--name: '%s' is no name for a domain: 1 to %d bytes without '/' "
+				 "and control characters",
+				 domain->name, XML_NAME_MAX);
+	for (size_t i = 0; i < ctl->n_operands; i++) {
+		for (size_t j = 0; j < i; j++) {
+			if (strcasecmp(ctl->operands[i], ctl->operands[j]) == 0)
+				return ctl_usage(ctl, "'%s' is given twice", ctl->operands[i]);
+		}
+	}
+	return CTL_OK;
+}
+
 static int xml_domain(struct ctl *ctl)
 {
 	struct libvirt_domain domain = {
@@ -146,9 +194,9 @@ static int xml_domain(struct ctl *ctl)
 
 	if (size && (parse_bytes(size, &domain.memory_bytes) < 0 || domain.memory_bytes == 0))
 		return ctl_usage(ctl, "--memory: '%s' is not a size such as 512M or 2G", size);
-	if (ctl->n_operands == 0)
-		return ctl_usage(ctl, "UUID... is missing");
-	r = ctl_call(ctl, "version", NULL, &version);
+	r = xml_check_domain(ctl, &domain);
+	if (r == CTL_OK)
+		r = ctl_call(ctl, "version", NULL, &version);
 	if (r != CTL_OK)
 		return r;
 	snprintf(run_dir, sizeof(run_dir), "%s/run/umdev",

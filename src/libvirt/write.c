@@ -10,10 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WRITE_INDENT   "  "
-#define WRITE_QEMU_NS  "http://libvirt.org/schemas/domain/qemu/1.0"
-#define WRITE_KIB      1024u
-#define WRITE_TEXT_MAX 4096
+#define WRITE_INDENT  "  "
+#define WRITE_QEMU_NS "http://libvirt.org/schemas/domain/qemu/1.0"
+#define WRITE_KIB     1024u
 
 /* A document while it is written. */
 struct write {
@@ -43,6 +42,29 @@ static void write_sanitize(char *name)
 		if (!isalnum((unsigned char)*name))
 			*name = '_';
 	}
+}
+
+/* Whether @name is written as the kernel writes a PCI address. */
+static bool write_is_address(const char *name)
+{
+	static const char form[] = "xxxx:xx:xx.o";
+
+	for (size_t i = 0; i < sizeof(form); i++) {
+		const char *digits = form[i] == 'x' ? "0123456789abcdef" : "01234567";
+		bool digit = form[i] == 'x' || form[i] == 'o';
+
+		if (digit ? !name[i] || !strchr(digits, name[i]) : name[i] != form[i])
+			return false;
+	}
+	return true;
+}
+
+/* Of a parent that is not there, only the name is known. */
+static void write_name_of_absent(const char *parent, char ret_name[LIBVIRT_NAME_MAX])
+{
+	snprintf(ret_name, LIBVIRT_NAME_MAX, "%s_%s", write_is_address(parent) ? "pci" : "mtty",
+		 parent);
+	write_sanitize(ret_name);
 }
 
 void libvirt_parent_name(const json_t *parent, char ret_name[LIBVIRT_NAME_MAX])
@@ -75,45 +97,77 @@ static void write_close(struct write *w)
 	write_note(w, xmlTextWriterEndElement(w->writer));
 }
 
-/* @text as it may stand between single quotes; what XML cannot hold at all is left out. The library
- * escapes double quotes, of which QEMU's arguments are full, and not the single ones that libvirt
- * puts around. */
-static void write_escape(const char *text, char plain[WRITE_TEXT_MAX])
+/* What stands for the character at *@text, NULL for itself, "" for one that XML cannot hold. Moves
+ * *@text on. */
+static const char *write_entity(const char **text)
 {
+	const char *c = (*text)++;
+
+	/* U+FFFE and U+FFFF are no characters. */
+	if (strncmp(c, "\xef\xbf\xbe", 3) == 0 || strncmp(c, "\xef\xbf\xbf", 3) == 0) {
+		*text += 2;
+		return "";
+	}
+	switch (*c) {
+	case '&':
+		return "&amp;";
+	case '<':
+		return "&lt;";
+	case '>':
+		return "&gt;";
+	case '\'':
+		return "&apos;";
+	default:
+		return iscntrl((unsigned char)*c) ? "" : NULL;
+	}
+}
+
+/* @text as it may stand in an element or between single quotes, freed by the caller. What XML
+ * cannot hold at all is left out. The library escapes double quotes, of which QEMU's arguments are
+ * full, and not the single ones that libvirt puts around. */
+static char *write_escape(const char *text)
+{
+	char *plain = malloc(strlen(text) * strlen("&apos;") + 1);
 	size_t n = 0;
 
-	for (; *text && n + sizeof("&apos;") <= WRITE_TEXT_MAX; text++) {
-		const char *as = *text == '&'	 ? "&amp;"
-				 : *text == '<'	 ? "&lt;"
-				 : *text == '>'	 ? "&gt;"
-				 : *text == '\'' ? "&apos;"
-						 : NULL;
+	while (plain && *text) {
+		const char *from = text;
+		const char *as = write_entity(&text);
 
-		if (as) {
-			memcpy(plain + n, as, strlen(as));
-			n += strlen(as);
-		} else if (!iscntrl((unsigned char)*text)) {
-			plain[n++] = *text;
-		}
+		if (!as)
+			plain[n++] = *from;
+		for (; as && *as; as++)
+			plain[n++] = *as;
 	}
-	plain[n] = '\0';
+	if (plain)
+		plain[n] = '\0';
+	return plain;
+}
+
+/* Text within an attribute or element that is open. */
+static void write_raw(struct write *w, const char *text)
+{
+	umdev_autofree char *plain = write_escape(text);
+
+	if (plain)
+		write_note(w, xmlTextWriterWriteRaw(w->writer, (const xmlChar *)plain));
+	else
+		w->failed = true;
 }
 
 /* An attribute of the element that is open. */
 static void write_attribute(struct write *w, const char *name, const char *value)
 {
-	char plain[WRITE_TEXT_MAX];
-
-	write_escape(value, plain);
 	write_note(w, xmlTextWriterStartAttribute(w->writer, (const xmlChar *)name));
-	write_note(w, xmlTextWriterWriteRaw(w->writer, (const xmlChar *)plain));
+	write_raw(w, value);
 	write_note(w, xmlTextWriterEndAttribute(w->writer));
 }
 
 static void write_element(struct write *w, const char *name, const char *text)
 {
-	write_note(w, xmlTextWriterWriteElement(w->writer, (const xmlChar *)name,
-						(const xmlChar *)text));
+	write_open(w, name);
+	write_raw(w, text);
+	write_close(w);
 }
 
 static void write_number(struct write *w, const char *name, const char *format, long long number)
@@ -270,10 +324,10 @@ char *libvirt_mdev_write(const json_t *mdev, const json_t *parent)
 		snprintf(path, sizeof(path), "%s/%s", write_text_of(parent, "path"), uuid);
 		write_element(&w, "path", path);
 	}
-	/* A definition may be of a parent that is not there. */
-	snprintf(name, sizeof(name), "%s", parent_name);
 	if (parent)
 		libvirt_parent_name(parent, name);
+	else
+		write_name_of_absent(parent_name, name);
 	write_element(&w, "parent", name);
 	if (parent && active)
 		write_driver(&w, parent);
@@ -321,7 +375,6 @@ static void write_machine(struct write *w)
 {
 	write_open(w, "os");
 	write_open(w, "type");
-	write_attribute(w, "arch", "x86_64");
 	write_attribute(w, "machine", "q35");
 	write_note(w, xmlTextWriterWriteString(w->writer, (const xmlChar *)"hvm"));
 	write_close(w);
@@ -356,7 +409,8 @@ char *libvirt_domain_write(const struct libvirt_domain *domain)
 	write_attribute(&w, "unit", "KiB");
 	write_note(&w, xmlTextWriterWriteFormatString(
 			       w.writer, "%llu",
-			       (unsigned long long)(domain->memory_bytes / WRITE_KIB)));
+			       (unsigned long long)(domain->memory_bytes / WRITE_KIB) +
+				       (domain->memory_bytes % WRITE_KIB != 0)));
 	write_close(&w);
 	write_memory_backing(&w);
 	write_element(&w, "vcpu", "1");

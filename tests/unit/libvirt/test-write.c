@@ -75,11 +75,79 @@ static void test_what_is_written_is_read(void **state)
 	text = libvirt_mdev_write(mdev, NULL);
 	assert_null(strstr(text, "<path>"));
 	assert_null(strstr(text, "iommuGroup"));
-	assert_non_null(strstr(text, "<parent>store</parent>"));
+	assert_non_null(strstr(text, "<parent>mtty_store</parent>"));
 	free(text);
 	json_decref(mdev);
 	json_decref(attrs);
 	json_decref(parent);
+}
+
+/* The longest value, every character of which needs an escape, comes back whole. */
+static void test_long_value(void **state)
+{
+	static const char kinds[] = "&<>'\"";
+	struct libvirt_mdev back = {0};
+	struct umdev_error err = {0};
+	char value[LIBVIRT_VALUE_MAX + 1];
+	json_t *mdev;
+	char *text;
+
+	(void)state;
+	for (size_t i = 0; i < LIBVIRT_VALUE_MAX; i++)
+		value[i] = kinds[i % strlen(kinds)];
+	value[LIBVIRT_VALUE_MAX] = '\0';
+	mdev = json_pack("{s:s,s:s,s:s,s:b,s:[{s:s}]}", "uuid", UUID, "parent", "store", "type",
+			 "t", "active", false, "attrs", "a", value);
+	text = libvirt_mdev_write(mdev, NULL);
+	assert_non_null(text);
+	assert_int_equal(libvirt_mdev_read(text, strlen(text), &back, &err), 0);
+	assert_true(json_equal(back.attrs, json_object_get(mdev, "attrs")));
+	libvirt_mdev_done(&back);
+	free(text);
+	json_decref(mdev);
+}
+
+/* What XML cannot hold is left out of attributes and elements alike. */
+static void test_no_characters(void **state)
+{
+	json_t *mdev = json_pack("{s:s,s:s,s:s,s:b,s:[{s:s}]}", "uuid", UUID, "parent",
+				 "a\x01\xef\xbf\xbf", "type", "t\xef\xbf\xbe\x1f\x7f", "active",
+				 false, "attrs", "a", "1\xef\xbf\xbd");
+	struct libvirt_mdev back = {0};
+	struct umdev_error err = {0};
+	char *text = libvirt_mdev_write(mdev, NULL);
+
+	(void)state;
+	if (libvirt_mdev_read(text, strlen(text), &back, &err) < 0)
+		fail_msg("%s: %s", err.message, text);
+	assert_string_equal(back.type, "t");
+	assert_non_null(strstr(text, "<parent_addr>a</parent_addr>"));
+	assert_true(json_equal(back.attrs, json_object_get(mdev, "attrs")));
+	libvirt_mdev_done(&back);
+	free(text);
+	json_decref(mdev);
+}
+
+static void test_parent_that_is_not_there(void **state)
+{
+	static const char *const rows[][2] = {
+		{"0000:86:00.0", "<parent>pci_0000_86_00_0</parent>"},
+		{"0000:86:00.8", "<parent>mtty_0000_86_00_8</parent>"},
+		{"0000:86:00.", "<parent>mtty_0000_86_00_</parent>"},
+		{"0000:8G:00.0", "<parent>mtty_0000_8G_00_0</parent>"},
+		{"0000:86:00.00", "<parent>mtty_0000_86_00_00</parent>"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		json_t *mdev = json_pack("{s:s,s:s,s:s,s:b}", "uuid", UUID, "parent", rows[i][0],
+					 "type", "t", "active", false);
+		char *text = libvirt_mdev_write(mdev, NULL);
+
+		assert_non_null(strstr(text, rows[i][1]));
+		free(text);
+		json_decref(mdev);
+	}
 }
 
 static void test_parent_and_types(void **state)
@@ -115,6 +183,10 @@ static void test_domain_and_fragment(void **state)
 	assert_non_null(strstr(text, "<access mode='shared'/>"));
 	assert_non_null(strstr(text, "value='{\"driver\":\"vfio-user-pci\"}'"));
 	free(text);
+	domain.memory_bytes = 1025;
+	text = libvirt_domain_write(&domain);
+	assert_non_null(strstr(text, "<memory unit='KiB'>2</memory>"));
+	free(text);
 	domain.fragment = true;
 	text = libvirt_domain_write(&domain);
 	assert_null(strstr(text, "<domain"));
@@ -129,6 +201,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_what_is_written_is_read),
+		cmocka_unit_test(test_long_value),
+		cmocka_unit_test(test_no_characters),
+		cmocka_unit_test(test_parent_that_is_not_there),
 		cmocka_unit_test(test_parent_and_types),
 		cmocka_unit_test(test_domain_and_fragment),
 	};
