@@ -189,8 +189,11 @@ static void rpc_client_send(struct rpc_client *client, const char *text, size_t 
 	chunk->data[len] = '\n';
 	list_add_tail(&client->unsent, &chunk->link);
 	client->unsent_bytes += chunk->len;
+	/* Sending may find out that the peer is gone, and close. */
+	client->refs++;
 	rpc_client_flush(client);
 	rpc_client_arm(client);
+	rpc_client_unref(client);
 }
 
 /* Sends @message (stolen). A connection whose answer cannot be made is closed: silence would hang

@@ -347,6 +347,31 @@ static void test_events(void **state)
 	close(other);
 }
 
+/* Watchers that go before the server has noticed, the next of the list among them. */
+static void test_watcher_that_is_gone(void **state)
+{
+	struct fixture *f = *state;
+	json_t *event = json_pack("{s:i}", "seq", 7);
+	int fds[4];
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = fixture_connect(f);
+		fixture_send(f, fds[i], "{\"jsonrpc\":\"2.0\",\"method\":\"event.watch\"}");
+	}
+	assert_int_equal(rpc_server_clients(f->server), 4);
+	close(fds[1]);
+	close(fds[2]);
+	rpc_server_publish(f->server, event);
+	rpc_server_publish(f->server, event);
+	assert_int_equal(rpc_server_clients(f->server), 2);
+	fixture_turn(f);
+	json_decref(fixture_receive(f, fds[3]));
+	json_decref(fixture_receive(f, fds[0]));
+	json_decref(event);
+	close(fds[0]);
+	close(fds[3]);
+}
+
 static void test_watcher_that_does_not_read_is_closed(void **state)
 {
 	struct fixture *f = *state;
@@ -447,6 +472,7 @@ int main(void)
 		SERVER_TEST(test_request_length_limit),
 		SERVER_TEST(test_pipelined_requests_wait_for_the_reader),
 		SERVER_TEST(test_events),
+		SERVER_TEST(test_watcher_that_is_gone),
 		SERVER_TEST(test_watcher_that_does_not_read_is_closed),
 		SERVER_TEST(test_no_descriptor_left),
 		SERVER_TEST(test_bindings_must_match_the_table),
