@@ -5,13 +5,16 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 
 from conftest import add_store
 from lib_system import fails, picture
+from umdevtest import wait_for
 from umdevtest.daemon import TOP, as_user, new_uuid
+from umdevtest.vfiouser import Client
 
 HOOK = TOP / "dist/libvirt-hook/qemu"
 PCI = "0000:86:00.0"
@@ -251,3 +254,46 @@ def test_hook_leaves_other_domains_alone(parents):
     assert hook("prepare", "begin").returncode == 0
     assert hook("prepare", "begin", name="..").returncode == 0
     assert hook("release", "end").returncode == 0
+
+
+def test_hook_waits_for_qemu_to_be_gone(parents):
+    """A client that is still there when the domain is released is waited for; what stays is tried again later."""
+    uuid = parents.ok("define", "-p", "store", "-t", "nvme-16m").strip()
+    hook = Hook(parents, parents.ok("xml", "--domain", uuid))
+    assert hook("prepare", "begin").returncode == 0
+    with Client(parents.socket_path(uuid)) as client:
+        client.like_qemu()
+        wait_for(lambda: parents.mdev(uuid)["in_use"], "the client to be seen")
+        done = hook("release", "end")
+        assert done.returncode == 1 and uuid in done.stderr and done.stderr.count("\n") == 1
+        assert active(parents) == {uuid}
+        # It goes while the hook looks.
+        timer = threading.Timer(1.5, client.close)
+        timer.start()
+        assert hook("release", "end").returncode == 0
+        timer.join()
+    assert active(parents) == set()
+
+
+def test_hook_owns_what_it_started(parents):
+    """Until it stopped it: also when no release came before the domain is prepared again, and when others stop it."""
+    first, second = (parents.ok("define", "-p", "store", "-t", "nvme-16m").strip() for _ in range(2))
+    text = parents.ok("xml", "--domain", first, second)
+    hook = Hook(parents, text.replace(first, first.upper()))
+    assert hook("prepare", "begin").returncode == 0
+    assert hook("prepare", "begin").returncode == 0
+    parents.ok("stop", "-u", first)
+    done = hook("release", "end")
+    assert done.returncode == 0 and done.stderr == "" and active(parents) == set()
+
+
+def test_hook_without_a_daemon(parents):
+    """One line for a domain that needs it; the others start."""
+    uuid = parents.ok("define", "-p", "store", "-t", "nvme-16m").strip()
+    hook = Hook(parents, parents.ok("xml", "--domain", uuid))
+    parents.stop()
+    done = hook("prepare", "begin")
+    assert done.returncode == 1 and "control.sock" in done.stderr and done.stderr.count("\n") == 1
+    plain = Hook(parents, "<domain><name>x</name></domain>", name="plain")
+    assert plain("prepare", "begin").returncode == plain("release", "end").returncode == 0
+    parents.start()
