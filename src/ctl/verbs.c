@@ -134,6 +134,7 @@ static const struct ctl_option xml_options[] = {
 	{"fragment", 0, NULL, "print what a domain needs to use them", false, false},
 	{"name", 0, "NAME", "the domain's name, umdev by default", false, false},
 	{"memory", 'm', "SIZE", "the domain's memory, 512M by default", false, false},
+	{"virt-type", 0, "TYPE", "kvm, the default, or qemu where there is none", false, false},
 	{NULL, 0, NULL, NULL, false, false},
 };
 

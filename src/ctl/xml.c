@@ -165,6 +165,9 @@ static int xml_check_domain(const struct ctl *ctl, const struct libvirt_domain *
 {
 	if (ctl->n_operands == 0)
 		return ctl_usage(ctl, "UUID... is missing");
+	if (strcmp(domain->virt_type, "kvm") != 0 && strcmp(domain->virt_type, "qemu") != 0)
+		return ctl_usage(ctl, "--virt-type: '%s' is neither kvm nor qemu",
+				 domain->virt_type);
 	if (!xml_name_ok(domain->name))
 		return ctl_usage(ctl,
 				 "--name: '%s' is no name for a domain: 1 to %d bytes without '/' "
@@ -183,6 +186,7 @@ static int xml_domain(struct ctl *ctl)
 {
 	struct libvirt_domain domain = {
 		.name = ctl_get(ctl, "name") ? ctl_get(ctl, "name") : XML_DOMAIN_NAME,
+		.virt_type = ctl_get(ctl, "virt-type") ? ctl_get(ctl, "virt-type") : "kvm",
 		.memory_bytes = QEMU_ARGS_MEMORY,
 		.fragment = ctl_has(ctl, "fragment"),
 	};
@@ -214,7 +218,7 @@ static int xml_domain(struct ctl *ctl)
 
 int ctl_xml(struct ctl *ctl)
 {
-	static const char *const of_domain[] = {"name", "memory"};
+	static const char *const of_domain[] = {"name", "memory", "virt-type"};
 	bool domain = ctl_has(ctl, "domain") || ctl_has(ctl, "fragment");
 	int r = ctl_conflict(ctl, "domain", "fragment");
 

@@ -402,7 +402,7 @@ char *libvirt_domain_write(const struct libvirt_domain *domain)
 		return text;
 	}
 	write_open(&w, "domain");
-	write_attribute(&w, "type", "kvm");
+	write_attribute(&w, "type", domain->virt_type);
 	write_attribute(&w, "xmlns:qemu", WRITE_QEMU_NS);
 	write_element(&w, "name", domain->name);
 	write_open(&w, "memory");

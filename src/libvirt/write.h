@@ -32,6 +32,7 @@ char *libvirt_mdev_write(const json_t *mdev, const json_t *parent);
 
 struct libvirt_domain {
 	const char *name;
+	const char *virt_type; /* "kvm" or "qemu" */
 	uint64_t memory_bytes;
 	bool fragment;	     /* only what has to be put into a domain that exists */
 	const json_t *words; /* of QEMU's command line, texts */

@@ -129,6 +129,8 @@ def test_all_that_is_printed_validates(parents, tmp_path):
         validate(tmp_path, text)
         assert f"<iommuGroup number='{mdev['iommu_group']}'/>" in text
         domain = parents.ok("xml", "--domain", "--name", "d & e", "--memory", "1G", uuid)
+        assert domain.startswith("<domain type='kvm'")
+        validate(tmp_path, parents.ok("xml", "--domain", "--virt-type", "qemu", uuid))
         validate(tmp_path, domain)
         fragment = parents.ok("xml", "--fragment", uuid)
         plain = ("<domain type='qemu'><name>d</name><memory>1048576</memory>{0}<vcpu>1</vcpu>"

@@ -130,12 +130,12 @@ def test_refusals(drives, run_libvirtd, domain):
 
 
 def test_printed_domain(directory, drives, run_libvirtd):
-    """A domain as umdevctl prints it is valid, starts and takes its drive; only the accelerator is another here."""
+    """A domain as umdevctl prints it is valid, starts and takes its drive."""
     libvirtd = run_libvirtd()
     drive = drives.drive(attributes=FOR_QEMU)
-    printed = drives.ctl("xml", "--domain", "--name", "printed", drive.ident)
     path = directory / "printed.xml"
-    path.write_text(printed.replace("<domain type='kvm'", "<domain type='qemu'", 1), encoding="utf-8")
+    path.write_text(drives.ctl("xml", "--domain", "--virt-type", "qemu", "--name", "printed", drive.ident),
+                    encoding="utf-8")
     libvirtd.virsh("define", "--validate", path)
     libvirtd.virsh("start", "printed")
     assert libvirtd.virsh("domstate", "printed") == "running"

@@ -174,7 +174,8 @@ static void test_parent_and_types(void **state)
 static void test_domain_and_fragment(void **state)
 {
 	json_t *words = json_pack("[s,s]", "-device", "{\"driver\":\"vfio-user-pci\"}");
-	struct libvirt_domain domain = {.name = "a&b", .memory_bytes = 1ull << 30, .words = words};
+	struct libvirt_domain domain = {
+		.name = "a&b", .virt_type = "qemu", .memory_bytes = 1ull << 30, .words = words};
 	char *text = libvirt_domain_write(&domain);
 
 	(void)state;
