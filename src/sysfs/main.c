@@ -91,6 +91,10 @@ static void main_mdev_came(void *data, const struct tree_mdev *mdev)
 {
 	struct sysfs *sysfs = data;
 
+	/* Who was behind may have been held up by that very writer, as libvirt is while it starts a
+	 * definition, and has read since: worth waiting for again. */
+	if (sysfs->listeners_hang_until_ns > 0 && !udev_listeners_behind())
+		sysfs->listeners_hang_until_ns = 0;
 	tell_mdev(&sysfs->tell, mdev, true);
 }
 

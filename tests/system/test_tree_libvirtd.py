@@ -121,6 +121,18 @@ def test_persistent(libvirtd, tmp_path, parent, name):
     assert max(libvirtd.took.values()) < SLOW_S, libvirtd.took
 
 
+def test_create_after_start(libvirtd):
+    """While libvirt starts a definition it reads no events; the next creation is waited for all the same."""
+    for _ in range(5):
+        started, made = new_uuid(), new_uuid()
+        libvirtd.ok("nodedev-define", "/dev/stdin", stdin=device_xml("pci_0000_86_00_0", STORE_TYPE, started))
+        libvirtd.ok("nodedev-start", node_name(started, CARD))
+        libvirtd.ok("nodedev-create", "/dev/stdin", stdin=device_xml("mtty_store", STORE_TYPE, made))
+        libvirtd.ok("nodedev-destroy", node_name(made, STORE))
+        libvirtd.ok("nodedev-destroy", node_name(started, CARD))
+        libvirtd.ok("nodedev-undefine", node_name(started, CARD))
+
+
 def test_defined_by_umdevctl(libvirtd):
     """libvirt sees what was defined without it, and starts it."""
     device = node_name(FIRST, CARD)
