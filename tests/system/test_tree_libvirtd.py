@@ -123,7 +123,7 @@ def test_persistent(libvirtd, tmp_path, parent, name):
 
 def test_create_after_start(libvirtd):
     """While libvirt starts a definition it reads no events; the next creation is waited for all the same."""
-    for _ in range(5):
+    for _ in range(8):
         started, made = new_uuid(), new_uuid()
         libvirtd.ok("nodedev-define", "/dev/stdin", stdin=device_xml("pci_0000_86_00_0", STORE_TYPE, started))
         libvirtd.ok("nodedev-start", node_name(started, CARD))
