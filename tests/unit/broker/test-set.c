@@ -68,6 +68,23 @@ static void wait_back(struct fixture *f)
 	fixture_until(f, "mdev.list", "mdevs.1.statistics.things", "7");
 }
 
+/* Waits until the host has come to @line, while @done is open. */
+static void wait_log(struct fixture *f, const char *line, const int *done)
+{
+	uint64_t deadline = clock_now_ns() + 10 * NS_PER_S;
+	bool there = false;
+
+	while (!there) {
+		char *log = fixture_log(f);
+
+		there = strstr(log, line) != NULL;
+		free(log);
+		assert_true(clock_now_ns() < deadline);
+		assert_int_equal(reactor_turn(f->reactor, 5 * NS_PER_MS), 0);
+	}
+	assert_int_equal(*done, 0);
+}
+
 /* How many events of that name there are. */
 static int count_events(struct fixture *f, const char *name)
 {
@@ -382,25 +399,16 @@ static void test_busy(void **state)
 		"\"fake-s\",\"start\":\"manual\",\"attrs\":[]}}";
 	static const char *const steps[] = {"remove=hang", "create=hang"};
 	struct fixture *f = *state;
+	int live_done;
 
 	f->broker->config.call_timeout_ns = 400 * NS_PER_MS;
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		int done;
-		uint64_t deadline = clock_now_ns() + 10 * NS_PER_S;
-		bool there = false;
 
 		fixture_script(f, steps[i]);
 		free(fixture_log(f));
 		fixture_begin(f, "mdev.set", SET("fixed", "2"), &done);
-		while (!there) {
-			char *log = fixture_log(f);
-
-			there = strstr(log, i == 0 ? "remove scripted" : "create scripted");
-			free(log);
-			assert_true(clock_now_ns() < deadline);
-			assert_int_equal(reactor_turn(f->reactor, 5 * NS_PER_MS), 0);
-		}
-		assert_int_equal(done, 0);
+		wait_log(f, i == 0 ? "remove scripted" : "create scripted", &done);
 		fixture_fails(f, ERROR_DEVICE_BUSY, "mdev.start", ON(A, "fake-s"));
 		fixture_fails(f, ERROR_DEVICE_BUSY, "mdev.stop", JUST(A));
 		fixture_fails(f, ERROR_DEVICE_BUSY, "mdev.stop",
@@ -425,10 +433,13 @@ static void test_busy(void **state)
 	}
 	/* And while live attributes are being changed, none that asks for it to be made anew. */
 	fixture_script(f, "attr=hang");
-	fixture_begin(f, "mdev.set", SET("color", "green"), &(int){0});
+	fixture_begin(f, "mdev.set", SET("color", "green"), &live_done);
+	wait_log(f, "attr scripted", &live_done);
 	fixture_fails(f, ERROR_DEVICE_BUSY, "mdev.set", SET("fixed", "2"));
 	fixture_fails(f, ERROR_DEVICE_BUSY, "mdev.stop", JUST(A));
 	fixture_script(f, "");
+	fixture_wait(f, &live_done);
+	assert_int_equal(live_done, -1);
 	wait_back(f);
 }
 
