@@ -464,7 +464,7 @@ bool node_is_fixed(struct node node)
 	struct attr_table table = attr_table(node.kind);
 
 	if (node.row == 0)
-		return node_infos[node.kind].name != NULL;
+		return node_infos[node.kind].name != NULL && node.kind != NODE_TYPES;
 	/* What the daemon adds may be in another order after an upgrade. */
 	return node.row <= table.count && !table.rows[node.row - 1].visible;
 }

@@ -62,7 +62,7 @@ def make_daemon(reachable_bin):
     problems = []
     for daemon in made:
         try:
-            if daemon.running:
+            if daemon.running or daemon.crashed:
                 daemon.stop()
         except AssertionError as error:
             problems.append(str(error))

@@ -215,6 +215,13 @@ class Daemon:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def crashed(self) -> bool:
+        """Whether it ended by a signal that nobody sends."""
+        ended = None if self._process is None else self._process.poll()
+        return ended in [-number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL,
+                                                signal.SIGFPE)]
+
     def look(self) -> dict:
         """Notes which processes the daemon has started by now: pid -> start time."""
         found = process.children(self.pid) if self._process else {}
