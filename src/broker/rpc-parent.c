@@ -116,8 +116,8 @@ static int rpc_compare_types(const void *a, const void *b)
 	return strcmp((*left)->id, (*right)->id);
 }
 
-/* Appends the types of one parent in the order of their ids. */
-static void rpc_append_types(json_t *list, const struct parent *parent)
+/* Appends the types of one parent, of @class_name (NULL: of any), in the order of their ids. */
+static void rpc_append_types(json_t *list, const struct parent *parent, const char *class_name)
 {
 	const struct type *sorted[TYPE_COUNT_MAX];
 	size_t count = MIN(parent->types.count, (size_t)TYPE_COUNT_MAX);
@@ -125,25 +125,30 @@ static void rpc_append_types(json_t *list, const struct parent *parent)
 	for (size_t i = 0; i < count; i++)
 		sorted[i] = &parent->types.types[i];
 	qsort(sorted, count, sizeof(sorted[0]), rpc_compare_types);
-	for (size_t i = 0; i < count; i++)
-		json_array_append_new(list, type_print(sorted[i], parent->name, &parent->pool));
+	for (size_t i = 0; i < count; i++) {
+		if (!class_name || strcmp(sorted[i]->class_name, class_name) == 0)
+			json_array_append_new(list,
+					      type_print(sorted[i], parent->name, &parent->pool));
+	}
 }
 
 void rpc_type_list(struct api_call *call)
 {
 	const char *name = api_text(call, "parent");
+	const char *class_name = api_text(call, "class");
 	struct umdev_error err = {0};
 	const struct parent *p;
 	json_t *list;
 
-	if (name && !rpc_find_parent(call, name, &err)) {
+	if ((name && !rpc_find_parent(call, name, &err)) ||
+	    (class_name && type_class_check(class_name, &err) < 0)) {
 		api_fail(call, &err);
 		return;
 	}
 	list = json_array();
 	list_for_each (p, &call->broker->parents, link) {
 		if (p->state == PARENT_READY && (!name || strcmp(p->name, name) == 0))
-			rpc_append_types(list, p);
+			rpc_append_types(list, p, class_name);
 	}
 	api_reply(call, json_pack("{s:o}", "types", list));
 }

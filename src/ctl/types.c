@@ -103,6 +103,7 @@ int ctl_types(struct ctl *ctl)
 	/* To mdevctl a parent that is not there is one without types. */
 	if (!ctl_is_mdevctl() || ctl->json)
 		ctl_put_text(params, "parent", parent);
+	ctl_put_text(params, "class", ctl_get(ctl, "class"));
 	r = ctl_call(ctl, "type.list", params, &result);
 	if (r != CTL_OK)
 		return r;

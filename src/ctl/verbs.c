@@ -26,6 +26,7 @@ static const struct ctl_option force_options[] = {
 
 static const struct ctl_option types_options[] = {
 	{"parent", 'p', "PARENT", "show only the types of this parent", false, false},
+	{"class", 0, "CLASS", "show only types of this class, such as storage", false, false},
 	{"dumpjson", 0, NULL, "print JSON as mdevctl does", false, false},
 	{NULL, 0, NULL, NULL, false, false},
 };

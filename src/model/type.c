@@ -73,6 +73,25 @@ static const struct type_attr *type_attr_find(const struct type *type, const cha
 	return NULL;
 }
 
+int type_class_check(const char *name, struct umdev_error *err)
+{
+	const char *last = "";
+	char known[128] = "";
+
+	for (size_t i = 0; i < ARRAY_SIZE(type_class_rules); i++) {
+		const char *of = type_class_rules[i].class_name;
+		size_t used = strlen(known);
+
+		if (strcmp(of, name) == 0)
+			return 0;
+		if (strcmp(of, last) != 0)
+			snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "", of);
+		last = of;
+	}
+	return error_set_key(err, ERROR_INVALID, "class",
+			     "there is no class '%.32s'; there are: %s", name, known);
+}
+
 static int type_check_class(const struct type *type, struct umdev_error *err)
 {
 	bool known = false;

@@ -55,6 +55,9 @@ int type_table_parse(const json_t *types, const char *driver, struct type_table 
 /* Frees what the table holds and empties it. Safe on a zeroed one. */
 void type_table_done(struct type_table *table);
 
+/* INVALID, listing the classes that there are, unless @name is one. */
+int type_class_check(const char *name, struct umdev_error *err) umdev_warn_unused;
+
 /* The type with that id, or that name; NULL when there is none. */
 const struct type *type_find_id(const struct type_table *table, const char *id);
 const struct type *type_find_name(const struct type_table *table, const char *name);

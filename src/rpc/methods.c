@@ -53,7 +53,9 @@ const struct rpc_method rpc_methods[] = {
 	{
 		.name = "type.list",
 		.summary = "Lists the types of ready parents, by parent and id.",
-		.params = {{"parent", RPC_STRING, false, "only this parent's"}},
+		.params = {{"parent", RPC_STRING, false, "only this parent's"},
+			   {"class", RPC_STRING, false,
+			    "only those of this class, such as `storage`"}},
 		.returns = "`{types: [TYPE]}`",
 	},
 	{

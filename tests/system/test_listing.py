@@ -63,6 +63,16 @@ def test_types(store):
     assert store.ok("types", "-p", "store") == TYPES.format(small=4, large=2, rest=1)
 
 
+def test_types_of_a_class(store):
+    """Of all parents or one; a word that is no class is refused with those that are."""
+    store.ok("parent", "add", "plain", "--driver", "null")
+    assert store.ok("types", "--class", "compute") == PLAIN
+    assert store.ok("types", "--class", "storage") == TYPES.format(small=4, large=2, rest=1)
+    assert store.ok("types", "--class", "compute", "-p", "store") == store.ok("types", "--class", "network") == ""
+    assert [row["id"] for row in store.rpc("type.list", **{"class": "compute"})["types"]] == ["null-basic"]
+    fails(store, "types", "--class", "disk", says=["disk", "storage, display, serial, crypto, network, compute"])
+
+
 def test_types_as_json(store):
     text = store.ok("types", "--dumpjson")
     assert not text.endswith("\n")

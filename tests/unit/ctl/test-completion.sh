@@ -33,6 +33,8 @@ expect() {
 export UMDEV_ROOT=/nonexistent
 expect 'types list define qemu-args run parent doctor qos blame' ''
 expect 'create xml events' ''
+expect 'serial storage' types --class s
+expect 'kvm qemu' xml --domain --virt-type ''
 expect '--domain --fragment --parent --memory --name' xml --
 expect 'start stop' st
 expect 'list' --root /tmp li
