@@ -140,6 +140,18 @@ struct umdev_engine {
 	uint32_t reserved_slots; /* of them, kept for jobs of mdevs with a priority above 0 */
 };
 
+/* One mdev of a group, as group_check() sees it. Texts live until the callback returns. */
+struct umdev_group_member {
+	const char *uuid;    /* lower-case text */
+	const char *parent;  /* the operator's name of its parent */
+	const char *type_id; /* local part, as in struct umdev_type */
+	const char *type_name;
+	uint32_t flags; /* UMDEV_MEMBER_* */
+	uint32_t reserved;
+};
+#define UMDEV_MEMBER_HERE 1u /* on the parent that is asked */
+#define UMDEV_MEMBER_NEW  2u /* about to be created; the others are there already */
+
 /* The knobs of an mdev, for a driver that has QoS in hardware. */
 struct umdev_qos {
 	uint32_t struct_size;
@@ -465,6 +477,15 @@ struct umdev_driver {
 	 * its slots out evenly, leaves the knobs to the device and still counts what each owned.
 	 */
 	int (*qos_set)(void *mdev_priv, const struct umdev_qos *qos);
+
+	/*
+	 * Whether these mdevs may be one group. @members are all that would be in it, on every
+	 * parent, each of this driver and allowed by the group_scope of its type; each parent that
+	 * has one of them is asked, before any of the new ones is created. Changes nothing: whether
+	 * they are created is decided after all have agreed. Optional: any will do.
+	 */
+	int (*group_check)(void *parent_priv, const char *group,
+			   const struct umdev_group_member *members, uint32_t count);
 };
 
 /*

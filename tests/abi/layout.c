@@ -67,6 +67,14 @@ MEMBER(umdev_qos, weight, 8, 4);
 MEMBER(umdev_qos, priority, 12, 4);
 TYPE(umdev_qos, 16);
 
+MEMBER(umdev_group_member, uuid, 0, 8);
+MEMBER(umdev_group_member, parent, 8, 8);
+MEMBER(umdev_group_member, type_id, 16, 8);
+MEMBER(umdev_group_member, type_name, 24, 8);
+MEMBER(umdev_group_member, flags, 32, 4);
+MEMBER(umdev_group_member, reserved, 36, 4);
+TYPE(umdev_group_member, 40);
+
 MEMBER(umdev_value, text, 0, 8);
 MEMBER(umdev_value, number, 8, 8);
 MEMBER(umdev_value, fd, 16, 4);
@@ -198,4 +206,5 @@ MEMBER(umdev_driver, attr_set, 192, 8);
 MEMBER(umdev_driver, stats_get, 200, 8);
 MEMBER(umdev_driver, discard, 208, 8);
 MEMBER(umdev_driver, qos_set, 216, 8);
-TYPE(umdev_driver, 224);
+MEMBER(umdev_driver, group_check, 224, 8);
+TYPE(umdev_driver, 232);
