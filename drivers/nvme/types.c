@@ -76,6 +76,8 @@ static void types_add(struct nvme_parent *p, const char *id, size_t id_len, uint
 		.attrs = p->type_attrs,
 		.cost = bytes > 0 ? bytes : NVME_POOL_ALIGN,
 		.flags = bytes > 0 ? 0 : UMDEV_TYPE_REST,
+		.group_scope = UMDEV_GROUP_DRIVER, /* the drives of one machine, on any disks */
+		.group_hotplug = 1,
 		.qos = UMDEV_QOS_CAP | UMDEV_QOS_WEIGHT | UMDEV_QOS_PRIORITY,
 	};
 }

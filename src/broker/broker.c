@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "broker/group.h"
 #include "broker/mdev.h"
 #include "broker/parent.h"
 #include "broker/store.h"
@@ -90,6 +91,9 @@ static void broker_clear_sockets(struct broker *broker)
 			snprintf(path, sizeof(path), "%s/%s/%s", BROKER_SOCKETS_DIR, uuid,
 				 BROKER_SOCKET_NAME);
 			unlinkat(broker->root_fd, path, 0);
+			snprintf(path, sizeof(path), "%s/%s/%s", BROKER_SOCKETS_DIR, uuid,
+				 BROKER_SOCKET_NEW);
+			unlinkat(broker->root_fd, path, 0);
 			snprintf(path, sizeof(path), "%s/%s", BROKER_SOCKETS_DIR, uuid);
 			unlinkat(broker->root_fd, path, AT_REMOVEDIR);
 		}
@@ -112,6 +116,8 @@ int broker_new(const struct broker_config *config, struct reactor *reactor,
 	broker->uid = geteuid();
 	list_init(&broker->parents);
 	list_init(&broker->mdevs);
+	list_init(&broker->groups);
+	list_init(&broker->group_starts);
 	events_init(&broker->events);
 	broker->booted_task.run = broker_run_booted;
 	broker->ended_task.run = broker_run_ended;
@@ -139,6 +145,8 @@ int broker_boot(struct broker *broker, struct umdev_error *err)
 	broker->booting++;
 	broker->watch = watch_new(broker); /* first, so that nothing is missed */
 	r = store_load_definitions(broker, err);
+	if (r == 0)
+		r = group_load(broker, err);
 	if (r == 0)
 		r = store_load_parents(broker, err);
 	broker_boot_step(broker);
@@ -178,8 +186,10 @@ void broker_free(struct broker *broker)
 		return;
 	while (!list_empty(&broker->parents))
 		parent_free(list_first(&broker->parents, struct parent, link));
+	group_start_free_all(broker);
 	while (!list_empty(&broker->mdevs))
 		mdev_free(list_first(&broker->mdevs, struct mdev, link));
+	group_free_all(broker);
 	watch_free(broker->watch);
 	reactor_task_del(broker->reactor, &broker->booted_task);
 	reactor_task_del(broker->reactor, &broker->ended_task);

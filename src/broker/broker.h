@@ -19,11 +19,13 @@
 
 #define BROKER_PARENTS_DIR "etc/umdev/parents.d"
 #define BROKER_MDEVS_DIR   "etc/umdev/mdevs.d"
+#define BROKER_GROUPS_DIR  "etc/umdev/groups.d"
 #define BROKER_RUN_DIR	   "run/umdev"
 #define BROKER_SOCKETS_DIR "run/umdev/mdevs"
 #define BROKER_LOCK	   "run/umdev/umdevd.lock"
 #define BROKER_CONTROL	   "run/umdev/control.sock"
 #define BROKER_SOCKET_NAME "vfio-user.sock"
+#define BROKER_SOCKET_NEW  ".vfio-user.sock" /* until the mdev is whole */
 
 #define BROKER_PARENTS_MAX 256
 #define BROKER_MDEVS_MAX   65536 /* defined or active */
@@ -57,6 +59,8 @@ struct broker {
 	struct list parents;
 	struct list mdevs;
 	size_t mdev_count;
+	struct list groups;	  /* that have settings (group.h) */
+	struct list group_starts; /* under way (group-start.c) */
 	struct events events;
 	struct tree_server *tree;	       /* NULL: none (tree.h) */
 	struct watch *watch;		       /* NULL: none (watch.h) */

@@ -59,17 +59,30 @@ static void control_event_watch(void *data, struct rpc_request *req, json_t *par
 }
 
 /* The server calls handlers with one pointer for all, so each method has a function of its own. */
-#define CONTROL_METHODS(of)                                                                        \
-	of("version", rpc_version) of("parent.add", rpc_parent_add) of(                            \
-		"parent.remove", rpc_parent_remove) of("parent.list", rpc_parent_list)             \
-		of("driver.list", rpc_driver_list) of("type.list", rpc_type_list) of(              \
-			"mdev.list", rpc_mdev_list) of("mdev.define", rpc_mdev_define)             \
-			of("mdev.undefine", rpc_mdev_undefine) of("mdev.modify", rpc_mdev_modify)  \
-				of("mdev.start", rpc_mdev_start) of("mdev.stop", rpc_mdev_stop)    \
-					of("mdev.set", rpc_mdev_set) of("mdev.qos", rpc_mdev_qos)  \
-						of("mdev.blame", rpc_mdev_blame)                   \
-							of("event.list", rpc_event_list)           \
-								of("doctor", rpc_doctor)
+/* clang-format off */
+#define CONTROL_METHODS(of) \
+	of("version", rpc_version) \
+	of("parent.add", rpc_parent_add) \
+	of("parent.remove", rpc_parent_remove) \
+	of("parent.list", rpc_parent_list) \
+	of("driver.list", rpc_driver_list) \
+	of("type.list", rpc_type_list) \
+	of("mdev.list", rpc_mdev_list) \
+	of("mdev.define", rpc_mdev_define) \
+	of("mdev.undefine", rpc_mdev_undefine) \
+	of("mdev.modify", rpc_mdev_modify) \
+	of("mdev.start", rpc_mdev_start) \
+	of("mdev.stop", rpc_mdev_stop) \
+	of("mdev.set", rpc_mdev_set) \
+	of("mdev.qos", rpc_mdev_qos) \
+	of("mdev.blame", rpc_mdev_blame) \
+	of("group.list", rpc_group_list) \
+	of("group.start", rpc_group_start) \
+	of("group.stop", rpc_group_stop) \
+	of("group.qos", rpc_group_qos) \
+	of("event.list", rpc_event_list) \
+	of("doctor", rpc_doctor)
+/* clang-format on */
 
 #define CONTROL_HANDLER(method, handler)                                                           \
 	static void control_##handler(void *data, struct rpc_request *req, json_t *params)         \

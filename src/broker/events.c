@@ -32,10 +32,10 @@ static const char *event_level_name(int level)
 
 static json_t *event_print(const struct event *event, uint64_t seq, const char *message)
 {
-	json_t *e = json_pack("{s:I,s:I,s:s,s:s,s:s*,s:s*,s:s}", "seq", (json_int_t)seq, "time_ns",
-			      (json_int_t)clock_wall_ns(), "event", event->name, "level",
+	json_t *e = json_pack("{s:I,s:I,s:s,s:s,s:s*,s:s*,s:s*,s:s}", "seq", (json_int_t)seq,
+			      "time_ns", (json_int_t)clock_wall_ns(), "event", event->name, "level",
 			      event_level_name(event->level), "parent", event->parent, "uuid",
-			      event->uuid, "message", message);
+			      event->uuid, "group", event->group, "message", message);
 
 	if (e && event->has_peer) {
 		json_object_set_new(e, "pid", json_integer(event->pid));
@@ -66,6 +66,7 @@ void broker_event(struct broker *broker, const struct event *event, const char *
 	va_end(ap);
 	umdev_log(event->level,
 		  event->uuid	  ? event->uuid
+		  : event->group  ? event->group
 		  : event->parent ? event->parent
 				  : "umdevd",
 		  event->name, "%s", message);

@@ -28,6 +28,7 @@ struct event {
 	int level;	  /* LOG_ERR, LOG_WARNING, LOG_INFO */
 	const char *parent;
 	const char *uuid;
+	const char *group;
 	pid_t pid; /* of a client */
 	uid_t uid;
 	bool has_peer;

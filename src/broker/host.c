@@ -196,8 +196,10 @@ static void host_request(struct link *link, uint64_t id, const char *method, jso
 	struct host *host = link->data;
 	struct umdev_error err = {0};
 
-	if (id != 0) {
-		error_set(&err, ERROR_UNKNOWN_METHOD, "a host has nothing to ask");
+	if (id != 0 && host->said_hello) {
+		host->ops->ask(host->data, id, method, params);
+	} else if (id != 0) {
+		error_set(&err, ERROR_UNKNOWN_METHOD, "a host says hello first");
 		link_reply_error(link, id, &err);
 	} else if (strcmp(method, LINK_FAILED) == 0) {
 		host_take_failed(host, params);
@@ -231,6 +233,14 @@ static const struct link_ops host_link_ops = {
 	.request = host_request,
 	.closed = host_closed,
 };
+
+void host_answer(struct host *host, uint64_t id, const struct umdev_error *err)
+{
+	if (err)
+		link_reply_error(&host->link, id, err);
+	else
+		link_reply(&host->link, id, NULL);
+}
 
 static void host_call_done(void *arg, json_t *result, const struct umdev_error *err)
 {

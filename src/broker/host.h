@@ -26,6 +26,8 @@ struct host_ops {
 	void (*hello)(void *data, json_t *params);
 	/* A notification of the host. Descriptors as in struct link_ops. */
 	void (*notify)(void *data, const char *method, json_t *params, int *fds, size_t nfds);
+	/* A request of the host, to be answered with host_answer(), now or later. */
+	void (*ask)(void *data, uint64_t id, const char *method, json_t *params);
 	/* The process is gone and the host freed: why, and the host's own words if it had some. */
 	void (*died)(void *data, const struct umdev_error *err);
 };
@@ -60,6 +62,9 @@ struct host_request {
  */
 int host_call(struct host *host, const struct host_request *request, link_reply_fn *reply,
 	      void *arg) umdev_warn_unused;
+
+/* Answers request @id of the host: done (NULL), or why not. */
+void host_answer(struct host *host, uint64_t id, const struct umdev_error *err);
 
 /* Asks the host to end in order: closes the link, and kills it should that take too long. */
 void host_stop(struct host *host);

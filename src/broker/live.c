@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <umdev/driver.h>
 
 #include "broker/mdev.h"
@@ -43,6 +44,8 @@ static bool live_differs(const struct definition *a, const struct definition *b,
 
 	if (!of_a || !of_b)
 		return of_a != of_b;
+	if (spec->kind == SPEC_KIND_UUID)
+		return strcasecmp(of_a, of_b) != 0;
 	return strcmp(of_a, of_b) != 0;
 }
 
@@ -51,7 +54,7 @@ static int live_check_row(const struct mdev *mdev, const struct definition *next
 {
 	if (!live_differs(mdev->running, next, spec) || spec->when == UMDEV_WHEN_LIVE)
 		return 0;
-	if (spec->when == UMDEV_WHEN_CREATE)
+	if (spec->when == UMDEV_WHEN_CREATE || spec->when == SPEC_WHEN_NEVER)
 		return error_set_key(err, ERROR_DEVICE_BUSY, spec->name,
 				     "%s cannot change while %s is active: change the definition "
 				     "and start it again",

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "broker/group.h"
 #include "broker/store.h"
 #include "link/protocol.h"
 #include "util/clock.h"
@@ -127,6 +128,7 @@ int mdev_store(struct mdev *mdev, struct umdev_error *err)
 int mdev_redefine(struct mdev *mdev, struct definition *next, struct umdev_error *err)
 {
 	struct definition *old = mdev->definition;
+	char group[IDENT_UUID_SIZE] = "";
 	int r;
 
 	mdev->definition = next;
@@ -135,7 +137,10 @@ int mdev_redefine(struct mdev *mdev, struct definition *next, struct umdev_error
 		mdev->definition = old;
 		old = next;
 	}
+	if (old)
+		definition_group(old, group);
 	definition_free(old);
+	group_settle(mdev->broker, group);
 	return r;
 }
 
@@ -289,6 +294,8 @@ void mdev_host_notify(struct parent *parent, const char *method, json_t *params,
 		mdev_take_event(parent, mdev, params);
 	else if (mdev && strcmp(method, LINK_KEEP) == 0)
 		mdev_take_keep(mdev, json_object_get(params, "slots"), fds, nfds);
+	else if (mdev && strcmp(method, LINK_LEAVE) == 0)
+		group_client_left(mdev);
 	else if (mdev && strcmp(method, LINK_DROP) == 0)
 		mdev_take_drop(mdev, json_object_get(params, "slots"));
 }
@@ -335,6 +342,7 @@ json_t *mdev_print(const struct mdev *mdev, bool as_defined)
 	static const struct definition nothing;
 	const struct definition *d = as_defined ? mdev->definition : mdev->running;
 	bool active = mdev_state_is_active(mdev->state);
+	char group[IDENT_UUID_SIZE];
 	const struct umdev_error *error =
 		mdev->unreadable.word != ERROR_NONE ? &mdev->unreadable : &mdev->error;
 	json_t *object;
@@ -353,6 +361,11 @@ json_t *mdev_print(const struct mdev *mdev, bool as_defined)
 			   d->owner, "uid", (json_int_t)(d->has_uid ? d->uid : mdev->broker->uid),
 			   "last_refusal", mdev->last_refusal[0] ? mdev->last_refusal : NULL,
 			   "error", error->word != ERROR_NONE ? error->message : NULL);
+	if (object) {
+		definition_group(d, group);
+		if (group[0])
+			json_object_set_new(object, "group", json_string(group));
+	}
 	if (object && active)
 		mdev_print_active(mdev, object);
 	return object;

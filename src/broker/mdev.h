@@ -17,6 +17,7 @@
 #include "broker/keeper.h"
 #include "broker/parent.h"
 #include "model/definition.h"
+#include "model/group.h"
 #include "model/knobs.h"
 #include "model/mdev.h"
 
@@ -25,7 +26,6 @@ struct mdev {
 	struct broker *broker;
 	char uuid[IDENT_UUID_SIZE];
 	char parent_name[IDENT_PARENT_NAME_MAX + 1];
-	char group[IDENT_UUID_SIZE];   /* the group it belongs to; "": none */
 	struct definition *definition; /* on disk; NULL: none, or unreadable */
 	struct umdev_error unreadable; /* why the definition cannot be read */
 	enum mdev_state state;
@@ -33,7 +33,11 @@ struct mdev {
 
 	/* While not idle. */
 	struct parent *parent;
-	struct definition *running; /* what it was started with */
+	struct definition *running;  /* what it was started with */
+	char group[IDENT_UUID_SIZE]; /* the group that it is in; "": none */
+	struct group_start *start;   /* starts as one of a group */
+	bool built;		     /* ... and its host has created it */
+	bool stepping;		     /* ... and a step of it is under way */
 	size_t type_index;
 	unsigned number; /* of its IOMMU group in the tree; the lowest that was free */
 	struct pool_range piece;
@@ -55,6 +59,7 @@ struct mdev {
 	pid_t client_pid;
 	uid_t client_uid;
 	uint64_t client_since_ns;
+	struct group_client client; /* who holds its group through it, as far as that is known */
 	char last_refusal[EVENTS_LINE_MAX];
 };
 
@@ -89,6 +94,22 @@ int mdev_may_change(const struct mdev *mdev, uid_t uid, struct umdev_error *err)
 int mdev_start(struct mdev *mdev, struct definition *running, struct api_call *call,
 	       struct umdev_error *err) umdev_warn_unused;
 
+/*
+ * The parts of a start, for those that start several at once. Prepared, a mdev is STARTING, holds
+ * its piece, and nobody was asked; unprepared, it is idle as before. Then mdev_start_next() goes
+ * on; mdev_start_failed() takes all of it back, tells mdev->call, and may free @mdev;
+ * mdev_start_done() makes it active.
+ */
+int mdev_start_prepare(struct mdev *mdev, struct definition *running,
+		       struct umdev_error *err) umdev_warn_unused;
+void mdev_start_unprepare(struct mdev *mdev, const struct umdev_error *why);
+void mdev_start_next(struct mdev *mdev);
+void mdev_start_failed(struct mdev *mdev, const struct umdev_error *error);
+void mdev_start_done(struct mdev *mdev);
+
+/* Has the host remove the device that a start has made, and goes on with mdev_start_failed(). */
+void mdev_unbuild(struct mdev *mdev, const struct umdev_error *why);
+
 /* Starts what is defined to start by itself; parent->autostarting counts those under way. */
 void mdev_autostart(struct parent *parent);
 
@@ -120,9 +141,13 @@ json_t *mdev_print_knobs(const struct definition *definition);
 int mdev_socket_check(const struct definition *definition,
 		      struct umdev_error *err) umdev_warn_unused;
 
-/* Makes the listening socket of @mdev with the owner and mode that @running says, or removes it. */
+/* Makes the listening socket of @mdev, hidden yet, with the owner and mode that @running says, or
+ * removes it. */
 int mdev_socket_open(struct mdev *mdev, struct umdev_error *err) umdev_warn_unused;
 void mdev_socket_close(struct mdev *mdev);
+
+/* Puts the socket that was opened where clients look for it. */
+int mdev_socket_publish(struct mdev *mdev, struct umdev_error *err) umdev_warn_unused;
 
 /* The path of the socket; cut when it does not fit. */
 void mdev_socket_path(const struct mdev *mdev, char *path, size_t size);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/group.h"
 #include "broker/mdev.h"
 #include "broker/store.h"
 #include "link/protocol.h"
@@ -134,6 +135,8 @@ static void parent_failed(struct parent *parent, const struct umdev_error *err)
 	parent->error = *err;
 	parent_event(parent, "parent.failed", LOG_ERR, "%s", err->message);
 	parent_each_mdev(parent, mdev_host_gone);
+	if (parent->booting)
+		group_autostart(parent);
 	parent_boot_done(parent);
 }
 
@@ -253,7 +256,21 @@ static void parent_host_notify(void *data, const char *method, json_t *params, i
 	mdev_host_notify(data, method, params, fds, nfds);
 }
 
+static void parent_host_ask(void *data, uint64_t id, const char *method, json_t *params)
+{
+	struct parent *parent = data;
+	struct umdev_error err = {0};
+	int r;
+
+	if (strcmp(method, LINK_JOIN) == 0)
+		r = group_client_joins(parent, params, &err);
+	else
+		r = error_set(&err, ERROR_UNKNOWN_METHOD, "the broker knows no %.32s", method);
+	host_answer(parent->host, id, r < 0 ? &err : NULL);
+}
+
 static const struct host_ops parent_host_ops = {
+	.ask = parent_host_ask,
 	.hello = parent_host_hello,
 	.notify = parent_host_notify,
 	.died = parent_host_died,
@@ -512,16 +529,13 @@ void parent_count_mdevs(const struct parent *parent, size_t *ret_active, size_t 
 
 static void parent_print_attrs(const struct spec_table *table, json_t *list)
 {
-	static const char *const when[] = {"create", "idle", "live"};
-
 	for (size_t i = 0; i < table->count; i++) {
 		const struct spec *spec = &table->rows[i];
 
-		json_array_append_new(list, json_pack("{s:s,s:s,s:s*,s:s}", "name", spec->name,
-						      "description",
-						      spec->description ? spec->description : "",
-						      "default", spec->default_value, "when",
-						      when[MIN(spec->when, ARRAY_SIZE(when) - 1)]));
+		json_array_append_new(
+			list, json_pack("{s:s,s:s,s:s*,s:s}", "name", spec->name, "description",
+					spec->description ? spec->description : "", "default",
+					spec->default_value, "when", spec_when_name(spec->when)));
 	}
 }
 

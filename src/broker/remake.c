@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/group.h"
 #include "broker/mdev.h"
 #include "link/protocol.h"
 #include "util/clock.h"
@@ -102,9 +103,10 @@ static void remake_lost(struct remake *remake, const struct umdev_error *why)
 static void remake_restored(void *arg, json_t *result, const struct umdev_error *err)
 {
 	struct remake *remake = arg;
+	struct umdev_error failure = {0};
 
-	if (!result) {
-		remake_lost(remake, err);
+	if (!result || mdev_socket_publish(remake->mdev, &failure) < 0) {
+		remake_lost(remake, result ? &failure : err);
 		return;
 	}
 	remake_active(remake->mdev);
@@ -127,9 +129,10 @@ static void remake_restore(struct remake *remake, const struct umdev_error *why)
 static void remake_created(void *arg, json_t *result, const struct umdev_error *err)
 {
 	struct remake *remake = arg;
+	struct umdev_error failure = {0};
 
-	if (!result) {
-		remake_restore(remake, err);
+	if (!result || mdev_socket_publish(remake->mdev, &failure) < 0) {
+		remake_restore(remake, result ? &failure : err);
 		return;
 	}
 	remake_active(remake->mdev);
@@ -166,6 +169,9 @@ static int remake_check(struct mdev *mdev, struct definition *next, struct umdev
 				 "mdev %s is in use by process %d: this takes effect at creation, "
 				 "so end that first",
 				 mdev->uuid, (int)mdev->client_pid);
+	r = group_check_stop(mdev, err);
+	if (r < 0)
+		return r;
 	r = definition_check_attrs(next, &mdev->parent->attr_specs, mdev->parent->driver, err);
 	if (r == 0)
 		r = knobs_check(next, &mdev->parent->types.types[mdev->type_index], mdev->uuid,

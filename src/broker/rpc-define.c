@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/group.h"
 #include "broker/rpc-mdev.h"
 #include "util/log.h"
 
@@ -33,6 +34,8 @@ static int define_check(struct broker *broker, const char *parent_name, const ch
 	if (definition_set_type(d, choice.type->id, choice.type->name) < 0)
 		return error_set(err, ERROR_NO_MEMORY, "out of memory");
 	r = definition_check_attrs(d, &parent->attr_specs, parent->driver, err);
+	if (r == 0)
+		r = group_check_definition(parent, uuid, choice.type, d, err);
 	return r < 0 ? r : knobs_check(d, choice.type, uuid, err);
 }
 

@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <uuid/uuid.h>
 
+#include "broker/group.h"
 #include "broker/rpc-mdev.h"
 #include "broker/watch.h"
 
@@ -81,6 +83,28 @@ int rpc_no_params(const struct api_call *call, const char *with, const char *con
 	return 0;
 }
 
+int rpc_put_group(const struct api_call *call, struct definition *d, struct umdev_error *err)
+{
+	const struct spec *spec = spec_find(spec_standard(), SPEC_ATTR_GROUP);
+	const char *group = api_text(call, "group");
+	char named[IDENT_UUID_SIZE];
+	char wanted[IDENT_UUID_SIZE] = "";
+	int r;
+
+	if (!group)
+		return 0;
+	r = spec_check(spec, group, NULL, err);
+	if (r < 0)
+		return r;
+	(void)!ident_uuid_parse(group, wanted); /* "": in none */
+	definition_group(d, named);
+	if (named[0] && strcmp(named, wanted) != 0)
+		return error_set_key(err, ERROR_INVALID, "group",
+				     "the group is said twice: %s, and %s by the attribute %s",
+				     wanted, named, SPEC_ATTR_GROUP);
+	return named[0] || !wanted[0] ? 0 : definition_put_attr(d, SPEC_ATTR_GROUP, wanted, err);
+}
+
 int rpc_new_definition(const struct api_call *call, struct definition **ret,
 		       struct umdev_error *err)
 {
@@ -110,6 +134,8 @@ int rpc_new_definition(const struct api_call *call, struct definition **ret,
 	}
 	if (r == 0 && owner && definition_set_owner(d, owner) < 0)
 		r = error_set(err, ERROR_NO_MEMORY, "out of memory");
+	if (r == 0)
+		r = rpc_put_group(call, d, err);
 	if (r < 0) {
 		definition_free(d);
 		return r;
@@ -130,7 +156,9 @@ static int rpc_start_defined(struct api_call *call, struct mdev *mdev, struct de
 	static const char *const others[] = {"attrs", "owner", NULL};
 	const char *type = api_text(call, "type");
 	const char *name = api_text(call, "type_name");
+	const char *group = api_text(call, "group");
 	const struct definition *d = mdev->definition;
+	char named[IDENT_UUID_SIZE];
 	int r = rpc_no_params(call, "the uuid of a defined mdev", others, err);
 
 	if (r < 0)
@@ -144,6 +172,15 @@ static int rpc_start_defined(struct api_call *call, struct mdev *mdev, struct de
 		return error_set_key(err, ERROR_TYPE_MISMATCH, type ? "type" : "type_name",
 				     "%s is defined as type %s, not %.128s", mdev->uuid, d->type_id,
 				     type ? type : name);
+	if (group) {
+		definition_group(d, named);
+		if (strcasecmp(named, group) != 0)
+			return error_set_key(err, ERROR_INVALID, "group",
+					     "%s is defined as one of group %s, not %.64s: "
+					     "modify its attribute %s first",
+					     mdev->uuid, named[0] ? named : "none", group,
+					     SPEC_ATTR_GROUP);
+	}
 	*ret = definition_dup(d);
 	return *ret ? 0 : error_set(err, ERROR_NO_MEMORY, "out of memory");
 }
@@ -231,6 +268,8 @@ void rpc_mdev_stop(struct api_call *call)
 			r = error_set(&err, ERROR_NOT_ACTIVE, "mdev %s is not active", uuid);
 		else
 			r = mdev_may_change(mdev, call->uid, &err);
+		if (r == 0)
+			r = group_check_stop(mdev, &err);
 	}
 	if (r == 0)
 		r = mdev_stop(mdev, api_flag(call, "force"), call, &err);

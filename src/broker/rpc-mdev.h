@@ -26,6 +26,10 @@ int rpc_check_owners(struct api_call *call, const char *uuid,
 int rpc_no_params(const struct api_call *call, const char *with, const char *const *names,
 		  struct umdev_error *err) umdev_warn_unused;
 
+/* Writes the parameter "group", if there is one, into @d, unless that says another. */
+int rpc_put_group(const struct api_call *call, struct definition *d,
+		  struct umdev_error *err) umdev_warn_unused;
+
 /* A definition out of "definition" or "type", "type_name", "start", "attrs"; and "owner". It
  * belongs to the caller. */
 int rpc_new_definition(const struct api_call *call, struct definition **ret,

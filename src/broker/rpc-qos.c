@@ -232,16 +232,11 @@ static int qos_next(const struct api_call *call, const struct definition *from,
 		return error_set(err, ERROR_NO_MEMORY, "out of memory");
 	for (size_t i = 0; i < ARRAY_SIZE(qos_params); i++) {
 		const json_t *value = json_object_get(call->params, qos_params[i].param);
-		char text[32];
 		int r;
 
 		if (!value)
 			continue;
-		if (json_is_integer(value))
-			snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(value));
-		else
-			snprintf(text, sizeof(text), "%.15g", json_real_value(value));
-		r = knobs_write(next, qos_params[i].attr, text, err);
+		r = knobs_put(next, qos_params[i].attr, value, err);
 		if (r < 0)
 			return r;
 	}

@@ -2,9 +2,10 @@
 /*
  * The vfio-user socket of an mdev: <root>/run/umdev/mdevs/<uuid>/vfio-user.sock.
  *
- * It is bound in a directory that nobody else may enter, gets its owner and mode, listens, and only
- * then the directory opens: nobody can connect before all is right. The address goes through
- * /proc/self/fd, so that a long root is no obstacle to us.
+ * It is bound under a hidden name in a directory that nobody else may enter, gets its owner and
+ * mode and listens, and only then the directory opens; its name it gets when the mdev is whole.
+ * Nobody can connect before all is right. The address goes through /proc/self/fd, so that a long
+ * root is no obstacle to us.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -104,7 +105,7 @@ static int socket_own(const struct mdev *mdev, int dir, const struct socket_acce
 {
 	if ((a->uid == SOCKET_KEEP_ID || a->uid == mdev->broker->uid) && a->gid == SOCKET_KEEP_ID)
 		return 0;
-	if (fchownat(dir, BROKER_SOCKET_NAME, a->uid, a->gid, AT_SYMLINK_NOFOLLOW) == 0)
+	if (fchownat(dir, BROKER_SOCKET_NEW, a->uid, a->gid, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
 	if (!a->asked) { /* root, who needs no right, or a user whom the mode must let in */
 		umdev_log(LOG_DEBUG, mdev->uuid, "socket.owner", "not given to user %u: %s", a->uid,
@@ -126,11 +127,11 @@ static int socket_bind(int dir, mode_t mode)
 	if (fd < 0)
 		return -errno;
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", dir,
-		 BROKER_SOCKET_NAME);
-	if (unlinkat(dir, BROKER_SOCKET_NAME, 0) < 0 && errno != ENOENT)
+		 BROKER_SOCKET_NEW);
+	if (unlinkat(dir, BROKER_SOCKET_NEW, 0) < 0 && errno != ENOENT)
 		return -errno;
 	r = bind(fd, (const struct sockaddr *)&address, sizeof(address));
-	if (r < 0 || fchmodat(dir, BROKER_SOCKET_NAME, mode, 0) < 0 ||
+	if (r < 0 || fchmodat(dir, BROKER_SOCKET_NEW, mode, 0) < 0 ||
 	    listen(fd, SOCKET_BACKLOG) < 0)
 		return -errno;
 	return umdev_steal_fd(&fd);
@@ -168,9 +169,26 @@ int mdev_socket_open(struct mdev *mdev, struct umdev_error *err)
 	return r;
 }
 
+int mdev_socket_publish(struct mdev *mdev, struct umdev_error *err)
+{
+	char path[PATH_MAX];
+	char hidden[PATH_MAX];
+	int root = mdev->broker->root_fd;
+
+	snprintf(hidden, sizeof(hidden), "%s/%s/%s", BROKER_SOCKETS_DIR, mdev->uuid,
+		 BROKER_SOCKET_NEW);
+	snprintf(path, sizeof(path), "%s/%s/%s", BROKER_SOCKETS_DIR, mdev->uuid,
+		 BROKER_SOCKET_NAME);
+	if (renameat(root, hidden, root, path) < 0)
+		return error_set(err, error_word_from_errno(errno), "cannot make %s: %s", path,
+				 strerror(errno));
+	return 0;
+}
+
 void mdev_socket_close(struct mdev *mdev)
 {
 	char path[PATH_MAX];
+	char hidden[PATH_MAX];
 	char dir[PATH_MAX];
 	int root = mdev->broker->root_fd;
 
@@ -178,6 +196,9 @@ void mdev_socket_close(struct mdev *mdev)
 	snprintf(dir, sizeof(dir), "%s/%s", BROKER_SOCKETS_DIR, mdev->uuid);
 	snprintf(path, sizeof(path), "%s/%s/%s", BROKER_SOCKETS_DIR, mdev->uuid,
 		 BROKER_SOCKET_NAME);
+	snprintf(hidden, sizeof(hidden), "%s/%s/%s", BROKER_SOCKETS_DIR, mdev->uuid,
+		 BROKER_SOCKET_NEW);
 	unlinkat(root, path, 0);
+	unlinkat(root, hidden, 0);
 	unlinkat(root, dir, AT_REMOVEDIR);
 }

@@ -3,8 +3,9 @@
  * Starting an mdev: one transaction.
  *
  *   check -> claim a piece -> discard its dirty parts -> write the map -> state page and socket ->
- *   the host creates it -> announce
+ *   the host creates it -> publish the socket -> announce
  *
+ * Members of a group take the same steps side by side, and are published together (group-start.c).
  * mdev_start_failed() undoes whatever was done, in reverse. The order of the checks is mdevctl's:
  * already active, parent, type, instances, attributes.
  */
@@ -13,12 +14,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "broker/group.h"
 #include "broker/mdev.h"
 #include "link/protocol.h"
 #include "util/clock.h"
 #include "util/log.h"
-
-static void mdev_start_next(struct mdev *mdev);
 
 /* ---- Undoing --------------------------------------------------------------------------------- */
 
@@ -49,11 +49,10 @@ static void mdev_autostart_done(struct mdev *mdev)
 	}
 }
 
-static void mdev_start_failed(struct mdev *mdev, const struct umdev_error *error)
+/* Gives back what the start holds and goes idle, because of @why. */
+static void mdev_start_release(struct mdev *mdev, const struct umdev_error *why)
 {
-	struct umdev_error err = *error;
 	struct umdev_error map_err = {0};
-	struct api_call *call = umdev_steal_ptr(&mdev->call);
 
 	mdev_socket_close(mdev);
 	keeper_done(&mdev->keeper);
@@ -63,17 +62,37 @@ static void mdev_start_failed(struct mdev *mdev, const struct umdev_error *error
 		if (parent_store_map(mdev->parent, &map_err) < 0)
 			umdev_log(LOG_ERR, mdev->parent_name, "parent.map", "%s", map_err.message);
 	}
+	definition_free(umdev_steal_ptr(&mdev->running));
+	mdev->parent = NULL;
+	mdev->group[0] = '\0';
+	mdev->error = *why;
+	mdev_set_state(mdev, MDEV_IDLE);
+}
+
+void mdev_start_unprepare(struct mdev *mdev, const struct umdev_error *why)
+{
+	mdev_start_release(mdev, why);
+}
+
+void mdev_start_failed(struct mdev *mdev, const struct umdev_error *error)
+{
+	struct umdev_error err = *error;
+	struct api_call *call = umdev_steal_ptr(&mdev->call);
+	struct broker *broker = mdev->broker;
+	char group[IDENT_UUID_SIZE];
+
+	memcpy(group, mdev->group, sizeof(group));
 	if (mdev->autostarted)
 		mdev_event(mdev, "mdev.stopped", LOG_WARNING, "could not start by itself: %s",
 			   err.message);
 	mdev_autostart_done(mdev);
-	definition_free(umdev_steal_ptr(&mdev->running));
-	mdev->parent = NULL;
-	mdev->error = err;
-	mdev_set_state(mdev, MDEV_IDLE);
+	mdev_start_release(mdev, &err);
 	if (!mdev_is_defined(mdev)) /* its file may have gone meanwhile */
 		mdev_drop_piece(mdev);
+	if (mdev->start)
+		group_start_step(mdev, &err);
 	mdev_put(mdev);
+	group_settle(broker, group);
 	api_fail(call, &err);
 }
 
@@ -172,25 +191,55 @@ static int mdev_claim(struct mdev *mdev, struct parent *parent, const struct typ
 			 mdev->uuid, strerror(-r));
 }
 
-/* ---- The steps ------------------------------------------------------------------------------- */
-
-static void mdev_created(void *arg, json_t *result, const struct umdev_error *err)
+/* The device is there and cannot be used after all. */
+static void mdev_unbuilt(void *arg, json_t *result, const struct umdev_error *err)
 {
 	struct mdev *mdev = arg;
-	struct api_call *call;
+	struct umdev_error why = mdev->error;
 
-	if (!result) {
-		mdev_start_failed(mdev, err);
-		return;
-	}
-	call = umdev_steal_ptr(&mdev->call);
+	(void)result;
+	(void)err;
+	mdev_start_failed(mdev, &why);
+}
+
+void mdev_unbuild(struct mdev *mdev, const struct umdev_error *why)
+{
+	mdev->error = *why;
+	if (parent_call(mdev->parent, LINK_REMOVE,
+			json_pack("{s:s,s:b}", "uuid", mdev->uuid, "force", true), mdev_unbuilt,
+			mdev) < 0)
+		mdev_start_failed(mdev, why);
+}
+
+/* ---- The steps ------------------------------------------------------------------------------- */
+
+void mdev_start_done(struct mdev *mdev)
+{
 	memset(&mdev->error, 0, sizeof(mdev->error));
 	mdev->counts_since_ns = clock_now_ns();
 	mdev_set_state(mdev, MDEV_ACTIVE);
 	mdev_event(mdev, "mdev.started", LOG_INFO, "started as %s on %s", mdev->running->type_id,
 		   mdev->parent_name);
 	mdev_autostart_done(mdev);
-	api_reply(call, mdev_print(mdev, false));
+}
+
+static void mdev_created(void *arg, json_t *result, const struct umdev_error *err)
+{
+	struct mdev *mdev = arg;
+	struct umdev_error failure = {0};
+
+	if (!result) {
+		mdev_start_failed(mdev, err);
+	} else if (mdev->start) {
+		group_start_step(mdev, NULL);
+	} else if (mdev_socket_publish(mdev, &failure) < 0) {
+		mdev_unbuild(mdev, &failure);
+	} else {
+		struct api_call *call = umdev_steal_ptr(&mdev->call);
+
+		mdev_start_done(mdev);
+		api_reply(call, mdev_print(mdev, false));
+	}
 }
 
 /* The driver's attributes as text, without their prefix; the last of several counts. */
@@ -231,10 +280,12 @@ int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply, void *
 
 	if (!parent->host)
 		return -ENOTCONN;
-	request.params = json_pack("{s:s,s:i,s:[I,I],s:o,s:i,s:o}", "uuid", mdev->uuid, "type",
-				   (int)mdev->type_index, "piece", (json_int_t)mdev->piece.start,
-				   (json_int_t)mdev->piece.size, "attrs", mdev_create_attrs(mdev),
-				   "origin", origin, "qos", mdev_print_knobs(mdev->running));
+	request.params =
+		json_pack("{s:s,s:i,s:[I,I],s:o,s:i,s:o,s:o*}", "uuid", mdev->uuid, "type",
+			  (int)mdev->type_index, "piece", (json_int_t)mdev->piece.start,
+			  (json_int_t)mdev->piece.size, "attrs", mdev_create_attrs(mdev), "origin",
+			  origin, "qos", mdev_print_knobs(mdev->running), "group",
+			  mdev->group[0] ? group_print_knobs(mdev->broker, mdev->group) : NULL);
 	return host_call(parent->host, &request, reply, arg);
 }
 
@@ -277,7 +328,7 @@ static void mdev_discarded(struct parent_discard *discard, const struct umdev_er
 	mdev_start_next(mdev);
 }
 
-static void mdev_start_next(struct mdev *mdev)
+void mdev_start_next(struct mdev *mdev)
 {
 	struct parent *parent = mdev->parent;
 
@@ -294,6 +345,7 @@ static int mdev_start_checked(struct mdev *mdev, struct definition *running,
 {
 	struct type_choice choice = {0};
 	struct parent *parent = NULL;
+	char group[IDENT_UUID_SIZE];
 	int r = mdev_check_inactive(mdev, err);
 
 	if (r == 0)
@@ -303,9 +355,12 @@ static int mdev_start_checked(struct mdev *mdev, struct definition *running,
 				 &choice, err);
 	if (r < 0)
 		return r;
-	if (choice.type->requires_group && !mdev->group[0])
+	definition_group(running, group);
+	if (choice.type->requires_group && !group[0])
 		return error_set_key(err, ERROR_INVALID, "group",
-				     "type %s exists only inside a group", choice.type->id);
+				     "type %s exists only inside a group: give %s one, with "
+				     "--group UUID or the attribute %s",
+				     choice.type->id, mdev->uuid, SPEC_ATTR_GROUP);
 	r = mdev_claim(mdev, parent, choice.type, err);
 	if (r < 0)
 		return r;
@@ -343,8 +398,7 @@ static unsigned mdev_free_number(const struct broker *broker)
 	return number + 1;
 }
 
-int mdev_start(struct mdev *mdev, struct definition *running, struct api_call *call,
-	       struct umdev_error *err)
+int mdev_start_prepare(struct mdev *mdev, struct definition *running, struct umdev_error *err)
 {
 	struct parent *parent = NULL;
 	int r = mdev_start_checked(mdev, running, &parent, err);
@@ -356,11 +410,31 @@ int mdev_start(struct mdev *mdev, struct definition *running, struct api_call *c
 	mdev->number = mdev_free_number(mdev->broker);
 	mdev->parent = parent;
 	mdev->running = running;
-	mdev->call = call;
+	definition_group(running, mdev->group);
+	mdev->client = (struct group_client){0};
 	mdev->keep_refused = false;
 	mdev->in_use = false;
 	mdev->last_refusal[0] = '\0';
 	mdev_set_state(mdev, MDEV_STARTING);
+	return 0;
+}
+
+int mdev_start(struct mdev *mdev, struct definition *running, struct api_call *call,
+	       struct umdev_error *err)
+{
+	char group[IDENT_UUID_SIZE];
+	int r;
+
+	definition_group(running, group);
+	if (group[0]) {
+		struct group_wanted wanted = {group, &mdev, &running, 1, true};
+
+		return group_start(mdev->broker, &wanted, call, err);
+	}
+	r = mdev_start_prepare(mdev, running, err);
+	if (r < 0)
+		return r;
+	mdev->call = call;
 	mdev_start_next(mdev);
 	return 0;
 }
@@ -374,9 +448,13 @@ void mdev_autostart(struct parent *parent)
 	list_for_each_safe (mdev, tmp, &parent->broker->mdevs, link) {
 		struct umdev_error err = {0};
 		struct definition *running;
+		char group[IDENT_UUID_SIZE];
 
 		if (strcmp(mdev->parent_name, parent->name) != 0 || !mdev->definition ||
 		    !mdev->definition->auto_start || mdev->state != MDEV_IDLE)
+			continue;
+		definition_group(mdev->definition, group);
+		if (group[0]) /* with the others of it */
 			continue;
 		running = definition_dup(mdev->definition);
 		mdev->autostarted = true;
@@ -389,5 +467,6 @@ void mdev_autostart(struct parent *parent)
 		mdev_event(mdev, "mdev.stopped", LOG_WARNING, "could not start by itself: %s",
 			   running ? err.message : "out of memory");
 	}
+	group_autostart(parent);
 	parent->autostarting--;
 }

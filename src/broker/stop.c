@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/group.h"
 #include "broker/mdev.h"
 #include "link/protocol.h"
 #include "util/clock.h"
@@ -18,9 +19,20 @@
 void mdev_stopped(struct mdev *mdev, const char *why)
 {
 	struct parent *parent = mdev->parent;
-	struct api_call *call = umdev_steal_ptr(&mdev->call);
+	struct broker *broker = mdev->broker;
+	struct api_call *call;
 	struct umdev_error err = {0};
+	char group[IDENT_UUID_SIZE];
 
+	if (mdev->start) { /* it was not there for anybody yet */
+		error_set(&err, ERROR_NO_PARENT, "%s was stopped: %s", mdev->uuid, why);
+		mdev_start_failed(mdev, &err);
+		return;
+	}
+	call = umdev_steal_ptr(&mdev->call);
+	memcpy(group, mdev->group, sizeof(group));
+	mdev->group[0] = '\0';
+	mdev->client = (struct group_client){0};
 	mdev_socket_close(mdev);
 	keeper_done(&mdev->keeper);
 	if (!mdev_is_defined(mdev)) {
@@ -35,6 +47,7 @@ void mdev_stopped(struct mdev *mdev, const char *why)
 	mdev_set_state(mdev, MDEV_IDLE);
 	mdev_event(mdev, "mdev.stopped", LOG_INFO, "stopped: %s", why);
 	mdev_put(mdev);
+	group_settle(broker, group);
 	api_reply(call, json_object());
 }
 
@@ -108,9 +121,12 @@ static void mdev_stop_next(struct mdev *mdev)
 
 void mdev_host_died(struct mdev *mdev)
 {
+	if (mdev->start)
+		group_start_host_died(mdev, &mdev->parent->error);
 	if (mdev->state != MDEV_ACTIVE)
 		return;
 	mdev->in_use = false;
+	mdev->client = (struct group_client){0};
 	keeper_drop_all(&mdev->keeper);
 	mdev_set_state(mdev, MDEV_RESTARTING);
 }

@@ -17,13 +17,14 @@
 #include "util/log.h"
 
 #define STORE_PARENT_MAX 65536
+#define STORE_GROUP_MAX	 4096
 #define STORE_MAP_MAX	 (16 * 1024 * 1024)
 #define STORE_CONFIG	 ".json"
 #define STORE_MAP	 ".map"
 
 int store_init(int root_fd, struct umdev_error *err)
 {
-	static const char *const dirs[] = {BROKER_PARENTS_DIR, BROKER_MDEVS_DIR,
+	static const char *const dirs[] = {BROKER_PARENTS_DIR, BROKER_MDEVS_DIR, BROKER_GROUPS_DIR,
 					   BROKER_SOCKETS_DIR};
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
@@ -295,6 +296,49 @@ static void store_take_parent(struct broker *broker, const char *dir, const char
 int store_load_parents(struct broker *broker, struct umdev_error *err)
 {
 	return store_each(broker, BROKER_PARENTS_DIR, store_take_parent, err);
+}
+
+/* ---- Groups ---------------------------------------------------------------------------------- */
+
+int store_write_group(struct broker *broker, const char *group, const json_t *settings,
+		      struct umdev_error *err)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", BROKER_GROUPS_DIR, group);
+	if (!settings)
+		return store_unlink(broker->root_fd, path, err);
+	return store_write(broker->root_fd, path, settings, STORE_GROUP_MAX, err);
+}
+
+int store_read_group(struct broker *broker, const char *group, json_t **ret_settings,
+		     struct umdev_error *err)
+{
+	umdev_autofree char *text = NULL;
+	char path[PATH_MAX];
+	json_error_t where;
+	size_t len = 0;
+	int r;
+
+	snprintf(path, sizeof(path), "%s/%s", BROKER_GROUPS_DIR, group);
+	r = fd_read_file(broker->root_fd, path, STORE_GROUP_MAX, &text, &len);
+	if (r < 0)
+		return store_failed("read", path, r, err);
+	*ret_settings = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
+	if (!*ret_settings)
+		return error_set(err, ERROR_INVALID, "%s: line %d, column %d: %s", path, where.line,
+				 where.column, where.text);
+	return 0;
+}
+
+bool store_clear_leftover(struct broker *broker, const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+
+	if (!store_is_leftover(name) || !store_join(path, dir, name))
+		return false;
+	unlinkat(broker->root_fd, path, 0);
+	return true;
 }
 
 /* ---- Definitions ----------------------------------------------------------------------------- */

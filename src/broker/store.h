@@ -8,6 +8,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "util/cleanup.h"
 #include "util/error.h"
@@ -50,6 +51,15 @@ int store_delete_parent(const struct parent *parent, struct umdev_error *err) um
 
 /* Writes the definition, or removes it when there is none. */
 int store_definition(const struct mdev *mdev, struct umdev_error *err) umdev_warn_unused;
+
+/* Writes the settings of a group, or removes them when there are none (NULL); reads them. */
+int store_write_group(struct broker *broker, const char *group, const json_t *settings,
+		      struct umdev_error *err) umdev_warn_unused;
+int store_read_group(struct broker *broker, const char *group, json_t **ret_settings,
+		     struct umdev_error *err) umdev_warn_unused;
+
+/* Removes a file that a power cut left unfinished. False when @name is not that of one. */
+bool store_clear_leftover(struct broker *broker, const char *dir, const char *name);
 
 /* Calls @look with every map that can be read, whether its parent is there or not. */
 int store_each_map(struct broker *broker,

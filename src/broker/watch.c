@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "broker/group.h"
 #include "broker/mdev.h"
 #include "broker/store.h"
 #include "util/clock.h"
@@ -76,6 +77,7 @@ static void watch_take_good(struct broker *broker, struct mdev *mdev, struct def
 	definition_free(mdev->definition);
 	mdev->definition = next;
 	memset(&mdev->unreadable, 0, sizeof(mdev->unreadable));
+	group_settle_all(broker);
 	if (was_defined)
 		mdev_event(mdev, "mdev.modified", LOG_INFO, "its file was changed");
 	else
@@ -124,6 +126,7 @@ static bool watch_look_gone(struct broker *broker, const char *parent, const cha
 	definition_free(umdev_steal_ptr(&mdev->definition));
 	memset(&mdev->unreadable, 0, sizeof(mdev->unreadable));
 	mdev_undefined(mdev, "undefined: its file is gone");
+	group_settle_all(broker);
 	return true;
 }
 

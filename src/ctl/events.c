@@ -23,6 +23,8 @@ static void events_print(const struct ctl *ctl, const json_t *event)
 	localtime_r(&seconds, &tm);
 	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
 	if (!object[0])
+		object = ctl_text(event, "group");
+	if (!object[0])
 		object = ctl_text(event, "parent");
 	printf("%s.%03d %s %s %s\n", text, (int)(time_ns / (json_int_t)NS_PER_MS % 1000),
 	       ctl_text(event, "event"), object[0] ? object : "-", ctl_text(event, "message"));

@@ -5,41 +5,6 @@
 
 #include "ctl/causes.h"
 #include "ctl/ctl.h"
-#include "util/parse.h"
-
-static int qos_put_cap(const struct ctl *ctl, json_t *params)
-{
-	const char *text = ctl_get(ctl, "cap");
-	uint64_t hundredths = 0;
-
-	if (!text)
-		return CTL_OK;
-	if (parse_hundredths(text, &hundredths) < 0 || hundredths < 1 || hundredths > 10000)
-		return ctl_usage(
-			ctl,
-			"--cap: '%s' is not a percentage from 0.01 to 100 with at most two "
-			"decimals",
-			text);
-	json_object_set_new(params, "cap",
-			    hundredths % 100 ? json_real((double)hundredths / 100)
-					     : json_integer((json_int_t)hundredths / 100));
-	return CTL_OK;
-}
-
-static int qos_put_number(const struct ctl *ctl, const char *option, uint64_t min, uint64_t max,
-			  json_t *params)
-{
-	const char *text = ctl_get(ctl, option);
-	uint64_t value = 0;
-
-	if (!text)
-		return CTL_OK;
-	if (parse_u64(text, &value) < 0 || value < min || value > max)
-		return ctl_usage(ctl, "--%s: '%s' is not a number from %llu to %llu", option, text,
-				 (unsigned long long)min, (unsigned long long)max);
-	json_object_set_new(params, option, json_integer((json_int_t)value));
-	return CTL_OK;
-}
 
 static int qos_fill(const struct ctl *ctl, json_t *params)
 {
@@ -51,11 +16,11 @@ static int qos_fill(const struct ctl *ctl, json_t *params)
 	ctl_put_text(params, "uuid", uuid);
 	ctl_put_text(params, "parent", ctl_get(ctl, "parent"));
 	ctl_put_flag(params, "defined", ctl_has(ctl, "defined"));
-	r = qos_put_cap(ctl, params);
+	r = ctl_put_cap(ctl, params);
 	if (r == CTL_OK)
-		r = qos_put_number(ctl, "weight", 1, 10000, params);
+		r = ctl_put_number(ctl, "weight", 1, 10000, params);
 	if (r == CTL_OK)
-		r = qos_put_number(ctl, "priority", 0, 7, params);
+		r = ctl_put_number(ctl, "priority", 0, 7, params);
 	return r;
 }
 

@@ -61,6 +61,40 @@ int ctl_get_number(const struct ctl *ctl, const char *option, uint64_t max, uint
 	return CTL_OK;
 }
 
+int ctl_put_cap(const struct ctl *ctl, json_t *params)
+{
+	const char *text = ctl_get(ctl, "cap");
+	uint64_t hundredths = 0;
+
+	if (!text)
+		return CTL_OK;
+	if (parse_hundredths(text, &hundredths) < 0 || hundredths < 1 || hundredths > 10000)
+		return ctl_usage(
+			ctl,
+			"--cap: '%s' is not a percentage from 0.01 to 100 with at most two "
+			"decimals",
+			text);
+	json_object_set_new(params, "cap",
+			    hundredths % 100 ? json_real((double)hundredths / 100)
+					     : json_integer((json_int_t)hundredths / 100));
+	return CTL_OK;
+}
+
+int ctl_put_number(const struct ctl *ctl, const char *option, uint64_t min, uint64_t max,
+		   json_t *params)
+{
+	const char *text = ctl_get(ctl, option);
+	uint64_t value = 0;
+
+	if (!text)
+		return CTL_OK;
+	if (parse_u64(text, &value) < 0 || value < min || value > max)
+		return ctl_usage(ctl, "--%s: '%s' is not a number from %llu to %llu", option, text,
+				 (unsigned long long)min, (unsigned long long)max);
+	json_object_set_new(params, option, json_integer((json_int_t)value));
+	return CTL_OK;
+}
+
 /* Adds one NAME=VALUE. */
 static int values_add_pair(const struct ctl *ctl, const char *option, const char *text,
 			   json_t *pairs)
@@ -198,10 +232,13 @@ static int values_fill_mdev(const struct ctl *ctl, json_t *params)
 {
 	const char *file = ctl_get(ctl, "jsonfile");
 	char uuid[CTL_UUID_STRING] = "";
+	char group[CTL_UUID_STRING] = "";
 	json_t *attrs;
 	int r;
 
 	r = ctl_get_uuid(ctl, "uuid", uuid);
+	if (r == CTL_OK)
+		r = ctl_get_uuid(ctl, "group", group);
 	if (r != CTL_OK)
 		return r;
 	ctl_put_text(params, "uuid", uuid[0] ? uuid : NULL);
@@ -209,6 +246,7 @@ static int values_fill_mdev(const struct ctl *ctl, json_t *params)
 	ctl_put_text(params, "type", ctl_get(ctl, "type"));
 	ctl_put_text(params, "type_name", ctl_get(ctl, "type-name"));
 	ctl_put_text(params, "owner", ctl_get(ctl, "owner"));
+	ctl_put_text(params, "group", group[0] ? group : NULL);
 	if (file) {
 		json_t *definition = NULL;
 

@@ -51,7 +51,7 @@ static const struct ctl_option list_options[] = {
 		{"jsonfile", 0,	   "FILE", "read type, start and attributes from a definition file", \
 		 false,	     false},                                                                 \
 		{"force", 'f', NULL, "also when a callout script refuses", false, false},            \
-		{"group", 0, "UUID", "join a group", false, true},                                   \
+		{"group", 0, "UUID", "the group that it belongs to", false, false},                  \
 	{                                                                                            \
 		"min-share", 0, "PERCENT", "refuse without such a share of the parent", false,       \
 			true                                                                         \
@@ -105,6 +105,26 @@ static const struct ctl_option qos_options[] = {
 	{"priority", 0, "NUMBER", "0 to 7: who goes first, within cap and weight", false, false},
 	{"defined", 'd', NULL, "change the definition, too, or show it", false, false},
 	{"parent", 'p', "PARENT", "needed when several parents define it", false, false},
+	{NULL, 0, NULL, NULL, false, false},
+};
+
+static const struct ctl_option group_start_options[] = {
+	{"force", 'f', NULL, "also members that another user made", false, false},
+	{NULL, 0, NULL, NULL, false, false},
+};
+
+static const struct ctl_option group_stop_options[] = {
+	{"force", 'f', NULL, "disconnect clients; also members that another user made", false,
+	 false},
+	{NULL, 0, NULL, NULL, false, false},
+};
+
+static const struct ctl_option group_qos_options[] = {
+	{"cap", 0, "PERCENT", "most of a parent's time that all may own; 100 is no bound", false,
+	 false},
+	{"weight", 0, "NUMBER", "1 to 10000: the part of all among those that have work", false,
+	 false},
+	{"force", 'f', NULL, "also with members that another user made", false, false},
 	{NULL, 0, NULL, NULL, false, false},
 };
 
@@ -174,6 +194,15 @@ const struct ctl_verb ctl_verbs[] = {
 	 qos_options, ctl_qos},
 	{"blame", "UUID", "tell why the jobs of an mdev wait", 1, 1, false, blame_options,
 	 ctl_blame},
+	{"group list", "", "list groups", 0, 0, false, no_options, ctl_group_list},
+	{"group show", "GROUP", "show a group and its members", 1, 1, false, no_options,
+	 ctl_group_show},
+	{"group start", "GROUP", "start all members of a group, or none", 1, 1, false,
+	 group_start_options, ctl_group_start},
+	{"group stop", "GROUP", "stop all members of a group", 1, 1, false, group_stop_options,
+	 ctl_group_stop},
+	{"group qos", "GROUP", "show or change what a group as a whole gets", 1, 1, false,
+	 group_qos_options, ctl_group_qos},
 	{"qemu-args", "UUID...", "print the arguments with which QEMU uses mdevs", 1, CTL_MANY,
 	 false, qemu_args_options, ctl_qemu_args},
 	{"create", "FILE", "make an mdev from libvirt's XML", 1, 1, false, create_options,

@@ -356,6 +356,21 @@ int driver_qos_set(const struct host_driver *driver, void *mdev_priv, const stru
 	return 0;
 }
 
+int driver_group_check(const struct host_driver *driver, void *parent_priv, const char *group,
+		       const struct umdev_group_member *members, uint32_t count,
+		       struct umdev_error *err)
+{
+	int r;
+
+	driver_fail_text[0] = '\0';
+	if (!driver->table.group_check)
+		return 0;
+	r = driver->table.group_check(parent_priv, group, members, count);
+	if (r != 0)
+		return driver_failed(driver, r, "group_check", err);
+	return 0;
+}
+
 void driver_stats_get(const struct host_driver *driver, void *mdev_priv, uint64_t *values)
 {
 	if (driver->stat_count > 0)

@@ -66,6 +66,9 @@ int driver_attr_set(const struct host_driver *driver, void *mdev_priv, uint32_t 
 		    const struct umdev_value *value, struct umdev_error *err) umdev_warn_unused;
 int driver_qos_set(const struct host_driver *driver, void *mdev_priv, const struct qos_knobs *knobs,
 		   struct umdev_error *err) umdev_warn_unused;
+int driver_group_check(const struct host_driver *driver, void *parent_priv, const char *group,
+		       const struct umdev_group_member *members, uint32_t count,
+		       struct umdev_error *err) umdev_warn_unused;
 void driver_stats_get(const struct host_driver *driver, void *mdev_priv, uint64_t *values);
 int driver_discard(const struct host_driver *driver, void *parent_priv, uint64_t piece_start,
 		   uint64_t piece_size, struct umdev_error *err) umdev_warn_unused;

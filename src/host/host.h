@@ -37,6 +37,10 @@ struct host_flow {
 	struct umdev_mdev *mdev;
 } __attribute__((aligned(HOST_FLOW_ALIGN)));
 
+/* The members of a group that are here (group.c). */
+struct host_group;
+struct host_join;
+
 struct umdev_parent {
 	struct reactor *reactor;
 	struct link link;
@@ -49,6 +53,7 @@ struct umdev_parent {
 	struct umdev_value *values; /* of the options; owns their text and fds */
 	struct list mdevs;
 	uint32_t mdev_count;
+	struct list groups;
 	struct list watches;
 	struct host_engine engines[HOST_ENGINES_MAX];
 	uint32_t engine_count;
@@ -88,7 +93,10 @@ struct umdev_mdev {
 	struct host_timer timers[HOST_TIMERS];
 	enum host_pending pending;
 	struct qos_knobs knobs;
-	struct host_flow *flows; /* one for each engine */
+	struct host_group *group; /* NULL: in none */
+	struct host_join *join;	  /* the question about the present client, not answered yet */
+	bool asked;		  /* the broker counts the present client as one of the group */
+	struct host_flow *flows;  /* one for each engine */
 	uint32_t flow_count;
 	json_t *drops; /* slots that the broker is not told of yet, or NULL */
 	struct reactor_task drop;
@@ -128,6 +136,8 @@ struct host_create {
 	uint64_t piece_size;
 	const struct umdev_value *values;
 	struct qos_knobs knobs;
+	const char *group; /* NULL: none */
+	struct qos_knobs group_knobs;
 	bool resume;
 	int *page_fd; /* both are taken when used */
 	int *listener;

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/group.h"
 #include "host/host.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -201,8 +202,8 @@ int host_mdev_join(struct umdev_mdev *mdev, const struct qos_knobs *knobs, struc
 	memset(mdev->flows, 0, parent->engine_count * sizeof(*mdev->flows));
 	for (uint32_t i = 0; i < parent->engine_count; i++) {
 		mdev->flows[i].mdev = mdev;
-		r = qos_flow_join(parent->engines[i].qos, NULL, &mdev->flows[i].qos, &used,
-				  clock_now_ns());
+		r = qos_flow_join(parent->engines[i].qos, host_group_engine(mdev, i),
+				  &mdev->flows[i].qos, &used, clock_now_ns());
 		if (r < 0)
 			return error_set(err, ERROR_NO_MEMORY, "out of memory");
 		mdev->flow_count = i + 1;

@@ -119,6 +119,7 @@ static int host_serve(const struct host_options *options)
 	if (!parent)
 		return -ENOMEM;
 	list_init(&parent->mdevs);
+	list_init(&parent->groups);
 	list_init(&parent->watches);
 	snprintf(parent->name, sizeof(parent->name), "%s", options->name);
 	parent->reactor = reactor_new();

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "host/group.h"
 #include "host/host.h"
 #include "util/clock.h"
 #include "util/fd.h"
@@ -98,7 +99,12 @@ static int mdev_admit(void *device, const struct ucred *peer, struct umdev_error
 		return error_set(err, ERROR_DEVICE_BUSY,
 				 "mdev %s is still being reset after its host died: try again",
 				 mdev->uuid);
-	return 0;
+	return mdev->group ? host_group_ask(mdev, peer, err) : 0;
+}
+
+static void mdev_left(void *device)
+{
+	host_group_unask(device);
 }
 
 static void mdev_joined(void *device, const struct ucred *peer)
@@ -142,6 +148,7 @@ static const struct vfio_session_ops mdev_session_ops = {
 	.keep = mdev_keep,
 	.drop = mdev_drop,
 	.admit = mdev_admit,
+	.left = mdev_left,
 	.joined = mdev_joined,
 	.lost = mdev_lost,
 	.refused = mdev_refused,
@@ -155,11 +162,13 @@ static void mdev_free(struct umdev_mdev *mdev)
 		return;
 	host_mdev_quiet(mdev);
 	mdev_flush_drops(mdev);
+	host_group_unask(mdev);
 	vfio_session_free(mdev->session);
 	mdev->session = NULL;
 	if (mdev->created)
 		driver_mdev_remove(&mdev->parent->driver, mdev->priv);
 	host_mdev_leave(mdev);
+	host_group_leave(mdev);
 	for (uint32_t i = 0; i < UMDEV_BAR_COUNT; i++) {
 		if (mdev->bar_memory[i])
 			munmap(mdev->bar_memory[i], mdev->pci.device.bars[i].size);
@@ -358,6 +367,8 @@ static int mdev_build(struct umdev_mdev *mdev, const struct host_create *create,
 	if (r < 0)
 		return r;
 	r = mdev_build_device(mdev, create, err);
+	if (r == 0 && create->group)
+		r = host_group_join(mdev, create->group, &create->group_knobs, err);
 	if (r == 0)
 		r = host_mdev_join(mdev, &create->knobs, err);
 	if (r < 0)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/group.h"
 #include "host/host.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -141,9 +142,10 @@ static int parent_create(struct umdev_parent *parent, json_t *params, int *fds, 
 			 struct umdev_error *err)
 {
 	struct umdev_value *values = NULL;
-	struct host_create create = {.knobs = QOS_KNOBS_DEFAULT};
+	struct host_create create = {.knobs = QOS_KNOBS_DEFAULT, .group_knobs = QOS_KNOBS_DEFAULT};
 	json_t *attrs = NULL;
 	json_t *knobs = NULL;
+	json_t *group = NULL;
 	json_int_t start = 0;
 	json_int_t size = 0;
 	int type = -1;
@@ -152,15 +154,21 @@ static int parent_create(struct umdev_parent *parent, json_t *params, int *fds, 
 
 	if (!parent->opened || parent->closing)
 		return error_set(err, ERROR_NO_PARENT, "parent %s is not open", parent->name);
-	if (nfds != 2 || json_unpack(params, "{s:s,s:i,s:[I,I],s?o,s?i,s?o}", "uuid", &create.uuid,
-				     "type", &type, "piece", &start, &size, "attrs", &attrs,
-				     "origin", &origin, "qos", &knobs) < 0)
+	if (nfds != 2 || json_unpack(params, "{s:s,s:i,s:[I,I],s?o,s?i,s?o,s?o}", "uuid",
+				     &create.uuid, "type", &type, "piece", &start, &size, "attrs",
+				     &attrs, "origin", &origin, "qos", &knobs, "group", &group) < 0)
 		return error_set(err, ERROR_INVALID, "malformed create");
 	if (type < 0 || (uint32_t)type >= parent->info.type_count || start < 0 || size < 0 ||
 	    strlen(create.uuid) != UMDEV_UUID_STRING - 1)
 		return error_set(err, ERROR_INVALID,
 				 "create names no type, piece or uuid of this parent");
 	r = knobs ? host_knobs_parse(knobs, &create.knobs, err) : 0;
+	if (r == 0 && group) {
+		create.group = json_string_value(json_object_get(group, "uuid"));
+		r = create.group && strlen(create.group) == UMDEV_UUID_STRING - 1
+			    ? host_knobs_parse(group, &create.group_knobs, err)
+			    : error_set(err, ERROR_INVALID, "malformed create");
+	}
 	if (r == 0)
 		r = host_attr_values(&parent->driver, attrs, &values, err);
 	if (r < 0)
@@ -279,6 +287,34 @@ static void parent_on_qos(struct umdev_parent *parent, uint64_t id, json_t *para
 		link_reply(&parent->link, id, NULL);
 }
 
+static void parent_on_group(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
+			    size_t nfds)
+{
+	struct umdev_error err = {0};
+
+	if (host_group_check(parent, params, &err) < 0)
+		link_reply_error(&parent->link, id, &err);
+	else
+		link_reply(&parent->link, id, NULL);
+}
+
+static void parent_on_group_qos(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
+				size_t nfds)
+{
+	const char *group = json_string_value(json_object_get(params, "group"));
+	struct umdev_error err = {0};
+	struct qos_knobs knobs;
+
+	if (!group)
+		error_set(&err, ERROR_INVALID, "malformed group_qos");
+	else if (host_knobs_parse(params, &knobs, &err) == 0 &&
+		 host_group_set(parent, group, &knobs, &err) == 0) {
+		link_reply(&parent->link, id, NULL);
+		return;
+	}
+	link_reply_error(&parent->link, id, &err);
+}
+
 static void parent_on_usage(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
 			    size_t nfds)
 {
@@ -366,6 +402,7 @@ static const struct {
 	{LINK_OPEN, parent_on_open},	 {LINK_CREATE, parent_on_create},
 	{LINK_REMOVE, parent_on_remove}, {LINK_ATTR, parent_on_attr},
 	{LINK_STATS, parent_on_stats},	 {LINK_DISCARD, parent_on_discard},
+	{LINK_GROUP, parent_on_group},	 {LINK_GROUP_QOS, parent_on_group_qos},
 	{LINK_QOS, parent_on_qos},	 {LINK_USAGE, parent_on_usage},
 };
 

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* clang-format off */
 /*
  * What umdevd and umdev-host say to each other over a link (link.h).
  *
  * Order of a host's life:
  *
- *   host   -> LINK_HELLO        the driver is loaded: who it is and which tables it declares
- *   broker -> LINK_OPEN         options and the descriptors for them; the answer is the pool and
- * the types broker -> LINK_CREATE / LINK_REMOVE / LINK_ATTR / LINK_STATS / LINK_DISCARD, any
- * number, any order host   -> LINK_KEEP / LINK_DROP / LINK_EVENT, any time broker -> closes the
- * link   the host removes what is there and exits
+ *   host   -> LINK_HELLO   the driver is loaded: who it is and which tables it declares
+ *   broker -> LINK_OPEN    options and the descriptors for them; the answer is the pool and the types
+ *   broker -> its other requests, any number, any order
+ *   host   -> LINK_KEEP / LINK_DROP / LINK_EVENT / LINK_JOIN / LINK_LEAVE, any time
+ *   broker -> closes the link; the host removes what is there and exits
  *
  * Shapes (JSON; "text" is always a string, numbers are non-negative integers below 2^63):
  *
@@ -16,54 +17,73 @@
  *           options: [ { name, description, default?, choices?, min, max, kind } ],
  *           attrs:   [ { name, description, default, choices?, min, max, kind, when } ],
  *           stats:   [ { name, description } ] }
- *         kind and when as in umdev/driver.h; page_size = bytes of the state page that an mdev
- * needs failed  { word, message }                    instead of hello; the host then exits open {
- * name, values: { option: text }, fds: [ option, ... ], flags: { option: UMDEV_BACKING_* } }
+ *         kind and when as in umdev/driver.h; page_size = bytes of the state page of an mdev
+ * failed  { word, message }             instead of hello; the host then exits
+ * open    { name, values: { option: text }, fds: [ option, ... ],
+ *           flags: { option: UMDEV_BACKING_* } }
  *         + one fd per entry of fds, in order
  *      -> { description, pool: { units, align, unit }, engines: [ { name, parallelism } ],
  *           types: [ { id, name, description?, class, cost, flags, group_scope, requires_group,
- * group_hotplug, qos, attrs: [ [ name, value-or-null ], ... ] } ] }         ids are local ("1g")
+ *                      group_hotplug, qos, attrs: [ [ name, value-or-null ], ... ] } ] }
+ *         ids are local ("1g")
  * create  { uuid, type: index, piece: [ start, size ], attrs: { name: text }, origin: 0|1,
- *           qos?: { cap, weight, priority } }       cap in hundredths of a percent
+ *           qos?: { cap, weight, priority },
+ *           group?: { uuid, cap, weight, priority } }
  *         + 2 fds: the state page (memfd of page_size), the listening socket
+ *         cap in hundredths of a percent; the knobs of group are those of the whole, priority 0
  *      -> { }
- * remove  { uuid, force: bool }                DEVICE_BUSY while a client is connected and force is
- * false
+ * remove  { uuid, force: bool }         DEVICE_BUSY with a client connected and force false
  *      -> { }
- * attr    { uuid, name, value: text }          name without the driver's prefix
+ * attr    { uuid, name, value: text }   name without the driver's prefix
  *      -> { }
- * qos     { uuid, cap, weight, priority }      all at once, or none
+ * qos     { uuid, cap, weight, priority }   all at once, or none
  *      -> { }
- * usage   { uuid?, peers?: bool }              about this mdev, and the 128 that own most
- *                                              unless peers is false
+ * group   { group, members: [ { uuid, parent, type, type_name, new: bool } ] }
+ *         the whole set, on every parent; type ids in full
+ *      -> { }                           the driver has nothing against it
+ * group_qos { group, cap, weight, priority }   of a group with members here
+ *      -> { }
+ * usage   { uuid?, peers?: bool }       about this mdev, and the 128 that own most unless peers is
+ *                                       false
  *      -> { time_ns, engines: [ { name, parallelism, reserved_slots, busy_ns, in_flight } ],
  *           hardware: bool, mdevs: { uuid: USAGE } }        hardware: the driver schedules
  *         USAGE = { cap, weight, priority, jobs, queued, in_flight, owned_ns, estimate_ns,
- *                   cap_debt_ns, wait_ns, wait_by_cause_ns: { cap, turn, priority, engine } }, over
- *         all engines; what each cause means: qos/qos.h
+ *                   cap_debt_ns, wait_ns, wait_by_cause_ns: { cap, turn, priority, engine } },
+ *         over all engines; what each cause means: qos/qos.h
  * stats   { uuid }
- *      -> { stats: { name: number }, host: { name: number }, client: { pid, uid, since_ns } | null
- * } discard { start, size }
+ *      -> { stats: { name: number }, host: { name: number },
+ *           client: { pid, uid, since_ns } | null }
+ * discard { start, size }
  *      -> { }
- * keep    { uuid, slots: [ number ] } + one fd per slot: keep these for me; a slot that is taken is
- * replaced drop    { uuid, slots: [ number ] } event   { uuid?, event: id, level: syslog level,
- * message, pid?, uid? }
+ * keep    { uuid, slots: [ number ] } + one fd per slot: keep these for me; one that is taken is
+ *                                       replaced
+ * drop    { uuid, slots: [ number ] }
+ * event   { uuid?, event: id, level: syslog level, message, pid?, uid? }
+ * join    { uuid, pid, uid }            of the host: a client has connected to a member of a group,
+ *                                       may it?
+ *      -> { }                           yes, and it counts as one until:
+ * leave   { uuid }                      the client asked about last has left
  */
+/* clang-format on */
 #pragma once
 
-#define LINK_HELLO   "hello"
-#define LINK_FAILED  "failed"
-#define LINK_OPEN    "open"
-#define LINK_CREATE  "create"
-#define LINK_REMOVE  "remove"
-#define LINK_ATTR    "attr"
-#define LINK_STATS   "stats"
-#define LINK_QOS     "qos"
-#define LINK_USAGE   "usage"
-#define LINK_DISCARD "discard"
-#define LINK_KEEP    "keep"
-#define LINK_DROP    "drop"
-#define LINK_EVENT   "event"
+#define LINK_HELLO     "hello"
+#define LINK_FAILED    "failed"
+#define LINK_OPEN      "open"
+#define LINK_CREATE    "create"
+#define LINK_REMOVE    "remove"
+#define LINK_ATTR      "attr"
+#define LINK_STATS     "stats"
+#define LINK_QOS       "qos"
+#define LINK_USAGE     "usage"
+#define LINK_DISCARD   "discard"
+#define LINK_KEEP      "keep"
+#define LINK_DROP      "drop"
+#define LINK_EVENT     "event"
+#define LINK_GROUP     "group"
+#define LINK_GROUP_QOS "group_qos"
+#define LINK_JOIN      "join"
+#define LINK_LEAVE     "leave"
 
 /* The host finds its end of the link at this descriptor. */
 #define LINK_HOST_FD 3

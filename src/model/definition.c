@@ -211,6 +211,12 @@ const char *definition_attr(const struct definition *definition, const char *nam
 	return NULL;
 }
 
+void definition_group(const struct definition *definition, char ret_group[IDENT_UUID_SIZE])
+{
+	if (ident_uuid_parse(definition_attr(definition, SPEC_ATTR_GROUP), ret_group) < 0)
+		ret_group[0] = '\0';
+}
+
 int definition_check_attrs(struct definition *definition, const struct spec_table *driver_attrs,
 			   const char *driver, struct umdev_error *err)
 {

@@ -83,6 +83,9 @@ int definition_set_attrs(struct definition *definition, const json_t *attrs,
 /* The value that counts for attribute @name (in full), or NULL. */
 const char *definition_attr(const struct definition *definition, const char *name);
 
+/* The group that it names, in lower case; "" when it names none. */
+void definition_group(const struct definition *definition, char ret_group[IDENT_UUID_SIZE]);
+
 /*
  * Checks every attribute against what @driver has and puts it under its full name. @driver_attrs
  * NULL (the parent is not there): only the standard ones are checked. INVALID names the attribute;

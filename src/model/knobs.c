@@ -67,6 +67,18 @@ int knobs_write(struct definition *definition, const char *name, const char *tex
 	return definition_put_attr(definition, name, text, err);
 }
 
+int knobs_put(struct definition *definition, const char *name, const json_t *value,
+	      struct umdev_error *err)
+{
+	char text[32];
+
+	if (json_is_integer(value))
+		snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(value));
+	else
+		snprintf(text, sizeof(text), "%.15g", json_real_value(value));
+	return knobs_write(definition, name, text, err);
+}
+
 /* The knobs of @bits as a list for a person. */
 static void knobs_list(char *text, size_t size, uint32_t bits)
 {

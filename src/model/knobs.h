@@ -49,6 +49,10 @@ bool knobs_equal(const struct knobs *a, const struct knobs *b);
 int knobs_write(struct definition *definition, const char *name, const char *text,
 		struct umdev_error *err) umdev_warn_unused;
 
+/* The same with a JSON number, as it comes over the RPC. */
+int knobs_put(struct definition *definition, const char *name, const json_t *value,
+	      struct umdev_error *err) umdev_warn_unused;
+
 /*
  * INVALID when mdev @uuid of @type would have a knob that the type does not honour and that is not
  * at its default; the message says which, and what the type honours.

@@ -16,6 +16,12 @@ static const char spec_user_rule[] = "a user's name or number";
 
 static const struct spec spec_standard_rows[] = {
 	{
+		.name = SPEC_ATTR_GROUP,
+		.description = "UUID of the group that it belongs to",
+		.kind = SPEC_KIND_UUID,
+		.when = SPEC_WHEN_NEVER,
+	},
+	{
 		.name = "mdev/socket_user",
 		.description = "user that owns the vfio-user socket",
 		.kind = SPEC_KIND_USER,
@@ -97,6 +103,13 @@ const struct spec *spec_find(const struct spec_table *table, const char *name)
 			return &table->rows[i];
 	}
 	return NULL;
+}
+
+const char *spec_when_name(uint32_t when)
+{
+	static const char *const names[] = {"create", "idle", "live", "never"};
+
+	return names[MIN(when, ARRAY_SIZE(names) - 1)];
 }
 
 const char *spec_local_name(const struct spec *spec)
@@ -230,6 +243,16 @@ static int spec_check_text(const struct spec *spec, const char *text, struct umd
 		if (text[0] == '\0' || text[0] == '-')
 			return error_set_key(err, ERROR_INVALID, spec->name, "%s: '%s' is not %s",
 					     spec->name, text, spec_user_rule);
+	}
+	if (spec->kind == SPEC_KIND_UUID) {
+		char uuid[IDENT_UUID_SIZE];
+
+		if (text[0] != '\0' && ident_uuid_parse(text, uuid) < 0)
+			return error_set_key(err, ERROR_INVALID, spec->name,
+					     "%s: '%.64s' is no UUID: 36 characters such as "
+					     "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001",
+					     spec->name, text);
+		return 0;
 	}
 	if (text[0] != '\0' && !ident_line_ok(text, max))
 		return error_set_key(err, ERROR_INVALID, spec->name,

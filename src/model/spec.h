@@ -23,8 +23,14 @@
 	66u /* at most two decimals; number, min, max: hundredths of a percent                     \
 	     */
 
-#define SPEC_ROWS_MAX  256
-#define SPEC_VALUE_MAX 4096 /* bytes of one value */
+#define SPEC_KIND_UUID 67u /* of either case, or nothing */
+
+/* When an attribute may change, besides UMDEV_WHEN_*: with its definition only, so an active device
+ * keeps the value that it was created with. */
+#define SPEC_WHEN_NEVER 3u
+
+#define SPEC_ROWS_MAX	256
+#define SPEC_VALUE_MAX	4096 /* bytes of one value */
 
 struct spec {
 	const char *name; /* in full: options "path", attributes "nvme/doorbells" */
@@ -34,7 +40,7 @@ struct spec {
 	uint64_t min;
 	uint64_t max; /* 0: no upper bound */
 	uint32_t kind;
-	uint32_t when; /* attributes: UMDEV_WHEN_* */
+	uint32_t when; /* attributes: UMDEV_WHEN_*, SPEC_WHEN_NEVER */
 };
 
 struct spec_table {
@@ -60,8 +66,11 @@ void spec_table_done(struct spec_table *table);
 /* The row of that name, or NULL. */
 const struct spec *spec_find(const struct spec_table *table, const char *name);
 
-/* The attributes of every mdev: its socket's owner and mode, and its knobs (model/knobs.h). Static.
- */
+/* The group that an mdev belongs to, and its attribute. */
+#define SPEC_ATTR_GROUP "mdev/group"
+
+/* The attributes of every mdev: its group, its socket's owner and mode, and its knobs
+ * (model/knobs.h). Static. */
 const struct spec_table *spec_standard(void);
 
 /*
@@ -77,6 +86,9 @@ const struct spec *spec_find_attr(const struct spec_table *driver_attrs, const c
  */
 int spec_check(const struct spec *spec, const char *text, uint64_t *ret_number,
 	       struct umdev_error *err) umdev_warn_unused;
+
+/* "create", "idle", "live" or "never": when an attribute may change. */
+const char *spec_when_name(uint32_t when);
 
 /* The part of an attribute's name behind its first slash, or all of it. */
 const char *spec_local_name(const struct spec *spec);

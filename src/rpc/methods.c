@@ -85,6 +85,8 @@ const struct rpc_method rpc_methods[] = {
 			 {"start", RPC_STRING, false, "`auto` or `manual` (default)"},
 			 {"attrs", RPC_PAIRS, false, "attributes in the order of their setting"},
 			 {"owner", RPC_STRING, false, "a free text that says whose it is"},
+			 {"group", RPC_STRING, false,
+			  "the group it belongs to: short for the attribute `mdev/group`"},
 			 {"definition", RPC_OBJECT, false,
 			  "the content of a definition file, instead of `type`, `type_name`, `start` "
 			  "and `attrs`"}},
@@ -126,6 +128,8 @@ const struct rpc_method rpc_methods[] = {
 			   {"type_name", RPC_STRING, false, "the type's name, instead of its id"},
 			   {"attrs", RPC_PAIRS, false, "attributes in the order of their setting"},
 			   {"owner", RPC_STRING, false, "a free text that says whose it is"},
+			   {"group", RPC_STRING, false,
+			    "the group it belongs to: short for the attribute `mdev/group`"},
 			   {"definition", RPC_OBJECT, false,
 			    "the content of a definition file, instead of type and attributes"}},
 		.returns = "MDEV; its socket accepts a client.",
@@ -173,6 +177,43 @@ const struct rpc_method rpc_methods[] = {
 			   "itself. What held an mdev back in a time is the difference of two.",
 	},
 	{
+		.name = "group.list",
+		.summary = "Lists groups, in the order of their first members.",
+		.params = {{"group", RPC_STRING, false, "only this one; it must have a member"}},
+		.returns = "`{groups: [GROUP]}`",
+	},
+	{
+		.name = "group.start",
+		.summary =
+			"Starts the defined members of a group that are not active: all or none.",
+		.params = {{"group", RPC_STRING, true, "the group"},
+			   {"force", RPC_BOOL, false, "also members that others made"}},
+		.returns =
+			"GROUP; the sockets of all accept a client. No client can connect to one "
+			"before all are there.",
+	},
+	{
+		.name = "group.stop",
+		.summary = "Stops the active members of a group.",
+		.params = {{"group", RPC_STRING, true, "the group"},
+			   {"force", RPC_BOOL, false,
+			    "disconnect clients; also members that others made"}},
+		.returns = "GROUP. Without `force` nothing is stopped while one is in use.",
+	},
+	{
+		.name = "group.qos",
+		.summary = "Shows or changes what a group as a whole may get of each parent.",
+		.params = {{"group", RPC_STRING, true, "the group"},
+			   {"cap", RPC_NUMBER, false,
+			    "percent of the parent's time, 0.01 to 100 with at most two decimals; "
+			    "100 is no bound"},
+			   {"weight", RPC_INT, false, "1 to 10000; 100 by default"},
+			   {"force", RPC_BOOL, false, "also with members that others made"}},
+		.returns = "GROUP. On each parent the group competes as one, and its members share "
+			   "what it gets by their own weights and caps. Both knobs are changed, or "
+			   "neither; they are kept as long as the group has a member.",
+	},
+	{
 		.name = "event.list",
 		.summary = "Gives the events of the past, oldest first. The last 4096 are kept.",
 		.params = {{"since", RPC_INT, false, "only events with this or a later number"},
@@ -218,7 +259,8 @@ const struct rpc_object rpc_objects[] = {
 			  "it shows itself; made up from the name where that is no address"},
 			 {"attributes", "array",
 			  "`{name, description, default?, when}` of each attribute that its mdevs "
-			  "have; `when` it may change: `create`, `idle` or `live`"},
+			  "have; `when` it may change: `create`, `idle`, `live` or `never` "
+			  "(with its definition only)"},
 			 {"mdevs", "object", "`{active, defined}`: how many"}},
 	},
 	{
@@ -256,6 +298,7 @@ const struct rpc_object rpc_objects[] = {
 			   {"in_use", "true or false", "a client is connected"},
 			   {"state", "text", "`defined`, `active`, `in-use` or `failed`"},
 			   {"attrs", "array of one-key objects", "the definition's list, in order"},
+			   {"group", "text, optional", "the group it belongs to, lower case"},
 			   {"socket", "text, optional", "path of the vfio-user socket"},
 			   {"iommu_group", "whole number, optional",
 			    "its IOMMU group in the tree; no other active mdev has it"},
@@ -266,6 +309,21 @@ const struct rpc_object rpc_objects[] = {
 			   {"error", "text, optional", "what is wrong with it"},
 			   {"statistics", "object of numbers, optional", "only when active"},
 			   {"piece", "object, optional", "`{start, size}` of the parent's pool"}},
+	},
+	{
+		.name = "GROUP",
+		.summary = "Mdevs whose resources are committed together for one consumer. It is "
+			   "there while an mdev names it.",
+		.fields = {{"group", "text", "lower case"},
+			   {"state", "text",
+			    "`defined`, `partial` (some are active), `active` or `in-use`"},
+			   {"scope", "text",
+			    "`device` or `driver`: how far it may reach; `none`: not known, for "
+			    "its parents are not there"},
+			   {"cap", "number", "of the whole, in percent; 100 is no bound"},
+			   {"weight", "whole number", "of the whole"},
+			   {"client", "object, optional", "`{pid, uid}` of who uses it"},
+			   {"mdevs", "array of MDEV", "the members, defined or active"}},
 	},
 	{
 		.name = "QOS",
@@ -320,13 +378,15 @@ const struct rpc_object rpc_objects[] = {
 			   {"time_ns", "whole number", "nanoseconds since 1970"},
 			   {"event", "text",
 			    "`mdev.started`, `mdev.stopped`, `mdev.defined`, `mdev.undefined`, "
-			    "`mdev.modified`, `parent.added`, `parent.ready`, `parent.failed`, "
+			    "`mdev.modified`, `group.started`, `group.stopped`, `group.modified`, "
+			    "`parent.added`, `parent.ready`, `parent.failed`, "
 			    "`parent.removed`, `host.died`, `host.started`, `client.connected`, "
 			    "`client.disconnected`, `client.refused`, `driver`, `definition.bad`, "
 			    "`definition.unwatched`, `tree.mounted`, `tree.died` or `tree.absent`"},
 			   {"level", "text", "`info`, `warning` or `error`"},
 			   {"parent", "text, optional", ""},
 			   {"uuid", "text, optional", ""},
+			   {"group", "text, optional", ""},
 			   {"message", "text", "one line for a person"},
 			   {"pid", "whole number, optional", "of the client"},
 			   {"uid", "whole number, optional", "of the client"}},

@@ -40,6 +40,7 @@ enum vfio_state {
 	VFIO_STATE_SERVING,	/* commands are served */
 	VFIO_STATE_BUSY,	/* the command in rx is in progress; nothing more is read */
 	VFIO_STATE_LOSING,	/* the client is gone; the device still lets go of its memory */
+	VFIO_STATE_ASKING,	/* connected; whether it may is being asked, nothing is read */
 	VFIO_STATE_COUNT
 };
 

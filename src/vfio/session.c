@@ -69,7 +69,7 @@ void session_leave(struct vfio_session *s)
 		return;
 	if (s->page->tx.len > 0)
 		events = EPOLLOUT;
-	else if (s->page->state == VFIO_STATE_BUSY)
+	else if (s->page->state == VFIO_STATE_BUSY || s->page->state == VFIO_STATE_ASKING)
 		events = 0;
 	if (reactor_fd_events(s->reactor, &s->connection, events) < 0)
 		session_doom(s, false, "the connection could not be watched");
@@ -113,7 +113,7 @@ static void session_ready(struct reactor_fd *source, uint32_t events)
 	if (s->page->tx.len > 0) {
 		tx_send(s);
 		session_kick(s);
-	} else if (s->page->state == VFIO_STATE_BUSY) {
+	} else if (s->page->state == VFIO_STATE_BUSY || s->page->state == VFIO_STATE_ASKING) {
 		if (events & (EPOLLHUP | EPOLLERR))
 			session_doom(s, false, "client closed the connection");
 	} else {
@@ -130,6 +130,9 @@ static void session_late(struct reactor_timer *timer)
 		session_doom(s, true,
 			     "client (pid %d, uid %u) did not agree on a version within %llu s",
 			     s->page->peer.pid, s->page->peer.uid, SESSION_STALL_S);
+	else if (s->page->state == VFIO_STATE_ASKING)
+		session_doom(s, true,
+			     "client turned away: nobody could say whether it may connect");
 	else
 		session_doom(s, true, "client stopped in the middle of a message for %llu s",
 			     SESSION_STALL_S);
@@ -146,12 +149,19 @@ static void session_grace_over(struct reactor_timer *timer)
 
 /* ---- Accepting */
 
+static void session_left(struct vfio_session *s)
+{
+	if (s->ops->left)
+		s->ops->left(s->device);
+}
+
 /* Takes the connection *@fd as the client, if everybody agrees. */
 static int session_admit(struct vfio_session *s, int *fd, struct umdev_error *err)
 {
 	struct vfio_page_peer *peer = &s->page->peer;
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
+	bool asking;
 	int r;
 
 	if (getsockopt(*fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
@@ -159,23 +169,27 @@ static int session_admit(struct vfio_session *s, int *fd, struct umdev_error *er
 				 "client turned away: who it is cannot be "
 				 "told: %m");
 	r = s->ops->admit(s->device, &cred, err);
-	if (r < 0)
+	asking = r == -EINPROGRESS;
+	if (r < 0 && !asking)
 		return r;
 	r = s->ops->keep(s->device, VFIO_SLOT_CONNECTION, *fd);
-	if (r < 0)
+	if (r < 0) {
+		session_left(s);
 		return error_set(err, ERROR_INTERNAL,
 				 "client turned away: its connection cannot be kept: %s",
 				 strerror(-r));
+	}
 	s->connection = (struct reactor_fd){.fd = *fd, .events = EPOLLIN, .ready = session_ready};
 	r = reactor_fd_add(s->reactor, &s->connection);
 	if (r < 0) {
 		s->connection.fd = -1;
 		s->ops->drop(s->device, VFIO_SLOT_CONNECTION);
+		session_left(s);
 		return error_set(err, ERROR_INTERNAL, "client turned away: %s", strerror(-r));
 	}
 	*fd = -1;
 	*peer = (struct vfio_page_peer){.pid = cred.pid, .uid = cred.uid, .gid = cred.gid};
-	s->page->state = VFIO_STATE_NEGOTIATING;
+	s->page->state = asking ? VFIO_STATE_ASKING : VFIO_STATE_NEGOTIATING;
 	reactor_timer_set(s->reactor, &s->deadline, reactor_now_ns(s->reactor) + VFIO_STALL_NS);
 	return 0;
 }
@@ -300,6 +314,7 @@ static void session_forget(struct vfio_session *s)
 	memset(s->in_flight, 0, sizeof(s->in_flight));
 	vfio_page_reset(s->page, true);
 	s->ops->drop(s->device, VFIO_SLOT_CONNECTION);
+	session_left(s);
 	session_listen(s);
 }
 
@@ -353,6 +368,18 @@ void vfio_session_complete(struct vfio_session *session, int status)
 	session->completion = status;
 	/* The device is in the middle of something; what follows calls it again. */
 	session_kick(session);
+}
+
+void vfio_session_admit(struct vfio_session *session, const char *refusal)
+{
+	if (session->page->state != VFIO_STATE_ASKING)
+		return;
+	session_enter(session);
+	if (refusal)
+		session_doom(session, true, "%s", refusal);
+	else
+		session->page->state = VFIO_STATE_NEGOTIATING;
+	session_leave(session);
 }
 
 void vfio_session_expel(struct vfio_session *session, const char *reason)

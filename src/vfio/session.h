@@ -89,8 +89,12 @@ struct vfio_session_ops {
 	 */
 	int (*keep)(void *device, uint32_t slot, int fd);
 	void (*drop)(void *device, uint32_t slot);
-	/* May this peer use the device? Returns 0 or -errno with the reason in @err. */
+	/* May this peer use the device? Returns 0; -errno with the reason in @err; or -EINPROGRESS,
+	 * after which nothing is read from it until vfio_session_admit(). */
 	int (*admit)(void *device, const struct ucred *peer, struct umdev_error *err);
+	/* The peer that admit() last let pass, or was asked about, has left, and nothing of it is
+	 * in use any more. The next one may come. Optional. */
+	void (*left)(void *device);
 	/* A client is connected and agreed on the protocol version. */
 	void (*joined)(void *device, const struct ucred *peer);
 	/*
@@ -126,6 +130,10 @@ void vfio_session_free(struct vfio_session *session);
 /* Ends what returned -EINPROGRESS, with its outcome. What follows happens before the loop sleeps
  * again, not within the call. */
 void vfio_session_complete(struct vfio_session *session, int status);
+
+/* The answer for the peer that admit() returned -EINPROGRESS for: NULL, or why it is turned away.
+ * Nothing when that one has left since. */
+void vfio_session_admit(struct vfio_session *session, const char *refusal);
 
 /* Throws the present client out with a reason (told through ops->lost and ops->refused): at once,
  * or, from within ops, as soon as they have returned. Nothing when there is none. */

@@ -61,12 +61,6 @@ MEMBER(umdev_engine, parallelism, 8, 4);
 MEMBER(umdev_engine, reserved_slots, 12, 4);
 TYPE(umdev_engine, 16);
 
-MEMBER(umdev_qos, struct_size, 0, 4);
-MEMBER(umdev_qos, cap, 4, 4);
-MEMBER(umdev_qos, weight, 8, 4);
-MEMBER(umdev_qos, priority, 12, 4);
-TYPE(umdev_qos, 16);
-
 MEMBER(umdev_group_member, uuid, 0, 8);
 MEMBER(umdev_group_member, parent, 8, 8);
 MEMBER(umdev_group_member, type_id, 16, 8);
@@ -74,6 +68,12 @@ MEMBER(umdev_group_member, type_name, 24, 8);
 MEMBER(umdev_group_member, flags, 32, 4);
 MEMBER(umdev_group_member, reserved, 36, 4);
 TYPE(umdev_group_member, 40);
+
+MEMBER(umdev_qos, struct_size, 0, 4);
+MEMBER(umdev_qos, cap, 4, 4);
+MEMBER(umdev_qos, weight, 8, 4);
+MEMBER(umdev_qos, priority, 12, 4);
+TYPE(umdev_qos, 16);
 
 MEMBER(umdev_value, text, 0, 8);
 MEMBER(umdev_value, number, 8, 8);

@@ -131,6 +131,10 @@ GOLDEN_HANDLER(golden_mdev_stop, "mdev.stop")
 GOLDEN_HANDLER(golden_mdev_set, "mdev.set")
 GOLDEN_HANDLER(golden_mdev_qos, "mdev.qos")
 GOLDEN_HANDLER(golden_mdev_blame, "mdev.blame")
+GOLDEN_HANDLER(golden_group_list, "group.list")
+GOLDEN_HANDLER(golden_group_start, "group.start")
+GOLDEN_HANDLER(golden_group_stop, "group.stop")
+GOLDEN_HANDLER(golden_group_qos, "group.qos")
 GOLDEN_HANDLER(golden_event_list, "event.list")
 GOLDEN_HANDLER(golden_event_watch, "event.watch")
 GOLDEN_HANDLER(golden_doctor, "doctor")
@@ -151,6 +155,10 @@ static struct rpc_binding golden_bindings[] = {
 	{"mdev.set", golden_mdev_set},
 	{"mdev.qos", golden_mdev_qos},
 	{"mdev.blame", golden_mdev_blame},
+	{"group.list", golden_group_list},
+	{"group.start", golden_group_start},
+	{"group.stop", golden_group_stop},
+	{"group.qos", golden_group_qos},
 	{"event.list", golden_event_list},
 	{"event.watch", golden_event_watch},
 	{"doctor", golden_doctor},

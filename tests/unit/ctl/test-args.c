@@ -80,7 +80,6 @@ static void test_refused(void **state)
 		{CTL_USAGE, {"list", "-p", "\xff"}},
 		{CTL_USAGE, {"qemu-args"}},
 		{CTL_USAGE, {"qemu-args", "\xff"}},
-		{CTL_FAILED, {"define", "-p", "p0", "--group", UUID}},
 		{CTL_FAILED, {"start", "--min-share=5"}},
 	};
 

@@ -184,7 +184,7 @@ static void test_table(void **state)
 	assert_null(spec_find_attr(&t, "nvme", "mdev/caps", &err));
 	assert_int_equal(err.word, ERROR_INVALID);
 	assert_string_equal(err.key, "mdev/caps");
-	assert_non_null(strstr(err.message, "nvme/doorbells, mdev/socket_user"));
+	assert_non_null(strstr(err.message, "nvme/doorbells, mdev/group, mdev/socket_user"));
 	assert_non_null(strstr(err.message, "mdev/cap, mdev/weight, mdev/priority"));
 	assert_null(spec_find_attr(&t, "nvme", "socket_user", &err));
 	spec_table_done(&t);
