@@ -375,7 +375,7 @@ int group_start(struct broker *broker, const struct group_wanted *wanted, struct
 		/* The caller is told at once, and still has its objects. */
 		for (size_t i = 0; i < start->count; i++) {
 			start->members[i]->start = NULL;
-			mdev_start_unprepare(start->members[i], err);
+			mdev_start_unprepare(start->members[i]);
 		}
 		group_start_free(start);
 		return r;

@@ -43,6 +43,7 @@ struct mdev {
 	struct pool_range piece;
 	struct pool_range old_piece; /* given up by this start, to be taken back if it fails */
 	bool claimed;		     /* the piece was claimed by this start */
+	bool mapped;		     /* ... which may stand on disk */
 	bool touched;		     /* the host was asked to create it: the piece may be written */
 	bool keep_refused;	     /* the host wanted more kept than there is room for */
 	uint64_t counts_since_ns;    /* monotonic: its present host created it, its usage is 0 */
@@ -102,7 +103,7 @@ int mdev_start(struct mdev *mdev, struct definition *running, struct api_call *c
  */
 int mdev_start_prepare(struct mdev *mdev, struct definition *running,
 		       struct umdev_error *err) umdev_warn_unused;
-void mdev_start_unprepare(struct mdev *mdev, const struct umdev_error *why);
+void mdev_start_unprepare(struct mdev *mdev);
 void mdev_start_next(struct mdev *mdev);
 void mdev_start_failed(struct mdev *mdev, const struct umdev_error *error);
 void mdev_start_done(struct mdev *mdev);

@@ -49,8 +49,8 @@ static void mdev_autostart_done(struct mdev *mdev)
 	}
 }
 
-/* Gives back what the start holds and goes idle, because of @why. */
-static void mdev_start_release(struct mdev *mdev, const struct umdev_error *why)
+/* Gives back what the start holds and goes idle. */
+static void mdev_start_release(struct mdev *mdev)
 {
 	struct umdev_error map_err = {0};
 
@@ -59,19 +59,18 @@ static void mdev_start_release(struct mdev *mdev, const struct umdev_error *why)
 	if (mdev->claimed) {
 		pool_release(&mdev->parent->pool, mdev->piece.start, mdev->touched);
 		mdev_take_back(mdev, &mdev->parent->pool);
-		if (parent_store_map(mdev->parent, &map_err) < 0)
+		if (mdev->mapped && parent_store_map(mdev->parent, &map_err) < 0)
 			umdev_log(LOG_ERR, mdev->parent_name, "parent.map", "%s", map_err.message);
 	}
 	definition_free(umdev_steal_ptr(&mdev->running));
 	mdev->parent = NULL;
 	mdev->group[0] = '\0';
-	mdev->error = *why;
 	mdev_set_state(mdev, MDEV_IDLE);
 }
 
-void mdev_start_unprepare(struct mdev *mdev, const struct umdev_error *why)
+void mdev_start_unprepare(struct mdev *mdev)
 {
-	mdev_start_release(mdev, why);
+	mdev_start_release(mdev);
 }
 
 void mdev_start_failed(struct mdev *mdev, const struct umdev_error *error)
@@ -86,7 +85,8 @@ void mdev_start_failed(struct mdev *mdev, const struct umdev_error *error)
 		mdev_event(mdev, "mdev.stopped", LOG_WARNING, "could not start by itself: %s",
 			   err.message);
 	mdev_autostart_done(mdev);
-	mdev_start_release(mdev, &err);
+	mdev_start_release(mdev);
+	mdev->error = err;
 	if (!mdev_is_defined(mdev)) /* its file may have gone meanwhile */
 		mdev_drop_piece(mdev);
 	if (mdev->start)
@@ -167,6 +167,7 @@ static int mdev_claim(struct mdev *mdev, struct parent *parent, const struct typ
 	int r;
 
 	mdev->claimed = false;
+	mdev->mapped = false;
 	mdev->touched = false;
 	memset(&mdev->old_piece, 0, sizeof(mdev->old_piece));
 	if (held &&
@@ -292,8 +293,10 @@ int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply, void *
 static void mdev_build(struct mdev *mdev)
 {
 	struct umdev_error err = {0};
-	int r = parent_store_map(mdev->parent, &err);
+	int r;
 
+	mdev->mapped = true;
+	r = parent_store_map(mdev->parent, &err);
 	if (r == 0) {
 		r = keeper_page_new(&mdev->keeper, mdev->parent->page_size);
 		if (r < 0)

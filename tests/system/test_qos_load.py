@@ -227,3 +227,42 @@ def test_knobs_that_change_all_the_time(daemon):
         reports = [client.stop() for client in clients]
     assert share_error(found.shares(idents), (1, 3)) < 0.05
     assert [report["errors"] for report in reports] == [0, 0]
+
+
+GROUP = "00000000-0000-4000-8000-0000000000aa"
+
+
+def start_grouped(daemon, *knobs) -> list:
+    """As start(); the first mdev is in a group, beside one that nobody uses."""
+    idents = start(daemon, *knobs[1:])
+    words = [word for name, value in knobs[0].items() for word in ("--attr", f"mdev/{name}={value}")]
+    grouped = [daemon.ok("start", "-p", "busy", "-t", "nvme-16m", "--group", GROUP, *words).strip() for _ in range(2)]
+    return [grouped[0], *idents]
+
+
+def test_group_competes_as_one(daemon):
+    """Weight and cap of the whole count outside, whatever the members' own are; both may change live."""
+    idents = start_grouped(daemon, {"weight": 10000}, {"weight": 100})
+    with saturate(daemon, idents):
+        settle(daemon, idents)
+        assert share_error(measured(daemon, idents).shares(idents), (1, 1)) < 0.05
+        daemon.ok("group", "qos", GROUP, "--weight", "300")
+        time.sleep(SETTLE_S)
+        assert share_error(measured(daemon, idents).shares(idents), (3, 1)) < 0.05
+        daemon.ok("group", "qos", GROUP, "--cap", "20")
+        time.sleep(SETTLE_S)
+        assert keeps_cap(measured(daemon, idents), idents[0], 20)
+        daemon.ok("group", "qos", GROUP, "--cap", "100", "--weight", "100")
+        time.sleep(SETTLE_S)
+        assert share_error(measured(daemon, idents).shares(idents), (1, 1)) < 0.05
+
+
+def test_group_settings_of_another_time(daemon):
+    """What was set before the start holds from the first job."""
+    daemon.ok("parent", "add", "other", "--driver", "nvme", "--option", "ram=64M", "--option", "types=16m")
+    daemon.ok("define", "-p", "other", "-t", "nvme-16m", "--group", GROUP)
+    daemon.ok("group", "qos", GROUP, "--weight", "400")
+    idents = start_grouped(daemon, {}, {})
+    with saturate(daemon, idents):
+        settle(daemon, idents)
+        assert share_error(measured(daemon, idents).shares(idents), (4, 1)) < 0.05

@@ -51,6 +51,16 @@ def build_directory() -> Path:
     return Path(os.environ.get("UMDEV_BUILD") or TOP / "build").absolute()
 
 
+def driver_directory(to: Path, bindir: Path = None) -> Path:
+    """A directory, readable by everybody, with all drivers and those that are for tests alone."""
+    to.mkdir(mode=0o755)
+    to.chmod(0o755)
+    places = [bindir or build_directory() / "bin", build_directory() / "tests/drivers"]
+    for path in (path for place in places for path in place.glob("umdev-driver-*.so")):
+        shutil.copy2(path, to)
+    return to
+
+
 def program(name: str, bindir: Path = None) -> Path:
     """A program of the build under test."""
     path = (bindir or build_directory() / "bin") / name
