@@ -17,9 +17,10 @@ struct broker;
 
 struct api_call {
 	struct broker *broker;
-	uid_t uid; /* who asks */
-	pid_t pid;
-	json_t *params; /* the call's, an object that fits the method table */
+	uid_t uid;	    /* who asks */
+	pid_t pid;	    /* 0: not known */
+	const char *method; /* what for; NULL: not known */
+	json_t *params;	    /* the call's, an object that fits the method table */
 	/* Takes the outcome: @result (stolen), or NULL and @err. The call is freed afterwards. */
 	void (*done)(struct api_call *call, json_t *result, const struct umdev_error *err);
 	void *arg;

@@ -24,7 +24,7 @@ static void control_done(struct api_call *call, json_t *result, const struct umd
 }
 
 static void control_call(struct control *control, struct rpc_request *req, json_t *params,
-			 api_handler *handler)
+			 const struct api_method *method)
 {
 	struct umdev_error err = {0};
 	struct api_call *call = api_call_new(control->broker, params, control_done, req);
@@ -36,7 +36,8 @@ static void control_call(struct control *control, struct rpc_request *req, json_
 	}
 	call->uid = rpc_request_uid(req);
 	call->pid = rpc_request_pid(req);
-	handler(call);
+	call->method = method->name;
+	method->handler(call);
 }
 
 /* Sends what is kept from "since" on, then everything that comes. */
@@ -87,7 +88,7 @@ static void control_event_watch(void *data, struct rpc_request *req, json_t *par
 #define CONTROL_HANDLER(method, handler)                                                           \
 	static void control_##handler(void *data, struct rpc_request *req, json_t *params)         \
 	{                                                                                          \
-		control_call(data, req, params, handler);                                          \
+		control_call(data, req, params, &(struct api_method){method, handler});            \
 	}
 CONTROL_METHODS(CONTROL_HANDLER)
 

@@ -133,15 +133,14 @@ int group_check_stop(const struct mdev *mdev, struct umdev_error *err)
 	return group_check_leave(mdev->group, members, count, err);
 }
 
-int group_may_change(const struct broker *broker, const char *group, uid_t uid, bool force,
-		     struct umdev_error *err)
+int group_may_change(const struct api_call *call, const char *group, struct umdev_error *err)
 {
 	const struct mdev *mdev;
 	int r = 0;
 
-	list_for_each (mdev, &broker->mdevs, link) {
+	list_for_each (mdev, &call->broker->mdevs, link) {
 		if (r == 0 && group_has(group, mdev))
-			r = mdev_may_change(mdev, uid, err);
+			r = mdev_may_change(mdev, call, err);
 	}
 	return r < 0 ? group_wrap(err, group) : 0;
 }

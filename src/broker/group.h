@@ -75,8 +75,8 @@ int group_check_definition(const struct parent *parent, const char *uuid, const 
 /* Whether the active @mdev may leave its group, if it is in one. */
 int group_check_stop(const struct mdev *mdev, struct umdev_error *err) umdev_warn_unused;
 
-/* Whether @uid may do something with every member of @group. */
-int group_may_change(const struct broker *broker, const char *group, uid_t uid, bool force,
+/* Whether who asks may do something with every member of @group: see mdev_may_change(). */
+int group_may_change(const struct api_call *call, const char *group,
 		     struct umdev_error *err) umdev_warn_unused;
 
 /* A host asks whether a client may connect to a member, or says that it has left. */

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -104,16 +105,57 @@ void mdev_set_state(struct mdev *mdev, enum mdev_state state)
 	mdev->state = state;
 }
 
-int mdev_may_change(const struct mdev *mdev, uid_t uid, struct umdev_error *err)
+/* The name of user @uid in @buffer, or NULL. */
+static const char *mdev_user_name(uid_t uid, char *buffer, size_t size)
+{
+	struct passwd entry;
+	struct passwd *found = NULL;
+
+	return getpwuid_r(uid, &entry, buffer, size, &found) == 0 && found ? found->pw_name : NULL;
+}
+
+static void mdev_tell_forced(const struct mdev *mdev, const struct mdev_owner *owner,
+			     const struct api_call *call)
+{
+	char names[1024];
+	struct mdev_owner who = {.uid = call->uid};
+	char whose[MDEV_OWNER_SIZE];
+	char by[MDEV_OWNER_SIZE];
+
+	mdev_owner_print(owner, whose);
+	who.name = mdev_user_name(call->uid, names, sizeof(names));
+	mdev_owner_print(&who, by);
+	broker_event(mdev->broker,
+		     &(struct event){.name = "mdev.forced",
+				     .level = LOG_WARNING,
+				     .parent = mdev->parent_name,
+				     .uuid = mdev->uuid,
+				     .pid = call->pid,
+				     .uid = call->uid,
+				     .has_peer = true},
+		     "%s by %s, process %d, with --force: it belongs to %s",
+		     call->method ? call->method : "change", by, (int)call->pid, whose);
+}
+
+int mdev_may_change(const struct mdev *mdev, const struct api_call *call, struct umdev_error *err)
 {
 	const struct definition *d = mdev->definition ? mdev->definition : mdev->running;
 	struct mdev_owner owner = {.uid = mdev->broker->uid};
+	struct mdev_caller caller = {
+		.uid = call->uid, .daemon = mdev->broker->uid, .force = api_flag(call, "force")};
+	char names[1024];
+	int r;
 
 	if (d) {
 		owner.uid = d->has_uid ? d->uid : mdev->broker->uid;
 		owner.text = d->owner;
 	}
-	return mdev_owner_check(&owner, uid, mdev->broker->uid, mdev->uuid, err);
+	if (owner.uid != caller.uid) /* else nobody wants to know the name */
+		owner.name = mdev_user_name(owner.uid, names, sizeof(names));
+	r = mdev_owner_check(&owner, &caller, mdev->uuid, err);
+	if (r == MDEV_OWNER_FORCED)
+		mdev_tell_forced(mdev, &owner, call);
+	return MIN(r, 0);
 }
 
 int mdev_store(struct mdev *mdev, struct umdev_error *err)

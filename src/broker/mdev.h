@@ -84,8 +84,10 @@ bool mdev_is_defined(const struct mdev *mdev);
 /* Changes the state; an illegal change is a bug of ours. */
 void mdev_set_state(struct mdev *mdev, enum mdev_state state);
 
-/* Whether @uid may change it. */
-int mdev_may_change(const struct mdev *mdev, uid_t uid, struct umdev_error *err) umdev_warn_unused;
+/* Whether who asks may change or remove it: its owner, and root with the parameter "force", which
+ * is recorded as an event. */
+int mdev_may_change(const struct mdev *mdev, const struct api_call *call,
+		    struct umdev_error *err) umdev_warn_unused;
 
 /*
  * Starts an idle mdev as @running (stolen) says. @call (may be NULL) is answered when it is active

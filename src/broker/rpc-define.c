@@ -130,7 +130,7 @@ static int undefine_check(struct api_call *call, const struct mdev *mdev, struct
 		*err = mdev->unreadable;
 		return error_wrap(err, "%s (remove it with --force)", mdev->uuid);
 	}
-	return mdev_may_change(mdev, call->uid, err);
+	return mdev_may_change(mdev, call, err);
 }
 
 /* Removes the definition; of one that is idle, the piece too. May free @mdev. */
@@ -303,7 +303,7 @@ static int modify_find(struct api_call *call, struct mdev **ret_mdev, struct umd
 		return error_wrap(err, "%s", uuid);
 	}
 	*ret_mdev = mdev;
-	return mdev_may_change(mdev, call->uid, err);
+	return mdev_may_change(mdev, call, err);
 }
 
 static int modify_begin(struct api_call *call, struct umdev_error *err)

@@ -110,7 +110,7 @@ void rpc_group_start(struct api_call *call)
 	if (r == 0 && call->broker->ending)
 		r = error_set(&err, ERROR_NO_PARENT, "the daemon is ending");
 	if (r == 0)
-		r = group_may_change(call->broker, group, call->uid, api_flag(call, "force"), &err);
+		r = group_may_change(call, group, &err);
 	if (r == 0)
 		r = group_start_list(call, group, &wanted, &err);
 	if (r == 0 && wanted.count == 0)
@@ -214,7 +214,7 @@ void rpc_group_stop(struct api_call *call)
 	int r = group_param(call, true, group, &err);
 
 	if (r == 0)
-		r = group_may_change(call->broker, group, call->uid, force, &err);
+		r = group_may_change(call, group, &err);
 	if (r == 0)
 		r = group_stop_check(call, group, &err);
 	if (r < 0 || !stop) {
@@ -354,7 +354,7 @@ void rpc_group_qos(struct api_call *call)
 	int r = group_param(call, true, group, &err);
 
 	if (r == 0 && change)
-		r = group_may_change(call->broker, group, call->uid, api_flag(call, "force"), &err);
+		r = group_may_change(call, group, &err);
 	if (r == 0 && change)
 		r = group_check_quiet(call->broker, group, &err);
 	if (r == 0 && change)

@@ -67,7 +67,7 @@ int rpc_check_owners(struct api_call *call, const char *uuid, struct umdev_error
 
 	list_for_each (mdev, &call->broker->mdevs, link) {
 		if (r == 0 && strcmp(mdev->uuid, uuid) == 0)
-			r = mdev_may_change(mdev, call->uid, err);
+			r = mdev_may_change(mdev, call, err);
 	}
 	return r;
 }
@@ -267,7 +267,7 @@ void rpc_mdev_stop(struct api_call *call)
 		if (!mdev)
 			r = error_set(&err, ERROR_NOT_ACTIVE, "mdev %s is not active", uuid);
 		else
-			r = mdev_may_change(mdev, call->uid, &err);
+			r = mdev_may_change(mdev, call, &err);
 		if (r == 0)
 			r = group_check_stop(mdev, &err);
 	}

@@ -63,7 +63,7 @@ static int rpc_check_removal(struct api_call *call, const struct parent *parent,
 		int r = 0;
 
 		if (mdev->parent == parent && mdev->state != MDEV_IDLE)
-			r = mdev_may_change(mdev, call->uid, err);
+			r = mdev_may_change(mdev, call, err);
 		if (r < 0)
 			return r;
 	}

@@ -444,8 +444,7 @@ static int qos_change(struct api_call *call, const struct qos_subject *subject,
 		      struct umdev_error *err)
 {
 	struct definition *checked = NULL;
-	int r = mdev_may_change(subject->active ? subject->active : subject->defined, call->uid,
-				err);
+	int r = mdev_may_change(subject->active ? subject->active : subject->defined, call, err);
 
 	if (r < 0)
 		return r;

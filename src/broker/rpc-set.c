@@ -51,7 +51,7 @@ static int set_begin(struct api_call *call, struct umdev_error *err)
 	if (!mdev_state_is_active(mdev->state))
 		return error_set(err, ERROR_DEVICE_BUSY, "mdev %s is %s: try again", uuid,
 				 mdev_state_name(mdev->state));
-	r = mdev_may_change(mdev, call->uid, err);
+	r = mdev_may_change(mdev, call, err);
 	if (r < 0)
 		return r;
 	spec = spec_find_attr(&mdev->parent->attr_specs, mdev->parent->driver,

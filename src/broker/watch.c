@@ -145,11 +145,16 @@ static bool watch_look_at(struct broker *broker, const char *parent, const char 
 	if (r < 0)
 		return watch_look_bad(broker, parent, uuid, &err, look);
 	mdev = mdev_find(broker, parent, uuid);
+	r = mdev ? definition_adopt(next, mdev->definition) : 0;
 	if (mdev && definition_equal(mdev->definition, next)) {
 		definition_free(next);
 		return true;
 	}
-	if (mdev_get(broker, parent, uuid, &mdev, &err) < 0) {
+	if (r < 0)
+		error_set(&err, ERROR_NO_MEMORY, "out of memory");
+	else
+		r = mdev_get(broker, parent, uuid, &mdev, &err);
+	if (r < 0) {
 		store_tell_bad(broker, parent, uuid, uuid, &err);
 		definition_free(next);
 		return true;

@@ -139,6 +139,7 @@ static int create_params(struct ctl *ctl, const struct libvirt_mdev *mdev, json_
 	if (r == CTL_OK) {
 		ctl_put_text(params, "parent", ctl_text(parent, "name"));
 		ctl_put_text(params, "owner", ctl_get(ctl, "owner"));
+		ctl_put_flag(params, "force", ctl_has(ctl, "force"));
 		if (mdev->uuid && ctl_uuid_parse(mdev->uuid, uuid))
 			ctl_put_text(params, "uuid", uuid);
 	}

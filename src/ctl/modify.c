@@ -68,6 +68,7 @@ static int modify_fill(const struct ctl *ctl, json_t *params)
 		json_object_set_new(params, "index", json_integer((json_int_t)index));
 	ctl_put_flag(params, "live", ctl_has(ctl, "live"));
 	ctl_put_flag(params, "defined", ctl_has(ctl, "defined"));
+	ctl_put_flag(params, "force", ctl_has(ctl, "force"));
 	if (!ctl_has(ctl, "jsonfile"))
 		return CTL_OK;
 	r = ctl_read_definition(ctl, ctl_get(ctl, "jsonfile"), &definition);

@@ -16,6 +16,7 @@ static int qos_fill(const struct ctl *ctl, json_t *params)
 	ctl_put_text(params, "uuid", uuid);
 	ctl_put_text(params, "parent", ctl_get(ctl, "parent"));
 	ctl_put_flag(params, "defined", ctl_has(ctl, "defined"));
+	ctl_put_flag(params, "force", ctl_has(ctl, "force"));
 	r = ctl_put_cap(ctl, params);
 	if (r == CTL_OK)
 		r = ctl_put_number(ctl, "weight", 1, 10000, params);

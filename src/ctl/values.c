@@ -246,6 +246,7 @@ static int values_fill_mdev(const struct ctl *ctl, json_t *params)
 	ctl_put_text(params, "type", ctl_get(ctl, "type"));
 	ctl_put_text(params, "type_name", ctl_get(ctl, "type-name"));
 	ctl_put_text(params, "owner", ctl_get(ctl, "owner"));
+	ctl_put_flag(params, "force", ctl_has(ctl, "force"));
 	ctl_put_text(params, "group", group[0] ? group : NULL);
 	if (file) {
 		json_t *definition = NULL;

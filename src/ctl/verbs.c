@@ -20,7 +20,8 @@ static const struct ctl_option parent_add_options[] = {
 };
 
 static const struct ctl_option force_options[] = {
-	{"force", 'f', NULL, "stop its active mdevs first, even those in use", false, false},
+	{"force", 'f', NULL, "stop its active mdevs first, even those in use or of others", false,
+	 false},
 	{NULL, 0, NULL, NULL, false, false},
 };
 
@@ -50,7 +51,8 @@ static const struct ctl_option list_options[] = {
 		{"owner", 0, "TEXT", "a free text that says whose it is", false, false},             \
 		{"jsonfile", 0,	   "FILE", "read type, start and attributes from a definition file", \
 		 false,	     false},                                                                 \
-		{"force", 'f', NULL, "also when a callout script refuses", false, false},            \
+		{"force", 'f',	NULL, "also when a callout refuses or, as root, it is another's",    \
+		 false,	  false},                                                                    \
 		{"group", 0, "UUID", "the group that it belongs to", false, false},                  \
 	{                                                                                            \
 		"min-share", 0, "PERCENT", "refuse without such a share of the parent", false,       \
@@ -71,7 +73,8 @@ static const struct ctl_option start_options[] = {
 static const struct ctl_option undefine_options[] = {
 	{"uuid", 'u', "UUID", "the mdev's UUID", false, false},
 	{"parent", 'p', "PARENT", "only its definition under this parent", false, false},
-	{"force", 'f', NULL, "also when it cannot be read or a callout refuses", false, false},
+	{"force", 'f', NULL, "also when unreadable, refused by a callout or, as root, another's",
+	 false, false},
 	{NULL, 0, NULL, NULL, false, false},
 };
 
@@ -88,13 +91,15 @@ static const struct ctl_option modify_options[] = {
 	{"jsonfile", 0, "FILE", "replace start and attributes by those of the file", false, false},
 	{"live", 'l', NULL, "change the active mdev, from --jsonfile", false, false},
 	{"defined", 'd', NULL, "change the definition; the default without --live", false, false},
-	{"force", 'f', NULL, "also when a callout script refuses", false, false},
+	{"force", 'f', NULL, "also when a callout refuses or, as root, it is another's", false,
+	 false},
 	{NULL, 0, NULL, NULL, false, false},
 };
 
 static const struct ctl_option stop_options[] = {
 	{"uuid", 'u', "UUID", "the mdev's UUID", false, false},
-	{"force", 'f', NULL, "also when a client uses it or a callout refuses", false, false},
+	{"force", 'f', NULL, "also when in use, refused by a callout or, as root, another's", false,
+	 false},
 	{NULL, 0, NULL, NULL, false, false},
 };
 
@@ -105,6 +110,7 @@ static const struct ctl_option qos_options[] = {
 	{"priority", 0, "NUMBER", "0 to 7: who goes first, within cap and weight", false, false},
 	{"defined", 'd', NULL, "change the definition, too, or show it", false, false},
 	{"parent", 'p', "PARENT", "needed when several parents define it", false, false},
+	{"force", 'f', NULL, "as root, also when it is another user's", false, false},
 	{NULL, 0, NULL, NULL, false, false},
 };
 
@@ -145,7 +151,8 @@ static const struct ctl_option create_options[] = {
 	{"define", 0, NULL, "write a definition instead of starting it", false, false},
 	{"auto", 'a', NULL, "with --define: start it when its parent is ready", false, false},
 	{"owner", 0, "TEXT", "a free text that says whose it is", false, false},
-	{"force", 'f', NULL, "even if a callout refuses", false, false},
+	{"force", 'f', NULL, "also when a callout refuses or, as root, it is another's", false,
+	 false},
 	{NULL, 0, NULL, NULL, false, false},
 };
 

@@ -60,6 +60,24 @@ int definition_set_owner(struct definition *definition, const char *owner)
 	return definition_set_text(&definition->owner, owner);
 }
 
+int definition_adopt(struct definition *definition, const struct definition *old)
+{
+	int r = 0;
+
+	if (!old)
+		return 0;
+	if (!definition->has_uid) {
+		definition->has_uid = old->has_uid;
+		definition->uid = old->uid;
+	}
+	if (!definition->owner)
+		r = definition_set_owner(definition, old->owner);
+	if (r == 0 && !definition->type_name && definition->type_id && old->type_id &&
+	    strcmp(definition->type_id, old->type_id) == 0)
+		r = definition_set_text(&definition->type_name, old->type_name);
+	return r;
+}
+
 struct definition *definition_new(const char *type_id, const char *type_name)
 {
 	struct definition *d = calloc(1, sizeof(*d));

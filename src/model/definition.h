@@ -57,6 +57,12 @@ void definition_free(struct definition *definition);
 /* Whether both are written down alike. Either may be NULL. */
 bool definition_equal(const struct definition *a, const struct definition *b);
 
+/*
+ * Takes over from @old (may be NULL) what a tool drops that knows none of our keys and has
+ * rewritten a definition: whose it is and, of the same type id, the type's name. 0 or -ENOMEM.
+ */
+int definition_adopt(struct definition *definition, const struct definition *old) umdev_warn_unused;
+
 /* Replaces type id or name. 0 or -ENOMEM. */
 int definition_set_type(struct definition *definition, const char *type_id,
 			const char *type_name) umdev_warn_unused;

@@ -3,6 +3,7 @@
 #include "model/mdev.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 #define MDEV_BIT(state) (1u << (state))
 
@@ -39,13 +40,32 @@ const char *mdev_state_name(enum mdev_state state)
 	return (unsigned)state < MDEV_STATE_COUNT ? mdev_states[state].name : "unknown";
 }
 
-int mdev_owner_check(const struct mdev_owner *owner, uid_t caller, uid_t daemon, const char *uuid,
-		     struct umdev_error *err)
+void mdev_owner_print(const struct mdev_owner *owner, char text[MDEV_OWNER_SIZE])
 {
-	if (caller == 0 || caller == daemon || caller == owner->uid)
+	char said[80] = "";
+
+	if (owner->text)
+		snprintf(said, sizeof(said), "'%.64s'", owner->text);
+	if (owner->name)
+		snprintf(text, MDEV_OWNER_SIZE, "user %.64s (%u%s%s)", owner->name,
+			 (unsigned)owner->uid, said[0] ? ", " : "", said);
+	else
+		snprintf(text, MDEV_OWNER_SIZE, "user %u%s%s%s", (unsigned)owner->uid,
+			 said[0] ? " (" : "", said, said[0] ? ")" : "");
+}
+
+int mdev_owner_check(const struct mdev_owner *owner, const struct mdev_caller *caller,
+		     const char *uuid, struct umdev_error *err)
+{
+	bool root = caller->uid == 0 || caller->uid == caller->daemon;
+	char whose[MDEV_OWNER_SIZE];
+
+	if (caller->uid == owner->uid)
 		return 0;
-	return error_set(err, ERROR_NOT_PERMITTED,
-			 "%s belongs to user %u%s%s%s: only that user and root may change it", uuid,
-			 (unsigned)owner->uid, owner->text ? " (" : "",
-			 owner->text ? owner->text : "", owner->text ? ")" : "");
+	if (root && caller->force)
+		return MDEV_OWNER_FORCED;
+	mdev_owner_print(owner, whose);
+	return error_set(err, ERROR_NOT_PERMITTED, "mdev %s belongs to %s: %s", uuid, whose,
+			 root ? "leave it to that user, or use --force"
+			      : "only that user may change it, and root with --force");
 }

@@ -41,12 +41,28 @@ const char *mdev_state_name(enum mdev_state state);
 /* Who created an mdev. */
 struct mdev_owner {
 	uid_t uid;
+	const char *name; /* of that user, or NULL: not known */
 	const char *text; /* what the creator said, or NULL */
 };
 
+/* Who wants to change or remove it. */
+struct mdev_caller {
+	uid_t uid;
+	uid_t daemon; /* whom the daemon runs as: its root, where that is not uid 0 */
+	bool force;   /* --force was given */
+};
+
+#define MDEV_OWNER_FORCED 1
+
 /*
- * Whether user @caller may change the mdev @uuid: its creator, root, and the user that the daemon
- * runs as. NOT_PERMITTED, naming the owner, otherwise.
+ * Whether @caller may change the mdev @uuid. Its creator may: 0. Root may with force, on what
+ * another user made: MDEV_OWNER_FORCED, which is to be recorded. Nobody else may, force or not:
+ * NOT_PERMITTED, naming the owner and, to root, the way out.
  */
-int mdev_owner_check(const struct mdev_owner *owner, uid_t caller, uid_t daemon, const char *uuid,
-		     struct umdev_error *err) umdev_warn_unused;
+int mdev_owner_check(const struct mdev_owner *owner, const struct mdev_caller *caller,
+		     const char *uuid, struct umdev_error *err) umdev_warn_unused;
+
+#define MDEV_OWNER_SIZE 192
+
+/* Writes whose it is: "user alice (1000, 'owner string')", without what is not known. */
+void mdev_owner_print(const struct mdev_owner *owner, char text[MDEV_OWNER_SIZE]);

@@ -36,7 +36,8 @@ const struct rpc_method rpc_methods[] = {
 		.summary = "Stops a parent's host and forgets its configuration.",
 		.params = {{"name", RPC_STRING, true, "the parent's name"},
 			   {"force", RPC_BOOL, false,
-			    "stop its active mdevs first, even those in use"}},
+			    "stop its active mdevs first, even those in use and, as root, those of "
+			    "other users"}},
 		.returns = "`{}`. Definitions of mdevs are kept.",
 	},
 	{
@@ -89,7 +90,9 @@ const struct rpc_method rpc_methods[] = {
 			  "the group it belongs to: short for the attribute `mdev/group`"},
 			 {"definition", RPC_OBJECT, false,
 			  "the content of a definition file, instead of `type`, `type_name`, `start` "
-			  "and `attrs`"}},
+			  "and `attrs`"},
+			 {"force", RPC_BOOL, false,
+			  "as root, also where another user made an mdev of that UUID"}},
 		.returns = "MDEV",
 	},
 	{
@@ -97,7 +100,9 @@ const struct rpc_method rpc_methods[] = {
 		.summary = "Removes a definition. An active mdev stays active, as a transient one.",
 		.params = {{"uuid", RPC_STRING, true, "the mdev"},
 			   {"parent", RPC_STRING, false, "only the definition under this parent"},
-			   {"force", RPC_BOOL, false, "also a definition that cannot be read"}},
+			   {"force", RPC_BOOL, false,
+			    "also a definition that cannot be read and, as root, that of another "
+			    "user"}},
 		.returns = "`{}`",
 	},
 	{
@@ -114,7 +119,8 @@ const struct rpc_method rpc_methods[] = {
 			    "the new content of the definition, or attributes to change live"},
 			   {"live", RPC_BOOL, false, "change the active mdev; needs `definition`"},
 			   {"defined", RPC_BOOL, false,
-			    "change the definition; the default without `live`"}},
+			    "change the definition; the default without `live`"},
+			   {"force", RPC_BOOL, false, "as root, also that of another user"}},
 		.returns = "MDEV",
 	},
 	{
@@ -131,14 +137,17 @@ const struct rpc_method rpc_methods[] = {
 			   {"group", RPC_STRING, false,
 			    "the group it belongs to: short for the attribute `mdev/group`"},
 			   {"definition", RPC_OBJECT, false,
-			    "the content of a definition file, instead of type and attributes"}},
+			    "the content of a definition file, instead of type and attributes"},
+			   {"force", RPC_BOOL, false, "as root, also that of another user"}},
 		.returns = "MDEV; its socket accepts a client.",
 	},
 	{
 		.name = "mdev.stop",
 		.summary = "Removes an active mdev. Its definition stays.",
 		.params = {{"uuid", RPC_STRING, true, "the mdev"},
-			   {"force", RPC_BOOL, false, "disconnect the client of one in use"}},
+			   {"force", RPC_BOOL, false,
+			    "disconnect the client of one in use and, as root, stop also that of "
+			    "another user"}},
 		.returns = "`{}`",
 	},
 	{
@@ -146,7 +155,8 @@ const struct rpc_method rpc_methods[] = {
 		.summary = "Sets one attribute of an active mdev, as a write into the tree does.",
 		.params = {{"uuid", RPC_STRING, true, "the mdev"},
 			   {"name", RPC_STRING, true, "the attribute, such as `mdev/weight`"},
-			   {"value", RPC_STRING, true, "its value as text"}},
+			   {"value", RPC_STRING, true, "its value as text"},
+			   {"force", RPC_BOOL, false, "as root, also that of another user"}},
 		.returns = "MDEV. What may change live changes at once. What takes effect at "
 			   "creation does so by making the device anew, with its data, as long as "
 			   "no client uses it; then it is `DEVICE_BUSY`. The definition stays.",
@@ -163,7 +173,8 @@ const struct rpc_method rpc_methods[] = {
 			   {"priority", RPC_INT, false, "0 to 7, higher first"},
 			   {"defined", RPC_BOOL, false,
 			    "change the definition as well, or only that when the mdev is not "
-			    "active; without knobs, show the definition"}},
+			    "active; without knobs, show the definition"},
+			   {"force", RPC_BOOL, false, "as root, also that of another user"}},
 		.returns = "QOS, as it is after the change. The active mdev is changed while it "
 			   "runs, all of it or nothing; one that is not active and has no "
 			   "`defined` gives `NOT_ACTIVE`.",
@@ -303,7 +314,9 @@ const struct rpc_object rpc_objects[] = {
 			   {"iommu_group", "whole number, optional",
 			    "its IOMMU group in the tree; no other active mdev has it"},
 			   {"owner", "text, optional", "as given at its creation"},
-			   {"uid", "whole number", "the user who made it"},
+			   {"uid", "whole number",
+			    "the user who made it: nobody else may change or remove it, but root "
+			    "with `force`"},
 			   {"client", "object, optional", "`{pid, uid, since_ns}` of who uses it"},
 			   {"last_refusal", "text, optional", "why a client was last refused"},
 			   {"error", "text, optional", "what is wrong with it"},
@@ -378,7 +391,8 @@ const struct rpc_object rpc_objects[] = {
 			   {"time_ns", "whole number", "nanoseconds since 1970"},
 			   {"event", "text",
 			    "`mdev.started`, `mdev.stopped`, `mdev.defined`, `mdev.undefined`, "
-			    "`mdev.modified`, `group.started`, `group.stopped`, `group.modified`, "
+			    "`mdev.modified`, `mdev.forced`, `group.started`, `group.stopped`, "
+			    "`group.modified`, "
 			    "`parent.added`, `parent.ready`, `parent.failed`, "
 			    "`parent.removed`, `host.died`, `host.started`, `client.connected`, "
 			    "`client.disconnected`, `client.refused`, `driver`, `definition.bad`, "
@@ -388,8 +402,9 @@ const struct rpc_object rpc_objects[] = {
 			   {"uuid", "text, optional", ""},
 			   {"group", "text, optional", ""},
 			   {"message", "text", "one line for a person"},
-			   {"pid", "whole number, optional", "of the client"},
-			   {"uid", "whole number, optional", "of the client"}},
+			   {"pid", "whole number, optional",
+			    "of the client, or of who forced something"},
+			   {"uid", "whole number, optional", "of the same"}},
 	},
 	{.name = NULL},
 };

@@ -343,9 +343,16 @@ class Daemon:
         """Where it listens."""
         return self.root / "run/umdev/control.sock"
 
-    def connect(self) -> Rpc:
-        """A new connection to the control socket."""
-        return Rpc(self.control_socket)
+    def connect(self, uid: int = None) -> Rpc:
+        """A new connection to the control socket, of a user: the daemon's by default."""
+        own, uid = os.geteuid(), self.uid if uid is None else uid
+        if uid == own:
+            return Rpc(self.control_socket)
+        os.seteuid(uid)
+        try:
+            return Rpc(self.control_socket)
+        finally:
+            os.seteuid(own)
 
     def rpc(self, method: str, **params):
         """Calls a method on a connection that is kept."""

@@ -407,7 +407,7 @@ static void test_owner(void **state)
 	f->uid = 1000;
 	fixture_ok(f, "mdev.qos", SET(A, "\"cap\":50"));
 	f->uid = 0;
-	fixture_ok(f, "mdev.qos", SET(A, "\"cap\":60,\"defined\":true"));
+	fixture_ok(f, "mdev.qos", SET(A, "\"cap\":60,\"defined\":true,\"force\":true"));
 }
 
 /* ---- mdev.blame ------------------------------------------------------------------------------ */

@@ -186,6 +186,42 @@ static void test_owner(void **state)
 	fixture_ok(f, "mdev.undefine", JUST(A));
 }
 
+/* mdevctl drops our keys: whose it is, and what the type is called, stays so. */
+static void test_keys_dropped(void **state)
+{
+	struct fixture *f = *state;
+	char *file;
+
+	f->uid = 4711;
+	fixture_ok(f, "mdev.define",
+		   "{\"uuid\":\"" A "\",\"parent\":\"p\",\"type\":\"fake-s\",\"owner\":\"vm 7\"}");
+	fixture_write(f, FILE(A), COLORED);
+	until(f, OF(A), "mdevs.0.attrs", "[{\"color\":\"red\"}]");
+	assert_string_equal(fixture_get(f, "mdev.list", OF(A), "mdevs.0.uid"), "4711");
+	assert_string_equal(fixture_get(f, "mdev.list", OF(A), "mdevs.0.owner"), "vm 7");
+	assert_string_equal(fixture_get(f, "mdev.list", OF(A), "mdevs.0.type_name"), "fake small");
+	settle(f);
+	expect_events(f, A, (const size_t[]){1, 1, 0, 0}); /* once, however often it is looked at */
+	f->uid = 4712;
+	fixture_fails(f, ERROR_NOT_PERMITTED, "mdev.undefine", JUST(A));
+	/* What the daemon writes next has them again. */
+	f->uid = 4711;
+	fixture_ok(f, "mdev.modify", "{\"uuid\":\"" A "\",\"start\":\"auto\"}");
+	file = fixture_read(f, FILE(A));
+	assert_non_null(strstr(file, "\"uid\": 4711"));
+	assert_non_null(strstr(file, "\"owner\": \"vm 7\""));
+	free(file);
+	/* Another type is called otherwise. */
+	fixture_write(f, FILE(A), "{\"mdev_type\":\"fake-m\",\"start\":\"manual\",\"attrs\":[]}");
+	until(f, OF(A), "mdevs.0.type", "fake-m");
+	assert_string_equal(fixture_get(f, "mdev.list", OF(A), "mdevs.0.type_name"), "");
+	/* Who takes it away and writes another makes it. */
+	fixture_ok(f, "mdev.undefine", JUST(A));
+	make_dir(f, DIR "/p");
+	fixture_write(f, FILE(A), SMALL);
+	until(f, OF(A), "mdevs.0.uid", "0");
+}
+
 static void test_half_written(void **state)
 {
 	struct fixture *f = *state;
@@ -356,7 +392,7 @@ static void test_request_after_a_removal(void **state)
 	fixture_ok(f, "mdev.define", ON(B));
 	fixture_write(f, FILE(B), HALF);
 	fixture_ok(f, "mdev.start", JUST(B));
-	fixture_write(f, FILE(B), SMALL);
+	fixture_write(f, FILE(B), COLORED);
 	settle(f);
 	expect_events(f, B, (const size_t[]){1, 1, 0, 0});
 }
@@ -527,6 +563,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_written, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_our_own_writes, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_owner, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_keys_dropped, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_half_written, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_written_in_two, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_unreadable_and_new, setup, fixture_teardown),

@@ -35,20 +35,82 @@ static void test_states(void **state)
 	assert_string_equal(mdev_state_name(MDEV_STATE_COUNT), "unknown");
 }
 
+/* Who may, and who is told what. */
 static void test_owner(void **state)
 {
-	struct mdev_owner owner = {.uid = 1000, .text = "ci"};
 	struct umdev_error err = {0};
+	static const struct {
+		uid_t owner, caller, daemon;
+		bool force;
+		int expected;
+		const char *text;
+	} cases[] = {
+		/* The creator, whoever that is. */
+		{1000, 1000, 0, false, 0, NULL},
+		{1000, 1000, 0, true, 0, NULL},
+		{0, 0, 0, true, 0, NULL},
+		{7, 7, 7, false, 0, NULL},
+		/* Another, with force or not. */
+		{1000, 1001, 0, false, -EPERM,
+		 "mdev u belongs to user alice (1000, 'ci'): only that user may change it, and "
+		 "root with --force"},
+		{1000, 1001, 0, true, -EPERM, "only that user may change it"},
+		{0, 1001, 0, true, -EPERM, "user alice (0, 'ci')"},
+		{7, 1001, 7, true, -EPERM, "user alice (7, 'ci')"},
+		/* Root, and who is root to an unprivileged daemon. */
+		{1000, 0, 0, false, -EPERM,
+		 "mdev u belongs to user alice (1000, 'ci'): leave it to that user, or use "
+		 "--force"},
+		{1000, 0, 0, true, MDEV_OWNER_FORCED, NULL},
+		{1000, 7, 7, false, -EPERM, "or use --force"},
+		{1000, 7, 7, true, MDEV_OWNER_FORCED, NULL},
+		{7, 0, 7, false, -EPERM, "or use --force"},
+		{7, 0, 7, true, MDEV_OWNER_FORCED, NULL},
+		{0, 7, 7, false, -EPERM, "or use --force"},
+		{0, 7, 7, true, MDEV_OWNER_FORCED, NULL},
+	};
 
 	(void)state;
-	assert_int_equal(mdev_owner_check(&owner, 1000, 0, "u", &err), 0);
-	assert_int_equal(mdev_owner_check(&owner, 0, 7, "u", &err), 0);
-	assert_int_equal(mdev_owner_check(&owner, 7, 7, "u", &err), 0);
-	assert_int_equal(mdev_owner_check(&owner, 1001, 0, "u", &err), -EPERM);
-	assert_int_equal(err.word, ERROR_NOT_PERMITTED);
-	assert_non_null(strstr(err.message, "user 1000 (ci)"));
-	owner.uid = 0;
-	assert_int_equal(mdev_owner_check(&owner, 1001, 0, "u", &err), -EPERM);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct mdev_owner owner = {.uid = cases[i].owner, .name = "alice", .text = "ci"};
+		struct mdev_caller caller = {cases[i].caller, cases[i].daemon, cases[i].force};
+		int r = mdev_owner_check(&owner, &caller, "u", &err);
+
+		if (r != cases[i].expected)
+			fail_msg("case %zu: %d", i, r);
+		if (r < 0) {
+			assert_int_equal(err.word, ERROR_NOT_PERMITTED);
+			assert_non_null(strstr(err.message, cases[i].text));
+		}
+	}
+}
+
+static void test_owner_print(void **state)
+{
+	char text[MDEV_OWNER_SIZE];
+	char name[400];
+	char said[400];
+	static const struct {
+		struct mdev_owner owner;
+		const char *text;
+	} cases[] = {
+		{{.uid = 1000}, "user 1000"},
+		{{.uid = 1000, .name = "alice"}, "user alice (1000)"},
+		{{.uid = 1000, .text = "vm 7"}, "user 1000 ('vm 7')"},
+		{{.uid = 1000, .name = "alice", .text = "vm 7"}, "user alice (1000, 'vm 7')"},
+		{{.uid = 4294967294u}, "user 4294967294"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		mdev_owner_print(&cases[i].owner, text);
+		assert_string_equal(text, cases[i].text);
+	}
+	memset(name, 'n', sizeof(name));
+	memset(said, 's', sizeof(said));
+	name[sizeof(name) - 1] = said[sizeof(said) - 1] = '\0';
+	mdev_owner_print(&(struct mdev_owner){.uid = UINT32_MAX, .name = name, .text = said}, text);
+	assert_int_equal(strlen(text), strlen("user  (4294967295, '')") + 64 + 64);
 }
 
 int main(void)
@@ -56,6 +118,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_states),
 		cmocka_unit_test(test_owner),
+		cmocka_unit_test(test_owner_print),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
