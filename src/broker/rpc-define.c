@@ -200,24 +200,78 @@ static int modify_attrs(const struct api_call *call, struct definition *next,
 
 static int modify_combination(const struct api_call *call, struct umdev_error *err)
 {
-	static const char *const single[] = {"type", "start", "addattr", "delattr", "index", NULL};
+	static const char *const single[] = {"type",	"type_name", "start", "attrs", "group",
+					     "addattr", "delattr",   "index", NULL};
 	static const char *const add_not_del[] = {"addattr", NULL};
 	bool change = false;
 
 	if (json_object_get(call->params, "definition"))
 		return rpc_no_params(call, "definition", single, err);
-	if (api_flag(call, "live"))
+	if (api_flag(call, "live") && !json_object_get(call->params, "attrs"))
 		return error_set_key(err, ERROR_INVALID, "definition",
-				     "live changes need a whole definition");
+				     "live changes need a whole definition, or attributes to set");
 	if (api_flag(call, "delattr")) {
 		int r = rpc_no_params(call, "delattr", add_not_del, err);
 
 		if (r < 0)
 			return r;
 	}
-	for (size_t i = 0; i < 4; i++)
-		change = change || json_object_get(call->params, single[i]);
+	for (size_t i = 0; single[i]; i++)
+		change = change || (strcmp(single[i], "index") != 0 &&
+				    json_object_get(call->params, single[i]));
+	change = change || api_text(call, "owner");
 	return change ? 0 : error_set(err, ERROR_INVALID, "nothing to modify was given");
+}
+
+/* Sets what "attrs" lists, under full names where the parent can tell them. */
+static int modify_set_attrs(const struct api_call *call, const struct mdev *mdev,
+			    struct definition *next, struct umdev_error *err)
+{
+	const struct parent *parent = parent_find(call->broker, mdev->parent_name);
+	const json_t *attrs = json_object_get(call->params, "attrs");
+	json_t *pair;
+	size_t i;
+	int r = 0;
+
+	json_array_foreach (attrs, i, pair) {
+		const char *name;
+		json_t *value;
+
+		json_object_foreach (pair, name, value) {
+			const struct spec *spec =
+				parent && parent->opened ? spec_find_attr(&parent->attr_specs,
+									  parent->driver, name, err)
+							 : NULL;
+
+			if (parent && parent->opened && !spec)
+				return -EINVAL; /* @err says which there are */
+			if (r == 0)
+				r = definition_put_attr(next, spec ? spec->name : name,
+							json_string_value(value), err);
+		}
+	}
+	return r;
+}
+
+/* The group and owner that were given; a group that is said already gives way. */
+static int modify_belongings(const struct api_call *call, struct definition *next,
+			     struct umdev_error *err)
+{
+	const struct spec *spec = spec_find(spec_standard(), SPEC_ATTR_GROUP);
+	const char *group = api_text(call, "group");
+	const char *owner = api_text(call, "owner");
+	int r = 0;
+
+	if (group)
+		r = spec_check(spec, group, NULL, err);
+	if (r == 0 && group)
+		r = definition_put_attr(next, SPEC_ATTR_GROUP, group, err);
+	if (r == 0 && owner && !ident_line_ok(owner, 256))
+		r = error_set_key(err, ERROR_INVALID, "owner",
+				  "owner must be one line of at most 256 bytes");
+	if (r == 0 && owner && definition_set_owner(next, owner) < 0)
+		r = error_set(err, ERROR_NO_MEMORY, "out of memory");
+	return r;
 }
 
 /* The definition that results from @old and the parameters. */
@@ -227,6 +281,7 @@ static int modify_next(struct api_call *call, const struct mdev *mdev, const str
 	const json_t *content = json_object_get(call->params, "definition");
 	const char *start = api_text(call, "start");
 	const char *type = api_text(call, "type");
+	const char *name = api_text(call, "type_name");
 	struct definition *next = NULL;
 	int r = 0;
 
@@ -236,7 +291,7 @@ static int modify_next(struct api_call *call, const struct mdev *mdev, const str
 			r = error_set(err, ERROR_NO_MEMORY, "out of memory");
 	} else {
 		next = definition_dup(old);
-		if (!next || (type && definition_set_type(next, type, NULL) < 0))
+		if (!next || ((type || name) && definition_set_type(next, type, name) < 0))
 			r = error_set(err, ERROR_NO_MEMORY, "out of memory");
 	}
 	if (r == 0 && start && strcmp(start, "auto") != 0 && strcmp(start, "manual") != 0)
@@ -246,6 +301,10 @@ static int modify_next(struct api_call *call, const struct mdev *mdev, const str
 		next->auto_start = strcmp(start, "auto") == 0;
 	if (r == 0)
 		r = modify_attrs(call, next, err);
+	if (r == 0)
+		r = modify_set_attrs(call, mdev, next, err);
+	if (r == 0)
+		r = modify_belongings(call, next, err);
 	if (r == 0)
 		r = define_check(call->broker, mdev->parent_name, mdev->uuid, next, err);
 	if (r < 0) {

@@ -14,7 +14,7 @@
 
 #include "util/error.h"
 
-#define RPC_PARAMS_MAX	12
+#define RPC_PARAMS_MAX	18
 #define RPC_FIELDS_MAX	24
 #define RPC_JSONRPC_TAG "2.0"
 

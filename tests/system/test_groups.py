@@ -204,6 +204,26 @@ def test_immutable(crew):
     assert "group" not in crew.mdev(ident, defined=True)
 
 
+def test_modify(crew):
+    """--attr sets in place, --group moves a definition, --owner renames; live it is all or none."""
+    ident = define(crew, "p0", "crew-part", "--attr", "mdev/weight=5", "--owner", "ci")
+    crew.ok("modify", "-u", ident, "--attr", "mdev/weight=7", "--attr", "fail=1", "--group", OTHER, "--owner", "cd",
+            "--type-name", "test crew deck")
+    mdev = crew.mdev(ident, defined=True)
+    assert mdev["attrs"] == [{"mdev/weight": "7"}, {"mdev/group": OTHER}, {"crew/fail": "1"}]
+    assert (mdev["owner"], mdev["group"], mdev["type"]) == ("cd", OTHER, "crew-deck")
+    refused(crew, "NOT_FOUND", "group.list", group=GROUP)
+    fails(crew, "modify", "-u", ident, "--attr", "colour=red", says="colour")
+    crew.ok("modify", "-u", ident, "--attr", "fail=0")
+    crew.ok("start", "-u", ident)
+    crew.ok("modify", "-u", ident, "--live", "--attr", "mdev/weight=9", "--attr", "mdev/priority=3")
+    assert crew.rpc("mdev.qos", uuid=ident)["weight"] == 9
+    assert crew.mdev(ident, defined=True)["attrs"][0] == {"mdev/weight": "7"}
+    fails(crew, "modify", "-u", ident, "--live", "--attr", "mdev/weight=11", "--attr", f"mdev/group={GROUP}", says="group")
+    fails(crew, "modify", "-u", ident, "--live", "--attr", "mdev/weight=11", "--attr", "mdev/priority=9", says="priority")
+    assert crew.rpc("mdev.qos", uuid=ident)["weight"] == 9
+
+
 def test_start_of_a_defined_one_with_another_group(crew):
     ident = define(crew, "p0", "crew-part")
     fails(crew, "start", "-u", ident, "--group", OTHER, says=[GROUP, OTHER])
