@@ -8,12 +8,14 @@
 
 #include <cmocka.h>
 
+#include "host/group.h"
 #include "host/host.h"
 #include "util/clock.h"
 
 #define JOBS   64
-#define MDEVS  2
+#define MDEVS  3
 #define JOB_NS (200 * NS_PER_US)
+#define GROUP  "00000000-0000-4000-8000-0000000000aa"
 
 /* A device with one slot whose driver says when each job ended. */
 struct bench {
@@ -74,6 +76,7 @@ static int bench_setup_with(void **state, bool hardware)
 	b->parent.reactor = reactor_new();
 	assert_non_null(b->parent.reactor);
 	list_init(&b->parent.mdevs);
+	list_init(&b->parent.groups);
 	b->parent.driver.table.name = "bench";
 	b->parent.driver.table.engine_size = sizeof(struct umdev_engine);
 	b->parent.driver.table.job_start = bench_job_start;
@@ -302,6 +305,67 @@ static void test_hardware_takes_the_knobs(void **state)
 	assert_int_equal(b->started[0], 8);
 }
 
+/* A device that schedules by itself knows no groups: their knobs are refused, not ignored. */
+static void test_hardware_has_no_groups(void **state)
+{
+	struct bench *b = *state;
+	struct umdev_mdev *mdev = &b->mdevs[0];
+	struct qos_knobs knobs = QOS_KNOBS_DEFAULT;
+	struct umdev_error err = {0};
+
+	knobs.weight = 300;
+	assert_true(host_group_join(mdev, GROUP, &knobs, &err) < 0);
+	assert_int_equal(err.word, ERROR_INVALID);
+	assert_non_null(strstr(err.message, "schedules by itself"));
+	assert_null(mdev->group);
+	assert_true(list_empty(&b->parent.groups));
+	knobs = (struct qos_knobs)QOS_KNOBS_DEFAULT;
+	assert_int_equal(host_group_join(mdev, GROUP, &knobs, &err), 0);
+	knobs.cap = 5000;
+	assert_true(host_group_set(&b->parent, GROUP, &knobs, &err) < 0);
+	assert_int_equal(err.word, ERROR_INVALID);
+	host_group_leave(mdev);
+	assert_true(list_empty(&b->parent.groups));
+	assert_true(host_group_set(&b->parent, GROUP, &knobs, &err) < 0);
+	assert_int_equal(err.word, ERROR_NOT_ACTIVE);
+}
+
+/* Two members share what one competitor gets, by their own weights; the change counts at once. */
+static void test_group_is_one(void **state)
+{
+	struct bench *b = *state;
+	struct qos_knobs knobs = QOS_KNOBS_DEFAULT;
+	struct qos_knobs three = QOS_KNOBS_DEFAULT;
+	struct umdev_error err = {0};
+
+	three.weight = 300;
+	for (unsigned i = 0; i < 2; i++) {
+		host_mdev_leave(&b->mdevs[i]);
+		assert_int_equal(host_group_join(&b->mdevs[i], GROUP, &knobs, &err), 0);
+		assert_int_equal(host_mdev_join(&b->mdevs[i], i ? &three : &knobs, &err), 0);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		bench_fill(b, i, JOBS);
+	bench_run(b, 32);
+	assert_in_range(b->started[0], 3, 5);
+	assert_in_range(b->started[1], 11, 13);
+	assert_in_range(b->started[2], 15, 17);
+	memset(b->started, 0, sizeof(b->started));
+	assert_int_equal(host_group_set(&b->parent, GROUP, &three, &err), 0);
+	bench_run(b, 16);
+	assert_in_range(b->started[2], 3, 5);
+	for (unsigned i = 0; i < 2; i++) {
+		if (b->running_of == &b->mdevs[i] && b->running)
+			bench_end(b);
+		for (unsigned j = 0; j < JOBS; j++)
+			(void)host_job_withdraw(&b->mdevs[i], &b->jobs[i][j]);
+		host_mdev_leave(&b->mdevs[i]);
+		host_group_leave(&b->mdevs[i]);
+		assert_int_equal(host_mdev_join(&b->mdevs[i], &knobs, &err), 0);
+	}
+	assert_true(list_empty(&b->parent.groups));
+}
+
 static void test_impossible_reservation(void **state)
 {
 	struct bench *b = *state;
@@ -324,6 +388,9 @@ int main(void)
 		WITH(test_knobs_are_parsed_within_their_ranges),
 		cmocka_unit_test_setup_teardown(test_hardware_takes_the_knobs, bench_setup_hardware,
 						bench_teardown),
+		cmocka_unit_test_setup_teardown(test_hardware_has_no_groups, bench_setup_hardware,
+						bench_teardown),
+		WITH(test_group_is_one),
 		WITH(test_impossible_reservation),
 	};
 

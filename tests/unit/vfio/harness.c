@@ -123,9 +123,18 @@ static int device_admit(void *device, const struct ucred *peer, struct umdev_err
 	struct fixture *fx = device;
 
 	assert_int_equal(peer->pid, getpid());
+	if (fx->admit_result == -EINPROGRESS)
+		return fx->admit_result;
 	if (fx->admit_result)
 		return error_set(err, ERROR_NOT_PERMITTED, "this client may not");
 	return 0;
+}
+
+static void device_left(void *device)
+{
+	struct fixture *fx = device;
+
+	fx->left++;
 }
 
 static void device_joined(void *device, const struct ucred *peer)
@@ -159,6 +168,7 @@ static const struct vfio_session_ops device_ops = {
 	.keep = device_keep,
 	.drop = device_drop,
 	.admit = device_admit,
+	.left = device_left,
 	.joined = device_joined,
 	.lost = device_lost,
 	.refused = device_refused,

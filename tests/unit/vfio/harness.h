@@ -63,6 +63,7 @@ struct fixture {
 	int admit_result;
 	uint32_t joined;
 	uint32_t lost;
+	uint32_t left;
 	uint32_t refused;
 	char lost_reason[256];
 	char refused_reason[256];

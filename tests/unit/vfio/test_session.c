@@ -92,6 +92,75 @@ static void test_not_admitted(void **state)
 	assert_false(vfio_session_client(fx->session, NULL));
 }
 
+/* Connects and says VERSION while the device asks somebody whether it may. */
+static void ask(struct fixture *fx)
+{
+	static const char version[] = {0, 0, 0, 0, '{', '}', 0};
+
+	fx->admit_result = -EINPROGRESS;
+	fx->client = client_connect(fx);
+	client_send(fx, WIRE_VERSION, 0, BODY(version, sizeof(version)));
+	fixture_turn(fx);
+	assert_true(client_silent(fx));
+	assert_int_equal(fx->page->state, VFIO_STATE_ASKING);
+	assert_int_equal(fx->left, 0);
+}
+
+static void test_asked_and_granted(void **state)
+{
+	struct fixture *fx = *state;
+	struct wire_header header;
+	char body[512];
+
+	ask(fx);
+	vfio_session_admit(fx->session, NULL);
+	fixture_turn(fx);
+	client_recv(fx, &header, body, sizeof(body), NULL);
+	assert_int_equal(header.command, WIRE_VERSION);
+	assert_int_equal(fx->joined, 1);
+	/* An answer that comes twice, or late, changes nothing. */
+	vfio_session_admit(fx->session, "too late");
+	assert_int_equal(client_call(fx, WIRE_DEVICE_RESET, NOTHING, NULL, 0, NULL), 0);
+	client_leave(fx);
+	assert_int_equal(fx->left, 1);
+}
+
+static void test_asked_and_refused(void **state)
+{
+	struct fixture *fx = *state;
+
+	ask(fx);
+	vfio_session_admit(fx->session, "somebody else has it");
+	assert_true(client_closed(fx));
+	assert_string_equal(fx->refused_reason, "somebody else has it");
+	assert_int_equal(fx->joined, 0);
+	assert_int_equal(fx->left, 1);
+	assert_int_equal(fx->kept_count, 0);
+	client_leave(fx);
+	fx->admit_result = 0;
+	client_join_qemu(fx);
+}
+
+/* Who hangs up, or is never answered, makes room for the next. */
+static void test_asked_and_gone(void **state)
+{
+	struct fixture *fx = *state;
+
+	ask(fx);
+	client_leave(fx);
+	assert_int_equal(fx->left, 1);
+	vfio_session_admit(fx->session, NULL);
+	assert_false(vfio_session_client(fx->session, NULL));
+	fx->left = 0;
+	ask(fx);
+	fixture_advance(11000000000ull);
+	assert_true(client_closed(fx));
+	assert_non_null(strstr(fx->refused_reason, "nobody could say"));
+	client_leave(fx);
+	fx->admit_result = 0;
+	client_join_qemu(fx);
+}
+
 static void test_connection_not_kept(void **state)
 {
 	struct fixture *fx = *state;
@@ -605,6 +674,9 @@ int main(void)
 		TEST(test_second_client),
 		TEST(test_next_client_at_once),
 		TEST(test_not_admitted),
+		TEST(test_asked_and_granted),
+		TEST(test_asked_and_refused),
+		TEST(test_asked_and_gone),
 		TEST(test_connection_not_kept),
 		TEST(test_expel),
 		TEST(test_expel_in_callback),
