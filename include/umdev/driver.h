@@ -113,9 +113,15 @@ struct umdev_type_attr {
 #define UMDEV_GROUP_DEVICE 1u
 #define UMDEV_GROUP_DRIVER 2u
 
-#define UMDEV_QOS_CAP	   1u
-#define UMDEV_QOS_WEIGHT   2u
-#define UMDEV_QOS_PRIORITY 4u
+/* Ends of an mdev on this machine, for programs beside the guest: what a line is plugged into. */
+#define UMDEV_ENDPOINT_NONE 0u
+#define UMDEV_ENDPOINT_PTY  1u /* the master of a pseudo terminal in raw mode */
+#define UMDEV_ENDPOINT_UNIX 2u /* a listening Unix stream socket */
+#define UMDEV_ENDPOINTS_MAX 8
+
+#define UMDEV_QOS_CAP	    1u
+#define UMDEV_QOS_WEIGHT    2u
+#define UMDEV_QOS_PRIORITY  4u
 
 /* A kind of virtual device. Strings and arrays live until parent_close(). */
 struct umdev_type {
@@ -131,6 +137,15 @@ struct umdev_type {
 	uint32_t requires_group;
 	uint32_t group_hotplug;
 	uint32_t qos; /* UMDEV_QOS_* that the driver honours */
+	/*
+	 * Endpoints that the broker makes beside the vfio-user socket of each instance, with the
+	 * owner and mode of that: <name>0, <name>1, ... The name is [a-z]{1,15}, NULL without
+	 * endpoints. A pseudo terminal's is a link to its device. Names and descriptors outlive the
+	 * host process, and so does what a pseudo terminal holds.
+	 */
+	const char *endpoint_name;
+	uint32_t endpoint_kind;	 /* UMDEV_ENDPOINT_* */
+	uint32_t endpoint_count; /* at most UMDEV_ENDPOINTS_MAX; 0 with, and only with, kind NONE */
 };
 
 /* One engine of the parent: K jobs may be in flight on it. */
@@ -255,6 +270,11 @@ struct umdev_mdev_args {
 	uint64_t state_size;
 	uint32_t value_count;
 	uint32_t state_origin; /* UMDEV_STATE_* */
+	/* Descriptors of the type's endpoints, non-blocking. They and the array are the host's, and
+	 * live as long as the mdev. */
+	const int32_t *endpoints;
+	uint32_t endpoint_count;
+	uint32_t reserved;
 };
 
 /* ---- Jobs

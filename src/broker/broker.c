@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "broker/endpoint.h"
 #include "broker/group.h"
 #include "broker/mdev.h"
 #include "broker/parent.h"
@@ -95,6 +96,7 @@ static void broker_clear_sockets(struct broker *broker)
 				 BROKER_SOCKET_NEW);
 			unlinkat(broker->root_fd, path, 0);
 			snprintf(path, sizeof(path), "%s/%s", BROKER_SOCKETS_DIR, uuid);
+			endpoints_clear(broker->root_fd, path);
 			unlinkat(broker->root_fd, path, AT_REMOVEDIR);
 		}
 		free(names[i]);

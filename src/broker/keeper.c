@@ -19,10 +19,18 @@ void keeper_init(struct keeper *keeper)
 void keeper_done(struct keeper *keeper)
 {
 	keeper_drop_all(keeper);
+	keeper_drop_endpoints(keeper);
 	free(keeper->slots);
 	fd_close(&keeper->page_fd);
 	fd_close(&keeper->listen_fd);
 	keeper_init(keeper);
+}
+
+void keeper_drop_endpoints(struct keeper *keeper)
+{
+	for (size_t i = 0; i < keeper->endpoint_count; i++)
+		fd_close(&keeper->endpoint_fds[i]);
+	keeper->endpoint_count = 0;
 }
 
 int keeper_page_new(struct keeper *keeper, uint64_t size)

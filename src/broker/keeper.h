@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What outlives the host of an mdev: its state page, its listening socket and the descriptors that
- * the host asked to keep, by slot number.
+ * What outlives the host of an mdev: its state page, its listening socket, its endpoints and the
+ * descriptors that the host asked to keep, by slot number.
  *
  * Slots are chosen by the host, so they are bounded and their number is limited; a host that wants
  * more than that loses what it wants kept, not the mdev.
@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <umdev/driver.h>
 
 #include "util/cleanup.h"
 
@@ -24,6 +26,8 @@ struct keeper_slot {
 struct keeper {
 	int page_fd;   /* -1: none */
 	int listen_fd; /* -1: none */
+	int endpoint_fds[UMDEV_ENDPOINTS_MAX];
+	size_t endpoint_count;
 	uint64_t page_size;
 	struct keeper_slot *slots; /* sorted by slot */
 	size_t count;
@@ -35,6 +39,9 @@ void keeper_init(struct keeper *keeper);
 
 /* Closes everything. */
 void keeper_done(struct keeper *keeper);
+
+/* Closes the endpoints. */
+void keeper_drop_endpoints(struct keeper *keeper);
 
 /* Makes a state page of zeros, of a size that cannot change, in place of one that is there. 0 or
  * -errno; -EFBIG beyond KEEPER_PAGE_MAX, -EINVAL for 0. */

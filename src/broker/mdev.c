@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "broker/endpoint.h"
 #include "broker/group.h"
 #include "broker/store.h"
 #include "link/protocol.h"
@@ -368,6 +369,8 @@ static void mdev_print_active(const struct mdev *mdev, json_t *object)
 
 	mdev_socket_path(mdev, path, sizeof(path));
 	json_object_set_new(object, "socket", json_string(path));
+	if (mdev->keeper.endpoint_count > 0)
+		json_object_set_new(object, "endpoints", mdev_print_endpoints(mdev));
 	json_object_set_new(object, "iommu_group", json_integer((json_int_t)mdev->number));
 	json_object_set_new(object, "piece",
 			    json_pack("{s:I,s:I}", "start", (json_int_t)mdev->piece.start, "size",

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/endpoint.h"
 #include "broker/group.h"
 #include "broker/mdev.h"
 #include "link/protocol.h"
@@ -69,6 +70,8 @@ static int remake_send(struct mdev *mdev, link_reply_fn *reply, struct remake *r
 				 "cannot make the state page of %s: %s", mdev->uuid, strerror(-r));
 	keeper_drop_all(&mdev->keeper);
 	r = mdev_socket_open(mdev, err);
+	if (r == 0)
+		r = mdev_endpoints_open(mdev, err);
 	if (r < 0)
 		return r;
 	r = mdev_send_create(mdev, 0, reply, remake);

@@ -19,6 +19,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "broker/endpoint.h"
 #include "broker/mdev.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -185,6 +186,18 @@ int mdev_socket_publish(struct mdev *mdev, struct umdev_error *err)
 	return 0;
 }
 
+int mdev_socket_access(const struct definition *definition, struct endpoint_access *ret,
+		       struct umdev_error *err)
+{
+	struct socket_access a = {0};
+	int r = socket_access_of(definition, &a, err);
+
+	if (r == 0)
+		*ret = (struct endpoint_access){
+			.uid = a.uid, .gid = a.gid, .mode = a.mode, .asked = a.asked};
+	return r;
+}
+
 void mdev_socket_close(struct mdev *mdev)
 {
 	char path[PATH_MAX];
@@ -194,6 +207,7 @@ void mdev_socket_close(struct mdev *mdev)
 
 	fd_close(&mdev->keeper.listen_fd);
 	snprintf(dir, sizeof(dir), "%s/%s", BROKER_SOCKETS_DIR, mdev->uuid);
+	endpoints_clear(root, dir);
 	snprintf(path, sizeof(path), "%s/%s/%s", BROKER_SOCKETS_DIR, mdev->uuid,
 		 BROKER_SOCKET_NAME);
 	snprintf(hidden, sizeof(hidden), "%s/%s/%s", BROKER_SOCKETS_DIR, mdev->uuid,

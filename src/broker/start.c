@@ -14,6 +14,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "broker/endpoint.h"
 #include "broker/group.h"
 #include "broker/mdev.h"
 #include "link/protocol.h"
@@ -271,16 +272,17 @@ json_t *mdev_print_knobs(const struct definition *definition)
 int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply, void *arg)
 {
 	struct parent *parent = mdev->parent;
-	int fds[2] = {mdev->keeper.page_fd, mdev->keeper.listen_fd};
+	int fds[2 + UMDEV_ENDPOINTS_MAX] = {mdev->keeper.page_fd, mdev->keeper.listen_fd};
 	struct host_request request = {
 		.method = LINK_CREATE,
 		.fds = fds,
-		.nfds = 2,
+		.nfds = 2 + mdev->keeper.endpoint_count,
 		.timeout_ns = parent->broker->config.call_timeout_ns,
 	};
 
 	if (!parent->host)
 		return -ENOTCONN;
+	memcpy(&fds[2], mdev->keeper.endpoint_fds, sizeof(mdev->keeper.endpoint_fds));
 	request.params =
 		json_pack("{s:s,s:i,s:[I,I],s:o,s:i,s:o,s:o*}", "uuid", mdev->uuid, "type",
 			  (int)mdev->type_index, "piece", (json_int_t)mdev->piece.start,
@@ -305,6 +307,8 @@ static void mdev_build(struct mdev *mdev)
 	}
 	if (r == 0)
 		r = mdev_socket_open(mdev, &err);
+	if (r == 0)
+		r = mdev_endpoints_open(mdev, &err);
 	if (r == 0) {
 		mdev->touched = true;
 		r = mdev_send_create(mdev, 0, mdev_created, mdev);

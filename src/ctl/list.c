@@ -54,6 +54,15 @@ static void list_print_line(const json_t *mdev, const char *label, const char *k
 		printf("  %s: %s\n", label, ctl_text(mdev, key));
 }
 
+static void list_print_endpoints(const json_t *mdev)
+{
+	const json_t *path;
+	size_t i;
+
+	json_array_foreach (json_object_get(mdev, "endpoints"), i, path)
+		printf("  Endpoint: %s\n", json_string_value(path) ? json_string_value(path) : "");
+}
+
 /* What a user of umdev wants to know beyond mdevctl's lines. */
 static void list_print_ours(const json_t *mdev)
 {
@@ -62,6 +71,7 @@ static void list_print_ours(const json_t *mdev)
 	list_print_line(mdev, "Owner", "owner");
 	list_print_line(mdev, "Error", "error");
 	list_print_line(mdev, "Socket", "socket");
+	list_print_endpoints(mdev);
 	if (json_is_object(client))
 		printf("  Client: pid %lld, uid %lld\n",
 		       (long long)json_integer_value(json_object_get(client, "pid")),

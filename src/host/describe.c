@@ -91,6 +91,12 @@ static json_t *describe_type(const struct umdev_type *type)
 		      describe_type_attrs(type));
 	if (t && type->description)
 		json_object_set_new(t, "description", json_string(type->description));
+	if (t && type->endpoint_kind != UMDEV_ENDPOINT_NONE)
+		json_object_set_new(t, "endpoints",
+				    json_pack("{s:s,s:i,s:i}", "name",
+					      type->endpoint_name ? type->endpoint_name : "",
+					      "kind", (int)type->endpoint_kind, "count",
+					      (int)type->endpoint_count));
 	return t;
 }
 

@@ -88,6 +88,8 @@ struct umdev_mdev {
 	struct pci_function pci;
 	struct vfio_session *session;
 	int bar_fds[UMDEV_BAR_COUNT];
+	int32_t endpoints[UMDEV_ENDPOINTS_MAX];
+	uint32_t endpoint_count;
 	void *bar_memory[UMDEV_BAR_COUNT];
 	struct reactor_poller poller;
 	struct host_timer timers[HOST_TIMERS];
@@ -139,8 +141,10 @@ struct host_create {
 	const char *group; /* NULL: none */
 	struct qos_knobs group_knobs;
 	bool resume;
-	int *page_fd; /* both are taken when used */
+	int *page_fd; /* these are taken when used */
 	int *listener;
+	int *endpoints;
+	uint32_t endpoint_count;
 };
 
 /* Builds an mdev whole or not at all. */

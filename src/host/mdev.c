@@ -174,6 +174,8 @@ static void mdev_free(struct umdev_mdev *mdev)
 			munmap(mdev->bar_memory[i], mdev->pci.device.bars[i].size);
 		fd_close(&mdev->bar_fds[i]);
 	}
+	for (uint32_t i = 0; i < mdev->endpoint_count; i++)
+		fd_close(&mdev->endpoints[i]);
 	page_close(&mdev->page);
 	free(mdev);
 }
@@ -328,6 +330,8 @@ static int mdev_build_device(struct umdev_mdev *mdev, const struct host_create *
 		.state_size = parent->driver.table.state_size,
 		.value_count = parent->driver.attr_count,
 		.state_origin = create->resume ? UMDEV_STATE_RESUME : UMDEV_STATE_NEW,
+		.endpoints = mdev->endpoints,
+		.endpoint_count = mdev->endpoint_count,
 	};
 	struct umdev_device device;
 	int r;
@@ -407,6 +411,8 @@ int host_mdev_create(struct umdev_parent *parent, const struct host_create *crea
 	for (uint32_t i = 0; i < UMDEV_BAR_COUNT; i++)
 		mdev->bar_fds[i] = -1;
 	snprintf(mdev->uuid, sizeof(mdev->uuid), "%s", create->uuid);
+	for (uint32_t i = 0; i < create->endpoint_count; i++)
+		mdev->endpoints[mdev->endpoint_count++] = umdev_steal_fd(&create->endpoints[i]);
 	r = mdev_build(mdev, create, err);
 	if (r < 0) {
 		mdev_free(mdev);

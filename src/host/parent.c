@@ -154,14 +154,19 @@ static int parent_create(struct umdev_parent *parent, json_t *params, int *fds, 
 
 	if (!parent->opened || parent->closing)
 		return error_set(err, ERROR_NO_PARENT, "parent %s is not open", parent->name);
-	if (nfds != 2 || json_unpack(params, "{s:s,s:i,s:[I,I],s?o,s?i,s?o,s?o}", "uuid",
-				     &create.uuid, "type", &type, "piece", &start, &size, "attrs",
-				     &attrs, "origin", &origin, "qos", &knobs, "group", &group) < 0)
+	if (nfds < 2 || json_unpack(params, "{s:s,s:i,s:[I,I],s?o,s?i,s?o,s?o}", "uuid",
+				    &create.uuid, "type", &type, "piece", &start, &size, "attrs",
+				    &attrs, "origin", &origin, "qos", &knobs, "group", &group) < 0)
 		return error_set(err, ERROR_INVALID, "malformed create");
 	if (type < 0 || (uint32_t)type >= parent->info.type_count || start < 0 || size < 0 ||
 	    strlen(create.uuid) != UMDEV_UUID_STRING - 1)
 		return error_set(err, ERROR_INVALID,
 				 "create names no type, piece or uuid of this parent");
+	create.endpoint_count =
+		driver_type(&parent->driver, &parent->info, (uint32_t)type)->endpoint_count;
+	if (create.endpoint_count > UMDEV_ENDPOINTS_MAX || nfds - 2 != create.endpoint_count)
+		return error_set(err, ERROR_INVALID, "create brings %zu endpoints, the type has %u",
+				 nfds - 2, create.endpoint_count);
 	r = knobs ? host_knobs_parse(knobs, &create.knobs, err) : 0;
 	if (r == 0 && group) {
 		create.group = json_string_value(json_object_get(group, "uuid"));
@@ -180,6 +185,7 @@ static int parent_create(struct umdev_parent *parent, json_t *params, int *fds, 
 	create.resume = origin == 1;
 	create.page_fd = &fds[0];
 	create.listener = &fds[1];
+	create.endpoints = &fds[2];
 	r = host_mdev_create(parent, &create, err);
 	host_values_free(values, parent->driver.attr_count);
 	return r;

@@ -24,12 +24,14 @@
  *         + one fd per entry of fds, in order
  *      -> { description, pool: { units, align, unit }, engines: [ { name, parallelism } ],
  *           types: [ { id, name, description?, class, cost, flags, group_scope, requires_group,
- *                      group_hotplug, qos, attrs: [ [ name, value-or-null ], ... ] } ] }
- *         ids are local ("1g")
+ *                      group_hotplug, qos, attrs: [ [ name, value-or-null ], ... ],
+ *                      endpoints?: { name, kind, count } } ] }
+ *         ids are local ("1g"); kind is UMDEV_ENDPOINT_*
  * create  { uuid, type: index, piece: [ start, size ], attrs: { name: text }, origin: 0|1,
  *           qos?: { cap, weight, priority },
  *           group?: { uuid, cap, weight, priority } }
- *         + 2 fds: the state page (memfd of page_size), the listening socket
+ *         + 2 fds: the state page (memfd of page_size), the listening socket; then one for each
+ *         endpoint of the type
  *         cap in hundredths of a percent; the knobs of group are those of the whole, priority 0
  *      -> { }
  * remove  { uuid, force: bool }         DEVICE_BUSY with a client connected and force false

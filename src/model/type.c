@@ -133,6 +133,7 @@ static void type_done(struct type *type)
 	free(type->name);
 	free(type->description);
 	free(type->class_name);
+	free(type->endpoint_name);
 	memset(type, 0, sizeof(*type));
 }
 
@@ -212,6 +213,38 @@ static int type_parse_numbers(struct type *type, const json_t *row, struct umdev
 	return 0;
 }
 
+static int type_parse_endpoints(struct type *type, const json_t *endpoints, struct umdev_error *err)
+{
+	const char *name = NULL;
+	json_int_t kind = 0;
+	json_int_t count = 0;
+	size_t len;
+
+	if (!endpoints)
+		return 0;
+	if (json_unpack((json_t *)(uintptr_t)endpoints, "{s:s,s:I,s:I}", "name", &name, "kind",
+			&kind, "count", &count) < 0)
+		return error_set_key(err, ERROR_DRIVER_FAILED, "endpoints",
+				     "its endpoints are malformed");
+	len = strlen(name);
+	if (len == 0 || len > TYPE_ENDPOINT_NAME_MAX ||
+	    strspn(name, "abcdefghijklmnopqrstuvwxyz") != len)
+		return error_set_key(err, ERROR_DRIVER_FAILED, "endpoints",
+				     "the name of its endpoints is not 1 to %d small letters",
+				     TYPE_ENDPOINT_NAME_MAX);
+	if ((kind != UMDEV_ENDPOINT_PTY && kind != UMDEV_ENDPOINT_UNIX) || count < 1 ||
+	    count > UMDEV_ENDPOINTS_MAX)
+		return error_set_key(err, ERROR_DRIVER_FAILED, "endpoints",
+				     "it wants endpoints of an unknown kind, or not 1 to %d",
+				     UMDEV_ENDPOINTS_MAX);
+	type->endpoint_name = strdup(name);
+	if (!type->endpoint_name)
+		return error_set(err, ERROR_NO_MEMORY, "out of memory");
+	type->endpoint_kind = (uint32_t)kind;
+	type->endpoint_count = (uint32_t)count;
+	return 0;
+}
+
 static int type_parse(struct type *type, const json_t *row, const char *driver,
 		      struct umdev_error *err)
 {
@@ -246,6 +279,8 @@ static int type_parse(struct type *type, const json_t *row, const char *driver,
 	r = type_parse_numbers(type, row, err);
 	if (r == 0)
 		r = type_parse_attrs(type, json_object_get(row, "attrs"), err);
+	if (r == 0)
+		r = type_parse_endpoints(type, json_object_get(row, "endpoints"), err);
 	return r < 0 ? r : type_check_class(type, err);
 }
 

@@ -17,8 +17,10 @@
 #include "util/cleanup.h"
 #include "util/error.h"
 
-#define TYPE_COUNT_MAX 256
-#define TYPE_ATTRS_MAX 32
+#define TYPE_COUNT_MAX	       256
+#define TYPE_ATTRS_MAX	       32
+
+#define TYPE_ENDPOINT_NAME_MAX 15
 
 struct type_attr {
 	char *name;
@@ -36,7 +38,10 @@ struct type {
 	uint32_t group_scope; /* UMDEV_GROUP_*: who may join a group (used by groups) */
 	bool requires_group;
 	bool group_hotplug;
-	uint32_t qos; /* UMDEV_QOS_* */
+	uint32_t qos;	     /* UMDEV_QOS_* */
+	char *endpoint_name; /* or NULL: none */
+	uint32_t endpoint_kind;
+	uint32_t endpoint_count;
 };
 
 /* In the driver's order: the index is the driver's handle of a type. */

@@ -319,6 +319,9 @@ const struct rpc_object rpc_objects[] = {
 			   {"attrs", "array of one-key objects", "the definition's list, in order"},
 			   {"group", "text, optional", "the group it belongs to, lower case"},
 			   {"socket", "text, optional", "path of the vfio-user socket"},
+			   {"endpoints", "array of texts, optional",
+			    "of an active mdev whose type has such: paths of its pseudo terminals "
+			    "or sockets on this machine"},
 			   {"iommu_group", "whole number, optional",
 			    "its IOMMU group in the tree; no other active mdev has it"},
 			   {"owner", "text, optional", "as given at its creation"},

@@ -54,7 +54,10 @@ MEMBER(umdev_type, group_scope, 56, 4);
 MEMBER(umdev_type, requires_group, 60, 4);
 MEMBER(umdev_type, group_hotplug, 64, 4);
 MEMBER(umdev_type, qos, 68, 4);
-TYPE(umdev_type, 72);
+MEMBER(umdev_type, endpoint_name, 72, 8);
+MEMBER(umdev_type, endpoint_kind, 80, 4);
+MEMBER(umdev_type, endpoint_count, 84, 4);
+TYPE(umdev_type, 88);
 
 MEMBER(umdev_engine, name, 0, 8);
 MEMBER(umdev_engine, parallelism, 8, 4);
@@ -139,7 +142,10 @@ MEMBER(umdev_mdev_args, state, 40, 8);
 MEMBER(umdev_mdev_args, state_size, 48, 8);
 MEMBER(umdev_mdev_args, value_count, 56, 4);
 MEMBER(umdev_mdev_args, state_origin, 60, 4);
-TYPE(umdev_mdev_args, 64);
+MEMBER(umdev_mdev_args, endpoints, 64, 8);
+MEMBER(umdev_mdev_args, endpoint_count, 72, 4);
+MEMBER(umdev_mdev_args, reserved, 76, 4);
+TYPE(umdev_mdev_args, 80);
 
 MEMBER(umdev_job, host, 0, 64);
 MEMBER(umdev_job, engine, 64, 4);

@@ -208,12 +208,59 @@ static void test_extends(void **state)
 	type_table_done(&b);
 }
 
+#define SERIAL                                                                                     \
+	"\"id\":\"1\",\"name\":\"one\",\"class\":\"serial\",\"cost\":1,\"attrs\":[[\"ports\",\"1\"]]"
+
+/* Endpoints become file names and descriptors of the broker: their name, kind and number are
+ * bounded. */
+static void test_endpoints(void **state)
+{
+	static const char *const bad[] = {
+		"{}",
+		"{\"name\":\"port\",\"kind\":1}",
+		"{\"name\":\"\",\"kind\":1,\"count\":1}",
+		"{\"name\":\"../port\",\"kind\":1,\"count\":1}",
+		"{\"name\":\"port1\",\"kind\":1,\"count\":1}",
+		"{\"name\":\"abcdefghijklmnop\",\"kind\":1,\"count\":1}",
+		"{\"name\":\"port\",\"kind\":0,\"count\":1}",
+		"{\"name\":\"port\",\"kind\":3,\"count\":1}",
+		"{\"name\":\"port\",\"kind\":1,\"count\":0}",
+		"{\"name\":\"port\",\"kind\":1,\"count\":9}",
+		"{\"name\":\"port\",\"kind\":1,\"count\":-1}",
+		"[]",
+	};
+	struct type_table t = {0};
+	struct umdev_error err = {0};
+	char text[512];
+
+	(void)state;
+	assert_int_equal(
+		parse("[{" SERIAL
+		      ",\"endpoints\":{\"name\":\"abcdefghijklmno\",\"kind\":2,\"count\":8}}]",
+		      &t, &err),
+		0);
+	assert_string_equal(t.types[0].endpoint_name, "abcdefghijklmno");
+	assert_int_equal(t.types[0].endpoint_kind, 2);
+	assert_int_equal(t.types[0].endpoint_count, 8);
+	type_table_done(&t);
+	assert_int_equal(parse("[{" SERIAL "}]", &t, &err), 0);
+	assert_int_equal(t.types[0].endpoint_count, 0);
+	type_table_done(&t);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text), "[{" SERIAL ",\"endpoints\":%s}]", bad[i]);
+		memset(&err, 0, sizeof(err));
+		assert_int_not_equal(parse(text, &t, &err), 0);
+		assert_int_equal(err.word, ERROR_DRIVER_FAILED);
+		assert_string_equal(err.key, "endpoints");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_publish), cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_limit),	cmocka_unit_test(test_resolve),
-		cmocka_unit_test(test_extends),
+		cmocka_unit_test(test_extends), cmocka_unit_test(test_endpoints),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
