@@ -168,7 +168,8 @@ class Guest(Commands):
     """A machine, from power on to power off; a context manager that leaves no process."""
 
     def __init__(self, log_directory: Path, name: str = "guest", machine: str = "q35", memory_mb: int = 256,
-                 cpus: int = 1, arguments=(), own_memory: bool = True, own_kernel: bool = True, image=None):
+                 cpus: int = 1, arguments=(), own_memory: bool = True, own_kernel: bool = True, image=None,
+                 kernel_options: str = ""):
         """Describes the machine; start() makes it.
 
         `arguments` are added to QEMU's own.  Memory is shared with devices' processes; without `own_memory`
@@ -181,6 +182,7 @@ class Guest(Commands):
         self.console_path = log_directory / f"{name}.console"
         self.stderr_path = log_directory / f"{name}.qemu"
         self._own_kernel = own_kernel
+        self._kernel_options = f"{KERNEL_OPTIONS} {kernel_options}".strip()
         self._free_ports = list(HOTPLUG_PORTS[machine])
         self._ports = {}
         self._process = None
@@ -206,7 +208,7 @@ class Guest(Commands):
                    "-chardev", f"socket,id=qmp,fd={theirs[0].fileno()}", "-qmp", "chardev:qmp"]
         if self._own_kernel:
             command += ["-kernel", f"/proc/self/fd/{kernel}", "-initrd", f"/proc/self/fd/{initrd}",
-                        "-append", KERNEL_OPTIONS]
+                        "-append", self._kernel_options]
         with self.stderr_path.open("wb") as errors:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, env=self.image.qemu_environment,

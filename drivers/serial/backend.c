@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What is at the other end of a port: a pseudo terminal, or a Unix socket.
+ *
+ * Its peer is a program that has the terminal open, or is connected. Whether there is one is the
+ * carrier of the line. What a peer sent before it left is still delivered; then the carrier falls.
+ *
+ * A pseudo terminal that nobody has open is always "hung up" to poll(2), so it is not watched; that
+ * somebody opens it is told by inotify, or found out by looking where there is none. A socket has
+ * one connection at a time: who comes next waits in the backlog.
+ */
+#include <asm/termbits.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core.h"
+
+/* How often is looked for what nothing tells of. */
+#define BACKEND_LOOK_NS 250000000u
+
+static void backend_accept(void *arg, uint32_t events);
+
+static bool backend_is_pty(const struct serial_port *port)
+{
+	return port->mdev->parent->backend == SERIAL_BACKEND_PTY;
+}
+
+static void backend_look_expired(void *arg)
+{
+	struct serial_mdev *m = arg;
+
+	for (uint32_t i = 0; i < m->port_count; i++)
+		backend_look(&m->ports[i]);
+}
+
+static void backend_look_later(struct serial_port *port)
+{
+	serial_host->timer(port->mdev->handle, SERIAL_TIMER_LOOK,
+			   serial_host->now_ns() + BACKEND_LOOK_NS, backend_look_expired,
+			   port->mdev);
+}
+
+/* ---- Who is there ---- */
+
+static void backend_unwatch(struct serial_port *port)
+{
+	if (port->watching)
+		serial_host->fd_unwatch(port->mdev->parent->handle, port->fd);
+	port->watching = false;
+}
+
+static void backend_listen(struct serial_port *port)
+{
+	if (port->listening || port->fd >= 0)
+		return;
+	if (serial_host->fd_watch(port->mdev->parent->handle, port->endpoint, POLLIN,
+				  backend_accept, port) == 0)
+		port->listening = true;
+	else
+		backend_look_later(port);
+}
+
+static void backend_listen_not(struct serial_port *port)
+{
+	if (port->listening)
+		serial_host->fd_unwatch(port->mdev->parent->handle, port->endpoint);
+	port->listening = false;
+}
+
+static void backend_set_peer(struct serial_port *port, enum serial_peer peer)
+{
+	if (peer != SERIAL_PEER_HERE)
+		backend_unwatch(port);
+	if (peer == SERIAL_PEER_NONE && !backend_is_pty(port)) {
+		if (port->fd >= 0)
+			close(port->fd);
+		port->fd = -1;
+		backend_listen(port);
+	}
+	if (peer == SERIAL_PEER_NONE && backend_is_pty(port) && port->watch_id < 0)
+		backend_look_later(port);
+	if (port->peer == peer)
+		return;
+	port->peer = peer;
+	uart_lines_update(port);
+	serial_irq_update(port->mdev);
+}
+
+/* Whether something is still to be read from a peer that has gone. */
+static bool backend_pending(const struct serial_port *port)
+{
+	struct pollfd p = {.fd = port->fd, .events = POLLIN};
+	int bytes = 0;
+
+	if (backend_is_pty(port))
+		return poll(&p, 1, 0) > 0 && p.revents & POLLIN;
+	return ioctl(port->fd, FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
+/* The peer has hung up. */
+static void backend_left(struct serial_port *port)
+{
+	backend_set_peer(port, backend_pending(port) ? SERIAL_PEER_LEFT : SERIAL_PEER_NONE);
+}
+
+void backend_look(struct serial_port *port)
+{
+	struct pollfd p = {.fd = port->fd};
+
+	if (port->fd < 0) {
+		backend_listen(port);
+		return;
+	}
+	if (poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR))
+		backend_left(port);
+	else
+		backend_set_peer(port, SERIAL_PEER_HERE);
+	line_update(port);
+	serial_irq_update(port->mdev);
+}
+
+/* ---- Events ---- */
+
+static void backend_event(void *arg, uint32_t events)
+{
+	struct serial_port *port = arg;
+
+	if (events & (POLLHUP | POLLERR))
+		backend_left(port);
+	line_update(port);
+	serial_irq_update(port->mdev);
+}
+
+static void backend_accept(void *arg, uint32_t events)
+{
+	struct serial_port *port = arg;
+	int fd = accept4(port->endpoint, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0) {
+		if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+			return;
+		/* Out of descriptors, most likely: it would be told again and again. */
+		backend_listen_not(port);
+		backend_look_later(port);
+		return;
+	}
+	backend_listen_not(port);
+	port->fd = fd;
+	port->no_more = false;
+	backend_set_peer(port, SERIAL_PEER_HERE);
+	line_update(port);
+	serial_irq_update(port->mdev);
+}
+
+/* ---- What the line asks for ---- */
+
+short backend_ready(struct serial_port *port, short events)
+{
+	struct pollfd p = {.fd = port->fd, .events = events};
+
+	if (port->peer == SERIAL_PEER_NONE || poll(&p, 1, 0) <= 0)
+		return 0;
+	if (p.revents & (POLLHUP | POLLERR)) {
+		backend_left(port);
+		return port->peer == SERIAL_PEER_LEFT ? events & POLLIN : 0;
+	}
+	return p.revents & events;
+}
+
+void backend_watch(struct serial_port *port, short events)
+{
+	if (port->peer != SERIAL_PEER_HERE || (port->watching && port->watched == events))
+		return;
+	port->watched = events;
+	port->watching = serial_host->fd_watch(port->mdev->parent->handle, port->fd,
+					       (uint32_t)events, backend_event, port) == 0;
+	if (!port->watching)
+		backend_look_later(port);
+}
+
+ssize_t backend_read(struct serial_port *port, void *buf, size_t len)
+{
+	ssize_t n = read(port->fd, buf, len);
+
+	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+		return n > 0 ? n : 0;
+	/* A socket of which one direction ended may want to hear what there is to say. */
+	if (n == 0 && port->peer == SERIAL_PEER_HERE && !backend_is_pty(port)) {
+		port->no_more = true;
+		return 0;
+	}
+	backend_set_peer(port, SERIAL_PEER_NONE);
+	return -EPIPE;
+}
+
+ssize_t backend_write(struct serial_port *port, const void *buf, size_t len)
+{
+	ssize_t n = backend_is_pty(port) ? write(port->fd, buf, len)
+					 : send(port->fd, buf, len, MSG_NOSIGNAL);
+
+	if (n >= 0)
+		return n;
+	if (errno == EAGAIN || errno == EINTR)
+		return 0;
+	backend_left(port);
+	return -EPIPE;
+}
+
+void backend_speed(struct serial_port *port)
+{
+	uint32_t divisor = (uint32_t)port->st->dlm << 8 | port->st->dll;
+	uint32_t baud = divisor ? UART_BAUD_BASE / divisor : 0;
+	struct termios2 tio;
+
+	if (baud == 0 || baud == port->baud || !backend_is_pty(port))
+		return;
+	port->baud = baud;
+	if (ioctl(port->fd, TCGETS2, &tio) < 0)
+		return;
+	tio.c_cflag &= ~(uint32_t)(CBAUD | CBAUD << IBSHIFT);
+	tio.c_cflag |= BOTHER | BOTHER << IBSHIFT;
+	tio.c_ispeed = baud;
+	tio.c_ospeed = baud;
+	/* A terminal that does not take it shows another number, no more. */
+	(void)ioctl(port->fd, TCSETS2, &tio);
+}
+
+/* ---- Life ---- */
+
+static int backend_inotify(const struct serial_port *port)
+{
+	unsigned int number = 0;
+	char path[32];
+
+	if (port->mdev->parent->inotify < 0 || ioctl(port->endpoint, TIOCGPTN, &number) < 0)
+		return -1;
+	snprintf(path, sizeof(path), "/dev/pts/%u", number);
+	return inotify_add_watch(port->mdev->parent->inotify, path, IN_OPEN);
+}
+
+void backend_open(struct serial_port *port, int endpoint)
+{
+	port->endpoint = endpoint;
+	port->fd = backend_is_pty(port) ? endpoint : -1;
+	port->watch_id = backend_is_pty(port) ? backend_inotify(port) : -1;
+	/* Jobs can be handed over as soon as the mdev is there, and not before. */
+	serial_host->timer(port->mdev->handle, SERIAL_TIMER_LOOK, serial_host->now_ns(),
+			   backend_look_expired, port->mdev);
+}
+
+void backend_close(struct serial_port *port)
+{
+	backend_unwatch(port);
+	backend_listen_not(port);
+	if (port->watch_id >= 0)
+		inotify_rm_watch(port->mdev->parent->inotify, port->watch_id);
+	if (port->fd >= 0 && port->fd != port->endpoint)
+		close(port->fd);
+	port->fd = -1;
+}

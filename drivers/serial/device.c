@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* An mdev: made, asked, reset, taken down; its interrupt; what it goes on from. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core.h"
+
+#define SERIAL_VENDOR	   0x1b36u
+#define SERIAL_SUBVENDOR   0x1af4u
+#define SERIAL_SUBSYSTEM   0x1100u
+#define SERIAL_CLASS_16550 0x070002u
+#define SERIAL_PORT_BYTES  UART_REGISTERS
+#define SERIAL_DEVICE_BASE 0x0001u /* 0x0002 has one port, 0x0003 two */
+
+/* ---- Interrupt ---- */
+
+void serial_irq_update(struct serial_mdev *m)
+{
+	bool level = false;
+
+	for (uint32_t i = 0; i < m->port_count; i++)
+		level |= !(uart_iir(m->ports[i].st) & UART_IIR_NONE);
+	if (level == m->level)
+		return;
+	m->level = level;
+	if (level) {
+		m->state->interrupts++;
+		serial_host->irq_raise(m->handle, 0);
+	} else {
+		serial_host->irq_lower(m->handle);
+	}
+}
+
+/* ---- Registers ---- */
+
+int serial_region_read(void *priv, uint32_t bar, uint64_t offset, void *buf, uint32_t len)
+{
+	struct serial_mdev *m = priv;
+	uint8_t *bytes = buf;
+
+	if (bar != 0 || offset + len > m->port_count * SERIAL_PORT_BYTES)
+		return -EINVAL;
+	for (uint32_t i = 0; i < len; i++) {
+		struct serial_port *port = &m->ports[(offset + i) / SERIAL_PORT_BYTES];
+
+		bytes[i] = uart_read(port, (uint32_t)(offset + i) % SERIAL_PORT_BYTES);
+	}
+	serial_irq_update(m);
+	return 0;
+}
+
+int serial_region_write(void *priv, uint32_t bar, uint64_t offset, const void *buf, uint32_t len)
+{
+	struct serial_mdev *m = priv;
+	const uint8_t *bytes = buf;
+
+	if (bar != 0 || offset + len > m->port_count * SERIAL_PORT_BYTES)
+		return -EINVAL;
+	for (uint32_t i = 0; i < len; i++) {
+		struct serial_port *port = &m->ports[(offset + i) / SERIAL_PORT_BYTES];
+
+		uart_write(port, (uint32_t)(offset + i) % SERIAL_PORT_BYTES, bytes[i]);
+	}
+	serial_irq_update(m);
+	return 0;
+}
+
+int serial_reset(void *priv, uint32_t kind)
+{
+	struct serial_mdev *m = priv;
+
+	for (uint32_t i = 0; i < m->port_count; i++) {
+		struct serial_port *port = &m->ports[i];
+
+		line_stop(port);
+		uart_reset(port->st);
+		uart_lines_update(port);
+		port->st->msr &= UART_MSR_LINES;
+		serial_host->timer(m->handle, SERIAL_TIMER_IDLE + i, 0, NULL, NULL);
+		line_update(port); /* it waits for nothing but the end of the peer now */
+	}
+	/* The host has lowered the line by itself. */
+	m->level = false;
+	return 0;
+}
+
+/* ---- Life ---- */
+
+static void serial_describe(const struct serial_mdev *m, struct umdev_device *d)
+{
+	d->vendor_id = SERIAL_VENDOR;
+	d->device_id = (uint16_t)(SERIAL_DEVICE_BASE + m->port_count);
+	d->subsystem_vendor_id = SERIAL_SUBVENDOR;
+	d->subsystem_id = SERIAL_SUBSYSTEM;
+	d->class_code = SERIAL_CLASS_16550;
+	d->revision_id = 1;
+	d->interrupt_pin = 1;
+	d->bars[0].size = m->port_count * SERIAL_PORT_BYTES;
+	d->bars[0].flags = UMDEV_BAR_IO;
+}
+
+static void serial_init_port(struct serial_mdev *m, uint32_t index, int endpoint)
+{
+	struct serial_port *port = &m->ports[index];
+
+	port->mdev = m;
+	port->index = index;
+	port->st = &m->state->ports[index];
+	backend_open(port, endpoint);
+}
+
+int serial_mdev_create(void *parent_priv, struct umdev_mdev *handle,
+		       const struct umdev_mdev_args *args, struct umdev_device *ret_device,
+		       void **ret_priv)
+{
+	struct serial_parent *parent = parent_priv;
+	uint32_t ports = args->type_index + 1;
+	struct serial_mdev *m;
+
+	if (args->type_index >= SERIAL_PORTS_MAX || args->endpoint_count != ports)
+		return serial_host->fail(EINVAL, "%u endpoints came for a device of %u ports",
+					 args->endpoint_count, ports);
+	if (args->state_origin == UMDEV_STATE_RESUME) {
+		int r = serial_state_check(args->state);
+
+		if (r < 0)
+			return r;
+	}
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return serial_host->fail(ENOMEM, "out of memory for a device");
+	m->handle = handle;
+	m->parent = parent;
+	m->state = args->state;
+	m->port_count = ports;
+	for (uint32_t i = 0; i < ports; i++) {
+		serial_init_port(m, i, args->endpoints[i]);
+		if (args->state_origin == UMDEV_STATE_NEW)
+			uart_reset(m->ports[i].st);
+		else
+			uart_resume(&m->ports[i]);
+	}
+	serial_describe(m, ret_device);
+	m->next = parent->mdevs;
+	parent->mdevs = m;
+	*ret_priv = m;
+	return 0;
+}
+
+void serial_mdev_remove(void *priv)
+{
+	struct serial_mdev *m = priv;
+	struct serial_mdev **at = &m->parent->mdevs;
+
+	for (uint32_t i = 0; i < m->port_count; i++) {
+		line_stop(&m->ports[i]);
+		backend_close(&m->ports[i]);
+	}
+	while (*at != m)
+		at = &(*at)->next;
+	*at = m->next;
+	free(m);
+}
+
+void serial_stats_get(void *priv, uint64_t *values)
+{
+	const struct serial_mdev *m = priv;
+
+	memset(values, 0, SERIAL_STAT_COUNT * sizeof(*values));
+	for (uint32_t i = 0; i < m->port_count; i++) {
+		const struct serial_state_port *st = m->ports[i].st;
+
+		values[SERIAL_STAT_RX_BYTES] += st->rx_bytes;
+		values[SERIAL_STAT_TX_BYTES] += st->tx_bytes;
+		values[SERIAL_STAT_LOST_BYTES] += st->lost_bytes;
+		values[SERIAL_STAT_OVERRUNS] += st->overruns;
+		values[SERIAL_STAT_BREAKS_IN] += st->breaks_in;
+		values[SERIAL_STAT_BREAKS_OUT] += st->breaks_out;
+		values[SERIAL_STAT_PEERS] += m->ports[i].peer != SERIAL_PEER_NONE;
+	}
+	values[SERIAL_STAT_INTERRUPTS] = m->state->interrupts;
+}
+
+/* ---- Going on from a state page ---- */
+
+static bool state_port_good(const struct serial_state_port *st)
+{
+	bool bounded = !(st->ier & ~UART_IER_MASK) && !(st->mcr & ~UART_MCR_MASK) &&
+		       !(st->fcr & ~UART_FCR_KEPT) && !(st->overrun & ~UART_LSR_OE) &&
+		       !(st->pending & ~(SERIAL_PENDING_THRE | SERIAL_PENDING_TIMEOUT)) &&
+		       st->rx_head < UART_FIFO && st->rx_count <= UART_FIFO &&
+		       st->tx_head < UART_FIFO && st->tx_count <= UART_FIFO &&
+		       st->tx_written <= 2 && st->break_queued <= 1 &&
+		       st->wire_count <= UART_FIFO && st->mark <= SERIAL_MARK_ZERO;
+
+	for (uint32_t i = 0; i < UART_FIFO; i++)
+		bounded &= !((st->rx_error[i] | st->wire_error[i]) & ~UART_LSR_ERROR);
+	if (!(st->fcr & UART_FCR_ENABLE))
+		bounded &= st->rx_count <= 1 && st->tx_count <= 1;
+	return bounded;
+}
+
+int serial_state_check(const struct serial_state *state)
+{
+	for (uint32_t i = 0; i < SERIAL_PORTS_MAX; i++) {
+		if (!state_port_good(&state->ports[i]))
+			return serial_host->fail(EBADMSG,
+						 "the saved state of port %u is damaged; stop and "
+						 "start the device",
+						 i);
+	}
+	return 0;
+}

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The line: bursts between FIFOs and backends.
+ *
+ * A burst of either direction is a job on the parent's one engine, handed over only when the
+ * backend is ready for it, so that one that is slow does not hold the line. With a rate the job
+ * lasts as long as its bytes would on the wire; what it carries arrives at its end.
+ *
+ * Flow control. From the backend: nothing is read from it while the guest has RTS down, or while
+ * its FIFO has no room, so nothing can run over. To the backend: what it does not take stays in the
+ * FIFO, the transmitter does not become empty, and the guest waits. Where nobody is at the other
+ * end, CTS is down; what the guest sends all the same is lost, as on a cable that is not plugged
+ * in.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include "core.h"
+
+/* Received characters are fetched in bursts, not one by one as the guest reads. */
+#define LINE_RX_BURST 8u
+
+#define LINE_MARK     0xffu
+
+/* ---- To the backend ---- */
+
+static bool line_marks(const struct serial_port *port)
+{
+	return port->mdev->parent->breaks == SERIAL_BREAKS_MARKS;
+}
+
+static bool line_tx_wanted(const struct serial_port *port)
+{
+	const struct serial_state_port *st = port->st;
+
+	return st->tx_count > 0 || st->break_queued;
+}
+
+/* Forgets what nobody will receive. */
+static void line_tx_lose(struct serial_port *port)
+{
+	struct serial_state_port *st = port->st;
+
+	st->lost_bytes += st->tx_count;
+	st->tx_written = 0;
+	st->break_queued = 0;
+	uart_tx_sent(st, st->tx_count);
+}
+
+/* One item as it goes to the backend. Returns its length. */
+static uint32_t line_encode(const struct serial_port *port, uint8_t byte, uint8_t *out)
+{
+	uint32_t len = 0;
+
+	out[len++] = byte;
+	if (byte == LINE_MARK && line_marks(port))
+		out[len++] = LINE_MARK;
+	return len;
+}
+
+/* Notes down that @written bytes of what line_tx_write() made were taken. */
+static void line_tx_written(struct serial_port *port, uint32_t written)
+{
+	struct serial_state_port *st = port->st;
+	uint8_t item[2];
+	uint32_t sent = 0;
+
+	written += st->tx_written;
+	while (sent < st->tx_count) {
+		uint32_t len = line_encode(port, st->tx[(st->tx_head + sent) % UART_FIFO], item);
+
+		if (written < len)
+			break;
+		written -= len;
+		sent++;
+	}
+	st->tx_written = (uint8_t)written; /* of the item that is first now */
+	st->tx_bytes += sent;
+	uart_tx_sent(st, sent);
+}
+
+static void line_tx_write(struct serial_port *port)
+{
+	struct serial_state_port *st = port->st;
+	uint8_t out[2 * UART_FIFO];
+	uint32_t len = 0;
+	ssize_t n;
+
+	for (uint32_t i = 0; i < st->tx_count && i < port->tx_burst; i++)
+		len += line_encode(port, st->tx[(st->tx_head + i) % UART_FIFO], out + len);
+	if (st->tx_written >= len) /* cannot be, unless the state was made up */
+		st->tx_written = 0;
+	n = backend_write(port, out + st->tx_written, len - st->tx_written);
+	if (n < 0)
+		line_tx_lose(port);
+	else
+		line_tx_written(port, (uint32_t)n);
+}
+
+static void line_tx_break(struct serial_port *port)
+{
+	static const uint8_t mark[] = {LINE_MARK, 0, 0};
+	struct serial_state_port *st = port->st;
+	ssize_t n;
+
+	if (line_marks(port)) {
+		if (st->tx_written >= sizeof(mark))
+			st->tx_written = 0;
+		n = backend_write(port, mark + st->tx_written, sizeof(mark) - st->tx_written);
+		if (n >= 0)
+			st->tx_written = (uint8_t)(st->tx_written + n);
+		if (n >= 0 && st->tx_written < sizeof(mark))
+			return; /* the rest, when it can be */
+	}
+	st->tx_written = 0;
+	st->break_queued = 0;
+	st->breaks_out++;
+}
+
+static void line_tx_end(struct serial_port *port)
+{
+	struct serial_state_port *st = port->st;
+
+	if (port->peer != SERIAL_PEER_HERE) {
+		line_tx_lose(port);
+		return;
+	}
+	if (st->tx_count > 0 && port->tx_burst > 0)
+		line_tx_write(port);
+	if (st->tx_count == 0 && st->break_queued)
+		line_tx_break(port);
+}
+
+/* ---- From the backend ---- */
+
+static bool line_rx_wanted(const struct serial_port *port)
+{
+	const struct serial_state_port *st = port->st;
+	uint32_t room = uart_rx_room(st);
+
+	return port->peer != SERIAL_PEER_NONE && !port->no_more && st->mcr & UART_MCR_RTS &&
+	       st->wire_count == 0 && (room >= LINE_RX_BURST || (room > 0 && st->rx_count == 0));
+}
+
+static void line_wire_put(struct serial_state_port *st, uint8_t byte, uint8_t error)
+{
+	if (st->wire_count >= UART_FIFO)
+		return;
+	st->wire[st->wire_count] = byte;
+	st->wire_error[st->wire_count++] = error;
+}
+
+/* One byte of the backend, where marks are spoken. Never makes more characters than it took. */
+static void line_decode(struct serial_state_port *st, uint8_t byte)
+{
+	switch (st->mark) {
+	case SERIAL_MARK_BEGUN:
+		st->mark = byte == 0 ? SERIAL_MARK_ZERO : SERIAL_MARK_NONE;
+		if (byte != 0) /* a doubled one; any other is taken as it is */
+			line_wire_put(st, byte, 0);
+		break;
+	case SERIAL_MARK_ZERO:
+		st->mark = SERIAL_MARK_NONE;
+		line_wire_put(st, byte, byte == 0 ? UART_LSR_BI : UART_LSR_PE);
+		break;
+	default:
+		if (byte == LINE_MARK)
+			st->mark = SERIAL_MARK_BEGUN;
+		else
+			line_wire_put(st, byte, 0);
+	}
+}
+
+/* Takes a burst off the backend onto the wire. Returns its length. */
+static uint32_t line_rx_begin(struct serial_port *port)
+{
+	struct serial_state_port *st = port->st;
+	uint8_t in[UART_FIFO];
+	uint32_t room = uart_rx_room(st);
+	ssize_t n;
+
+	/* Since the job was handed over the guest may have changed its mind. */
+	if (!(st->mcr & UART_MCR_RTS) || st->mcr & UART_MCR_LOOP || st->wire_count > 0 ||
+	    room == 0 || port->peer == SERIAL_PEER_NONE)
+		return 0;
+	n = backend_read(port, in, room);
+	if (n <= 0)
+		return 0;
+	for (ssize_t i = 0; i < n; i++) {
+		if (line_marks(port))
+			line_decode(st, in[i]);
+		else
+			line_wire_put(st, in[i], 0);
+	}
+	return (uint32_t)n;
+}
+
+/* What is on the wire arrives, as far as there is room; there is less than was when the guest has
+ * turned its FIFO off meanwhile. */
+static void line_rx_end(struct serial_port *port)
+{
+	struct serial_state_port *st = port->st;
+	uint32_t room = uart_rx_room(st);
+	uint32_t count = st->wire_count < room ? st->wire_count : room;
+
+	if (count == 0)
+		return;
+	for (uint32_t i = 0; i < count; i++) {
+		uart_rx_push(st, st->wire[i], st->wire_error[i]);
+		if (st->wire_error[i] & UART_LSR_BI)
+			st->breaks_in++;
+		else
+			st->rx_bytes++;
+	}
+	st->wire_count = (uint8_t)(st->wire_count - count);
+	memmove(st->wire, st->wire + count, st->wire_count);
+	memmove(st->wire_error, st->wire_error + count, st->wire_count);
+	uart_rx_changed(port);
+}
+
+/* ---- Jobs ---- */
+
+void line_update(struct serial_port *port)
+{
+	const struct serial_state_port *st = port->st;
+	bool loop = st->mcr & UART_MCR_LOOP;
+	short wanted = 0;
+	short ready;
+	bool tx;
+	bool rx;
+
+	if (!port->rx_busy)
+		line_rx_end(port);
+	tx = !loop && !port->tx_busy && line_tx_wanted(port);
+	rx = !loop && !port->rx_busy && line_rx_wanted(port);
+	wanted |= tx ? POLLOUT : 0;
+	wanted |= rx ? POLLIN : 0;
+	ready = wanted ? backend_ready(port, wanted) : 0;
+	/* Into nothing one can always send. */
+	if (tx && (ready & POLLOUT || port->peer != SERIAL_PEER_HERE)) {
+		port->tx_busy = true;
+		serial_host->job_submit(port->mdev->handle, &port->tx_job);
+	}
+	if (rx && ready & POLLIN) {
+		port->rx_busy = true;
+		serial_host->job_submit(port->mdev->handle, &port->rx_job);
+	}
+	backend_watch(port, (short)(wanted & ~ready));
+}
+
+static struct serial_port *line_port(struct serial_mdev *m, const struct umdev_job *job)
+{
+	for (uint32_t i = 0; i < m->port_count; i++) {
+		if (job == &m->ports[i].rx_job || job == &m->ports[i].tx_job)
+			return &m->ports[i];
+	}
+	return NULL;
+}
+
+/* The job's bytes have come to where they go. */
+static void line_end(struct serial_mdev *m, struct umdev_job *job, uint64_t ended_ns)
+{
+	struct serial_port *port = line_port(m, job);
+
+	if (job == &port->tx_job) {
+		line_tx_end(port);
+		port->tx_busy = false;
+	} else {
+		line_rx_end(port);
+		port->rx_busy = false;
+	}
+	if (ended_ns)
+		serial_host->job_done_at(m->handle, job, ended_ns);
+	else
+		serial_host->job_done(m->handle, job);
+	line_update(port);
+	serial_irq_update(m);
+}
+
+static void line_expired(void *arg)
+{
+	struct serial_mdev *m = arg;
+	struct umdev_job *job = m->on_line;
+
+	m->on_line = NULL;
+	if (job)
+		line_end(m, job, m->line_end_ns);
+}
+
+void serial_job_start(void *priv, struct umdev_job *job)
+{
+	struct serial_mdev *m = priv;
+	struct serial_port *port = line_port(m, job);
+	uint64_t rate = m->parent->rate;
+	uint32_t bytes;
+
+	if (job == &port->tx_job) {
+		port->tx_burst = port->st->tx_count;
+		bytes = port->tx_burst + (port->st->break_queued ? 1 : 0);
+	} else {
+		bytes = line_rx_begin(port);
+	}
+	if (rate == 0 || bytes == 0) {
+		line_end(m, job, 0);
+		return;
+	}
+	m->on_line = job;
+	m->line_end_ns = serial_host->now_ns() + bytes * UINT64_C(1000000000) / rate;
+	serial_host->timer(m->handle, SERIAL_TIMER_LINE, m->line_end_ns, line_expired, m);
+}
+
+static void line_take_back(struct serial_mdev *m, struct umdev_job *job, bool *busy)
+{
+	if (!*busy)
+		return;
+	*busy = false;
+	if (serial_host->job_withdraw(m->handle, job))
+		return;
+	if (m->on_line == job) {
+		m->on_line = NULL;
+		serial_host->timer(m->handle, SERIAL_TIMER_LINE, 0, NULL, NULL);
+	}
+	serial_host->job_done(m->handle, job);
+}
+
+void line_stop(struct serial_port *port)
+{
+	line_take_back(port->mdev, &port->rx_job, &port->rx_busy);
+	line_take_back(port->mdev, &port->tx_job, &port->tx_busy);
+}

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Serial ports in a machine with Debian's kernel and its own driver for 16550A UARTs on PCI.
+
+UMDEV_SERIAL_MB   what the transfer moves each way on each port; less than one by default
+"""
+
+import concurrent.futures
+import hashlib
+import os
+import random
+import time
+
+import pytest
+
+from vmlib.serial import Line, SerialPorts
+
+pytestmark = pytest.mark.umdev_only
+
+TRANSFER_BYTES = int(float(os.environ.get("UMDEV_SERIAL_MB", "0.03125")) * (1 << 20))
+TRANSFER_LIMIT_S = 60 + TRANSFER_BYTES // 500
+ACCOUNTS = "printf 'root::0:0:root:/root:/bin/sh\\n' >/etc/passwd && printf '/bin/sh\\n' >/etc/shells"
+
+
+@pytest.fixture(name="serial")
+def fixture_serial(directory):
+    """Makes serial devices, by a daemon of the test's own."""
+    serial = SerialPorts(directory)
+    try:
+        yield serial
+        serial.check()
+    finally:
+        serial.stop()
+
+
+def lines_of(device) -> list:
+    """The host's ends of its ports."""
+    return [Line(path) for path in device.describe()["endpoints"]]
+
+
+def guest_ports(guest, kind: str) -> list:
+    """What the guest calls the ports of its device with so many of them, in the device's order."""
+    names = guest.check(f"grep -l {dict(one='0x0002', two='0x0003')[kind]} /sys/bus/pci/devices/*/device | "
+                        "while read f; do ls ${f%/device}/tty; done").split()
+    return sorted(names, key=lambda name: int(name.removeprefix("ttyS")))
+
+
+def statistics(device) -> dict:
+    """Its counters."""
+    return device.describe()["statistics"]
+
+
+@pytest.mark.parametrize("backend", ["pty", "unix"])
+def test_login(serial, boot, backend):
+    """Somebody logs in on each port of a device with one and of one with two, and the kernel says what they are."""
+    serial.parent("com", f"backend={backend}")
+    devices = [serial.device("1", "com"), serial.device("2", "com")]
+    guest = boot(*devices, kernel_options="8250.nr_uarts=8")
+    lines = [line for device in devices for line in lines_of(device)]
+    ports = guest_ports(guest, "one") + guest_ports(guest, "two")
+    assert len(ports) == len(lines) == 3
+    assert guest.dmesg().count("is a 16550A") == 5  # with the machine's own two
+    guest.check(ACCOUNTS)
+    for number, (port, line) in enumerate(zip(ports, lines)):
+        guest.spawn(f"setsid getty -L 115200 {port} vt100")
+        line.expect(b"login: ")
+        line.send(b"root\n")
+        line.expect(b"# ")
+        line.send(f"echo sum=$(({number} + 40))\n".encode())
+        line.expect(f"sum={number + 40}".encode())
+        line.send(b"tty\n")
+        line.expect(f"/dev/{port}".encode())
+    for device in devices:
+        assert statistics(device)["overruns"] == statistics(device)["lost_bytes"] == 0
+    for line in lines:
+        line.close()
+    guest.kill()
