@@ -36,11 +36,11 @@ enum {
 	SERIAL_STAT_COUNT
 };
 
-/* Timers of an mdev: of its burst on the line, of resuming or of the look for peers, and from
- * SERIAL_TIMER_IDLE on the character timeout of each port. */
-#define SERIAL_TIMER_LINE 0u
-#define SERIAL_TIMER_LOOK 1u
-#define SERIAL_TIMER_IDLE 2u
+/* Timers of an mdev, each for all of its ports. */
+#define SERIAL_TIMER_LINE   0u /* the end of its burst on the line */
+#define SERIAL_TIMER_LOOK   1u /* the look for peers, and the first of them */
+#define SERIAL_TIMER_IDLE   2u /* character timeouts, and of a guest that serves an interrupt */
+#define SERIAL_TIMER_GATHER 3u /* bursts that do not become full */
 
 struct serial_mdev;
 
@@ -79,11 +79,14 @@ struct serial_port {
 	short watched;
 	uint32_t baud; /* that the backend was told; 0: none yet */
 
+	uint64_t idle_ns; /* when the character timeout comes; 0: not */
+
 	/* Line. */
 	struct umdev_job rx_job;
 	struct umdev_job tx_job;
 	bool rx_busy; /* handed over and not ended */
 	bool tx_busy;
+	bool tx_ripe;	   /* what the guest has written is worth a burst */
 	uint32_t tx_burst; /* characters that the job in progress carries */
 };
 
@@ -96,6 +99,9 @@ struct serial_mdev {
 	bool level;		   /* of INTx, as the host was told */
 	struct umdev_job *on_line; /* the one that takes its time, or NULL */
 	uint64_t line_end_ns;
+	uint64_t idle_armed_ns; /* of the timer; 0: it is not */
+	uint64_t service_ns;	/* the guest serves the interrupt, until then; 0: it does not */
+	bool gathering;
 	struct serial_port ports[SERIAL_PORTS_MAX];
 };
 
@@ -120,8 +126,19 @@ int serial_region_write(void *priv, uint32_t bar, uint64_t offset, const void *b
 int serial_reset(void *priv, uint32_t kind);
 void serial_stats_get(void *priv, uint64_t *values);
 
-/* Tells the host the level of INTx where it has changed. */
+/*
+ * Tells the host the level of INTx where it has changed.
+ *
+ * The line is the OR of the ports, but for this: it is down while the guest serves the interrupt,
+ * which is from its reading of the cause until it reads that there is none, or touches no register
+ * for a moment. VMMs that emulate the level take any access as the end of an interrupt and ask anew
+ * whether it is still there: with the line up, each character read in a handler would be an
+ * interrupt more.
+ */
 void serial_irq_update(struct serial_mdev *mdev);
+
+/* The guest was told a cause, or that there is none. */
+void serial_irq_served(struct serial_mdev *mdev, bool more);
 
 /* 0, or -EBADMSG after saying what is wrong with the state that an earlier process left. */
 int serial_state_check(const struct serial_state *state);
@@ -153,6 +170,12 @@ void uart_rx_push(struct serial_state_port *st, uint8_t byte, uint8_t error);
 /* Characters have come in, or were read: the timeout begins anew. */
 void uart_rx_changed(struct serial_port *port);
 
+/* No timeout. */
+void uart_rx_quiet(struct serial_port *port);
+
+/* Sees to it that the timer comes in time for the ports and for service_ns. */
+void uart_idle_arm(struct serial_mdev *mdev);
+
 /* Takes @count sent characters out of the transmitter. */
 void uart_tx_sent(struct serial_state_port *st, uint32_t count);
 
@@ -160,6 +183,10 @@ void uart_tx_sent(struct serial_state_port *st, uint32_t count);
 void uart_lines_update(struct serial_port *port);
 
 /* ---- line.c ---- */
+
+/* The guest has written a character; or it waits for what it has written to be gone. */
+void line_gather(struct serial_port *port);
+void line_flush(struct serial_port *port);
 
 /* Looks at what is to be done in both directions, and hands over jobs or waits for the backend. */
 void line_update(struct serial_port *port);

@@ -13,6 +13,9 @@
 #define SERIAL_PORT_BYTES  UART_REGISTERS
 #define SERIAL_DEVICE_BASE 0x0001u /* 0x0002 has one port, 0x0003 two */
 
+/* A guest that serves an interrupt touches a register at least so often. */
+#define SERIAL_SERVICE_NS 1000000u
+
 /* ---- Interrupt ---- */
 
 void serial_irq_update(struct serial_mdev *m)
@@ -21,6 +24,7 @@ void serial_irq_update(struct serial_mdev *m)
 
 	for (uint32_t i = 0; i < m->port_count; i++)
 		level |= !(uart_iir(m->ports[i].st) & UART_IIR_NONE);
+	level &= m->service_ns == 0;
 	if (level == m->level)
 		return;
 	m->level = level;
@@ -32,7 +36,21 @@ void serial_irq_update(struct serial_mdev *m)
 	}
 }
 
+void serial_irq_served(struct serial_mdev *m, bool more)
+{
+	m->service_ns = more ? serial_host->now_ns() + SERIAL_SERVICE_NS : 0;
+	if (more)
+		uart_idle_arm(m);
+}
+
 /* ---- Registers ---- */
+
+static void serial_accessed(struct serial_mdev *m)
+{
+	if (m->service_ns)
+		m->service_ns = serial_host->now_ns() + SERIAL_SERVICE_NS;
+	serial_irq_update(m);
+}
 
 int serial_region_read(void *priv, uint32_t bar, uint64_t offset, void *buf, uint32_t len)
 {
@@ -46,7 +64,7 @@ int serial_region_read(void *priv, uint32_t bar, uint64_t offset, void *buf, uin
 
 		bytes[i] = uart_read(port, (uint32_t)(offset + i) % SERIAL_PORT_BYTES);
 	}
-	serial_irq_update(m);
+	serial_accessed(m);
 	return 0;
 }
 
@@ -62,7 +80,7 @@ int serial_region_write(void *priv, uint32_t bar, uint64_t offset, const void *b
 
 		uart_write(port, (uint32_t)(offset + i) % SERIAL_PORT_BYTES, bytes[i]);
 	}
-	serial_irq_update(m);
+	serial_accessed(m);
 	return 0;
 }
 
@@ -77,11 +95,12 @@ int serial_reset(void *priv, uint32_t kind)
 		uart_reset(port->st);
 		uart_lines_update(port);
 		port->st->msr &= UART_MSR_LINES;
-		serial_host->timer(m->handle, SERIAL_TIMER_IDLE + i, 0, NULL, NULL);
+		uart_rx_quiet(port);
 		line_update(port); /* it waits for nothing but the end of the peer now */
 	}
 	/* The host has lowered the line by itself. */
 	m->level = false;
+	m->service_ns = 0;
 	return 0;
 }
 

@@ -21,7 +21,11 @@
 /* Received characters are fetched in bursts, not one by one as the guest reads. */
 #define LINE_RX_BURST 8u
 
-#define LINE_MARK     0xffu
+/* What the guest writes is gathered for so long, unless the FIFO is full or the guest waits: each
+ * register write is a message, and a burst for each character would be dear. */
+#define LINE_GATHER_NS 500000u
+
+#define LINE_MARK      0xffu
 
 /* ---- To the backend ---- */
 
@@ -34,7 +38,7 @@ static bool line_tx_wanted(const struct serial_port *port)
 {
 	const struct serial_state_port *st = port->st;
 
-	return st->tx_count > 0 || st->break_queued;
+	return (st->tx_count > 0 && port->tx_ripe) || st->break_queued;
 }
 
 /* Forgets what nobody will receive. */
@@ -124,12 +128,46 @@ static void line_tx_end(struct serial_port *port)
 
 	if (port->peer != SERIAL_PEER_HERE) {
 		line_tx_lose(port);
+		port->tx_ripe = false;
 		return;
 	}
 	if (st->tx_count > 0 && port->tx_burst > 0)
 		line_tx_write(port);
 	if (st->tx_count == 0 && st->break_queued)
 		line_tx_break(port);
+	if (st->tx_count == 0)
+		port->tx_ripe = false;
+}
+
+static void line_gathered(void *arg)
+{
+	struct serial_mdev *m = arg;
+
+	m->gathering = false;
+	for (uint32_t i = 0; i < m->port_count; i++) {
+		if (m->ports[i].st->tx_count > 0)
+			line_flush(&m->ports[i]);
+	}
+	serial_irq_update(m);
+}
+
+void line_gather(struct serial_port *port)
+{
+	struct serial_mdev *m = port->mdev;
+
+	if (port->tx_ripe || m->gathering)
+		return;
+	m->gathering = true;
+	serial_host->timer(m->handle, SERIAL_TIMER_GATHER, serial_host->now_ns() + LINE_GATHER_NS,
+			   line_gathered, m);
+}
+
+void line_flush(struct serial_port *port)
+{
+	if (port->tx_ripe)
+		return;
+	port->tx_ripe = true;
+	line_update(port);
 }
 
 /* ---- From the backend ---- */

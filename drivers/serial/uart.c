@@ -84,14 +84,44 @@ static void uart_rx_clear(struct serial_state_port *st)
 	st->pending &= (uint8_t)~SERIAL_PENDING_TIMEOUT;
 }
 
-static void uart_rx_idle(void *arg)
+static void uart_idle_expired(void *arg)
 {
-	struct serial_port *port = arg;
+	struct serial_mdev *m = arg;
+	uint64_t now_ns = serial_host->now_ns();
 
-	if (port->st->rx_count == 0)
+	m->idle_armed_ns = 0;
+	for (uint32_t i = 0; i < m->port_count; i++) {
+		if (m->ports[i].idle_ns == 0 || m->ports[i].idle_ns > now_ns)
+			continue;
+		m->ports[i].idle_ns = 0;
+		m->ports[i].st->pending |= SERIAL_PENDING_TIMEOUT;
+	}
+	if (m->service_ns <= now_ns)
+		m->service_ns = 0;
+	uart_idle_arm(m);
+	serial_irq_update(m);
+}
+
+/* A timer that is due too early finds that out by itself: it is not moved for every character. */
+void uart_idle_arm(struct serial_mdev *m)
+{
+	uint64_t first_ns = m->service_ns;
+
+	for (uint32_t i = 0; i < m->port_count; i++) {
+		uint64_t at_ns = m->ports[i].idle_ns;
+
+		if (at_ns && (first_ns == 0 || at_ns < first_ns))
+			first_ns = at_ns;
+	}
+	if (first_ns == 0 || (m->idle_armed_ns && m->idle_armed_ns <= first_ns))
 		return;
-	port->st->pending |= SERIAL_PENDING_TIMEOUT;
-	serial_irq_update(port->mdev);
+	m->idle_armed_ns = first_ns;
+	serial_host->timer(m->handle, SERIAL_TIMER_IDLE, first_ns, uart_idle_expired, m);
+}
+
+void uart_rx_quiet(struct serial_port *port)
+{
+	port->idle_ns = 0;
 }
 
 static uint32_t uart_divisor(const struct serial_state_port *st)
@@ -104,17 +134,17 @@ void uart_rx_changed(struct serial_port *port)
 	struct serial_state_port *st = port->st;
 	/* Four characters of ten bits. */
 	uint64_t wait_ns = uart_divisor(st) * 40 * UINT64_C(1000000000) / UART_BAUD_BASE;
-	uint64_t deadline_ns = 0;
 
 	if (wait_ns < UART_TIMEOUT_MIN_NS)
 		wait_ns = UART_TIMEOUT_MIN_NS;
 	if (wait_ns > UART_TIMEOUT_MAX_NS)
 		wait_ns = UART_TIMEOUT_MAX_NS;
 	st->pending &= (uint8_t)~SERIAL_PENDING_TIMEOUT;
-	if (uart_has_fifo(st) && st->rx_count > 0)
-		deadline_ns = serial_host->now_ns() + wait_ns;
-	serial_host->timer(port->mdev->handle, SERIAL_TIMER_IDLE + port->index, deadline_ns,
-			   uart_rx_idle, port);
+	uart_rx_quiet(port);
+	if (!uart_has_fifo(st) || st->rx_count == 0)
+		return;
+	port->idle_ns = serial_host->now_ns() + wait_ns;
+	uart_idle_arm(port->mdev);
 }
 
 static uint8_t uart_read_rbr(struct serial_port *port)
@@ -166,7 +196,10 @@ static void uart_write_thr(struct serial_port *port, uint8_t byte)
 		st->tx_count++;
 	/* A guest that does not look whether there is room loses the last one, as on the chip. */
 	st->tx[(st->tx_head + st->tx_count - 1u) % UART_FIFO] = byte;
-	line_update(port);
+	if (st->tx_count == depth)
+		line_flush(port);
+	else
+		line_gather(port);
 }
 
 /* ---- Control ---- */
@@ -249,8 +282,9 @@ static void uart_write_mcr(struct serial_port *port, uint8_t value)
 	line_update(port);
 }
 
-static uint8_t uart_read_lsr(struct serial_state_port *st)
+static uint8_t uart_read_lsr(struct serial_port *port)
 {
+	struct serial_state_port *st = port->st;
 	uint8_t lsr = uart_errors(st);
 
 	if (st->rx_count > 0)
@@ -259,15 +293,20 @@ static uint8_t uart_read_lsr(struct serial_state_port *st)
 		lsr |= st->rx_error[(st->rx_head + i) % UART_FIFO] ? UART_LSR_FIFO : 0;
 	if (st->tx_count == 0)
 		lsr |= UART_LSR_THRE | UART_LSR_TEMT;
+	else /* it waits for that, perhaps */
+		line_flush(port);
 	st->overrun = 0;
 	if (st->rx_count > 0)
 		st->rx_error[st->rx_head] = 0;
 	return lsr;
 }
 
-static uint8_t uart_read_iir(struct serial_state_port *st)
+static uint8_t uart_read_iir(struct serial_port *port)
 {
+	struct serial_state_port *st = port->st;
 	uint8_t iir = uart_iir(st);
+
+	serial_irq_served(port->mdev, !(iir & UART_IIR_NONE));
 
 	if ((iir & ~UART_IIR_FIFO) == UART_IIR_THRI)
 		st->pending &= (uint8_t)~SERIAL_PENDING_THRE;
@@ -293,13 +332,13 @@ uint8_t uart_read(struct serial_port *port, uint32_t reg)
 	case UART_IER:
 		return dlab ? st->dlm : st->ier;
 	case UART_IIR:
-		return uart_read_iir(st);
+		return uart_read_iir(port);
 	case UART_LCR:
 		return st->lcr;
 	case UART_MCR:
 		return st->mcr;
 	case UART_LSR:
-		return uart_read_lsr(st);
+		return uart_read_lsr(port);
 	case UART_MSR:
 		return uart_read_msr(st);
 	default:

@@ -74,3 +74,64 @@ def test_login(serial, boot, backend):
     for line in lines:
         line.close()
     guest.kill()
+
+
+# Before it is raw, a terminal makes of what comes in what it likes: nothing may be sent before GO.
+OPEN = "exec 3<>/dev/{port}; stty raw -echo crtscts 115200 <&3; echo GO >&3"
+EXCHANGE = """
+set -e
+%s
+head -c {count} <&3 > /tmp/in.{port} &
+cat /tmp/out.{port} >&3
+wait
+sha256sum < /tmp/in.{port}
+""" % OPEN
+
+
+def digest(data: bytes) -> str:
+    """What sha256sum prints of it."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def receive_all(line: Line, count: int) -> bytes:
+    """That many bytes of a line."""
+    data = line.take()
+    deadline = time.monotonic() + TRANSFER_LIMIT_S
+    while len(data) < count:
+        data += line.receive(deadline - time.monotonic())
+    return data
+
+
+@pytest.mark.parametrize("backend", ["pty", "unix"])
+def test_transfer(serial, boot, record_property, backend):
+    """Both ports of a device carry data both ways at once, and nothing is lost or changed."""
+    serial.parent("com", f"backend={backend}")
+    device = serial.device("2", "com")
+    guest = boot(device)
+    lines = lines_of(device)
+    ports = guest_ports(guest, "two")
+    sent = [random.Random(number).randbytes(TRANSFER_BYTES) for number in range(2)]
+    expected = [guest.check(f"head -c {TRANSFER_BYTES} /dev/urandom > /tmp/out.{port}; sha256sum < /tmp/out.{port}")
+                for port in ports]
+    began = time.monotonic()
+    jobs = [guest.spawn(EXCHANGE.format(port=port, count=TRANSFER_BYTES)) for port in ports]
+    for line in lines:
+        line.expect(b"GO\n")
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for line, data in zip(lines, sent):
+            pool.submit(line.send, data, TRANSFER_LIMIT_S)
+        received = list(pool.map(lambda line: receive_all(line, TRANSFER_BYTES), lines))
+    results = [job.wait(TRANSFER_LIMIT_S) for job in jobs]
+    took_s = time.monotonic() - began
+    assert [digest(data) for data in received] == [text.split()[0] for text in expected]
+    assert [(code, output.split()[0]) for code, output in results] == [(0, digest(data)) for data in sent]
+    counters = statistics(device)
+    assert counters["overruns"] == counters["lost_bytes"] == 0
+    assert counters["rx_bytes"] == counters["tx_bytes"] - 2 * len("GO\n") == 2 * TRANSFER_BYTES
+    record_property("figures", f"{TRANSFER_BYTES} bytes each way on two ports in {took_s:.1f} s, "
+                    f"{4 * TRANSFER_BYTES / took_s:.0f} bytes/s in all, {counters['interrupts']} interrupts")
+    print(f"{backend}: {TRANSFER_BYTES} bytes each way on two ports in {took_s:.1f} s, "
+          f"{4 * TRANSFER_BYTES / took_s:.0f} bytes/s in all; {counters}")
+    for line in lines:
+        line.close()
+    guest.kill()

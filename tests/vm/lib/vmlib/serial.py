@@ -49,6 +49,11 @@ class Line:
             raise VmError(f"nothing came from {self.path} within {timeout_s:.0f} s; before: {self._received[-200:]!r}")
         return os.read(self.fd, 65536)
 
+    def take(self) -> bytes:
+        """What came with the last expected text, and after it."""
+        data, self._received = self._received, b""
+        return data
+
     def expect(self, text: bytes, timeout_s: float = 60) -> bytes:
         """All that comes up to and with `text`."""
         deadline = time.monotonic() + timeout_s
