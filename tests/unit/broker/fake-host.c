@@ -21,6 +21,10 @@
  *   qos, usage = die|hang|error[:WORD]
  *   bad-usage=top|mdev|cause|engine KEY JSON    a value of usage is something else
  *   usage=nobody             usage knows no mdev
+ *   scope=N                  group_scope of every type
+ *   group, group_qos = die|hang|error[:WORD]
+ *   hang-create=TEXT         as refuse-create, never answered
+ *   only=PARENT              what follows "group", "create" or "remove" is for the host of that one
  */
 #include <errno.h>
 #include <getopt.h>
@@ -44,6 +48,7 @@ static struct fake {
 	struct reactor *reactor;
 	const char *dir;
 	const char *driver;
+	const char *name;
 	json_int_t units;
 	json_int_t usage_time; /* counts on */
 	json_t *mdevs;	       /* uuid -> knobs, in the order of creation */
@@ -130,9 +135,9 @@ static json_t *fake_hello(void)
 static json_t *fake_type(const char *id, const char *name, int cost, int flags, unsigned qos)
 {
 	return json_pack("{s:s,s:s,s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:[[s,n],[s,s]]}", "id", id, "name",
-			 name, "class", "storage", "cost", cost, "flags", flags, "group_scope", 0,
-			 "requires_group", 0, "group_hotplug", 0, "qos", (int)qos, "attrs",
-			 "capacity", "block_size", "512");
+			 name, "class", "storage", "cost", cost, "flags", flags, "group_scope",
+			 atoi(fake_script("scope")), "requires_group", 0, "group_hotplug", 0, "qos",
+			 (int)qos, "attrs", "capacity", "block_size", "512");
 }
 
 static json_t *fake_opened(void)
@@ -157,8 +162,11 @@ static json_t *fake_opened(void)
 static bool fake_scripted(uint64_t id, const char *method)
 {
 	struct umdev_error err = {0};
-	const char *how = fake_script(method);
+	char how[128];
 
+	if (fake_script("only")[0] && strcmp(fake.value, fake.name) != 0)
+		return false;
+	snprintf(how, sizeof(how), "%s", fake_script(method));
 	if (strcmp(how, "die") == 0)
 		_exit(3);
 	if (strcmp(how, "hang") != 0 && strncmp(how, "error", 5) != 0)
@@ -279,6 +287,11 @@ static void fake_create(uint64_t id, json_t *params, int *fds, size_t nfds)
 		 mark[0] ? mark : "empty", piece, attrs);
 	if (fake_script("die-create")[0] && strstr(attrs, fake.value))
 		_exit(3);
+	if (fake_script("hang-create")[0] && strstr(attrs, fake.value)) {
+		free(attrs);
+		free(piece);
+		return;
+	}
 	refused = fake_script("refuse-create")[0] && strstr(attrs, fake.value);
 	free(attrs);
 	free(piece);
@@ -359,6 +372,15 @@ static void fake_request(struct link *link, uint64_t id, const char *method, jso
 	} else if (strcmp(method, LINK_QOS) == 0) {
 		fake_take_knobs("qos", json_string_value(json_object_get(params, "uuid")), params);
 		link_reply(link, id, NULL);
+	} else if (strcmp(method, LINK_GROUP) == 0) {
+		fake_log("group %s of %zu", fake.name,
+			 json_array_size(json_object_get(params, "members")));
+		link_reply(link, id, NULL);
+	} else if (strcmp(method, LINK_GROUP_QOS) == 0) {
+		fake_log("group_qos %s %lld %lld", fake.name,
+			 (long long)json_integer_value(json_object_get(params, "cap")),
+			 (long long)json_integer_value(json_object_get(params, "weight")));
+		link_reply(link, id, NULL);
 	} else if (strcmp(method, LINK_USAGE) == 0) {
 		link_reply(link, id, fake_usage());
 	} else if (strcmp(method, LINK_DISCARD) == 0) {
@@ -415,6 +437,8 @@ int main(int argc, char **argv)
 			fake.driver = optarg;
 		else if (c == 'D')
 			fake.dir = optarg;
+		else if (c == 'n')
+			fake.name = optarg;
 	}
 	fake.units = 1000;
 	fake.mdevs = json_object();
