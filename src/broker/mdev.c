@@ -163,9 +163,34 @@ int mdev_store(struct mdev *mdev, struct umdev_error *err)
 {
 	int r = store_definition(mdev, err);
 
-	if (r == 0)
+	if (r == 0) {
 		memset(&mdev->unreadable, 0, sizeof(mdev->unreadable));
+		mdev->file_lacks = false;
+	}
 	return r;
+}
+
+void mdev_learn_name(struct mdev *mdev)
+{
+	const struct parent *parent = parent_find(mdev->broker, mdev->parent_name);
+	struct definition *d = mdev->definition;
+	const struct type *type;
+
+	if (!d || !d->type_id || d->type_name || !parent || !parent->opened)
+		return;
+	type = type_find_id(&parent->types, d->type_id);
+	if (type && definition_set_type(d, type->id, type->name) == 0)
+		mdev->file_lacks = true;
+}
+
+void mdev_learn_names(struct parent *parent)
+{
+	struct mdev *mdev;
+
+	list_for_each (mdev, &parent->broker->mdevs, link) {
+		if (strcmp(mdev->parent_name, parent->name) == 0)
+			mdev_learn_name(mdev);
+	}
 }
 
 int mdev_redefine(struct mdev *mdev, struct definition *next, struct umdev_error *err)

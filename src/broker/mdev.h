@@ -27,6 +27,8 @@ struct mdev {
 	char uuid[IDENT_UUID_SIZE];
 	char parent_name[IDENT_PARENT_NAME_MAX + 1];
 	struct definition *definition; /* on disk; NULL: none, or unreadable */
+	bool file_lacks;	       /* the definition says what its file does not: see
+					  definition_adopt() and mdev_learn_name() */
 	struct umdev_error unreadable; /* why the definition cannot be read */
 	enum mdev_state state;
 	struct umdev_error error; /* what went wrong last */
@@ -157,6 +159,16 @@ void mdev_socket_path(const struct mdev *mdev, char *path, size_t size);
 
 /* Writes mdev->definition to disk, or removes it. */
 int mdev_store(struct mdev *mdev, struct umdev_error *err) umdev_warn_unused;
+
+/*
+ * Notes what its parent, if it is there, calls the type of a definition that gives but an id, as
+ * mdevctl writes them: should another card come, the id may be another type. The file is left
+ * alone until something is written into it anyway.
+ */
+void mdev_learn_name(struct mdev *mdev);
+
+/* The same for all definitions under @parent, which has become ready. */
+void mdev_learn_names(struct parent *parent);
 
 /* Makes @next (stolen; NULL: nothing) the definition of @mdev, on disk first; on failure it stays
  * as it was. */

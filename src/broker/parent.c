@@ -337,6 +337,7 @@ void parent_now_ready(struct parent *parent)
 	parent_event(parent, "parent.ready", LOG_INFO, "%zu types, host process %d",
 		     parent->types.count, (int)host_pid(parent->host));
 	api_reply(umdev_steal_ptr(&parent->call), parent_print(parent));
+	mdev_learn_names(parent);
 	mdev_autostart(parent);
 	if (parent->autostarting == 0)
 		parent_boot_done(parent);

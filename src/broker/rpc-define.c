@@ -39,6 +39,26 @@ static int define_check(struct broker *broker, const char *parent_name, const ch
 	return r < 0 ? r : knobs_check(d, choice.type, uuid, err);
 }
 
+/* The id of the type that @call asks for, or NULL. */
+static const char *define_asked_type(const struct api_call *call)
+{
+	const json_t *content = json_object_get(call->params, "definition");
+
+	return content ? json_string_value(json_object_get(content, "mdev_type"))
+		       : api_text(call, "type");
+}
+
+/* Tells that the definition has another id than the one that was @asked for (or NULL). */
+static void define_tell_type(const struct mdev *mdev, const char *asked)
+{
+	const struct definition *d = mdev->definition;
+
+	if (asked && strcmp(asked, d->type_id) != 0)
+		mdev_event(mdev, "mdev.modified", LOG_WARNING,
+			   "type %s is gone from %s; '%s' is %s there now: definition corrected",
+			   asked, mdev->parent_name, d->type_name, d->type_id);
+}
+
 /* ---- define ---------------------------------------------------------------------------------- */
 
 /* Parent and type of a device that is active, where they were not given. */
@@ -116,6 +136,7 @@ void rpc_mdev_define(struct api_call *call)
 	}
 	mdev_event(mdev, "mdev.defined", LOG_INFO, "defined as %s on %s", mdev->definition->type_id,
 		   parent);
+	define_tell_type(mdev, define_asked_type(call));
 	api_reply(call, mdev_print(mdev, true));
 }
 
@@ -287,7 +308,7 @@ static int modify_next(struct api_call *call, const struct mdev *mdev, const str
 
 	if (content) {
 		r = definition_parse(content, &next, err);
-		if (r == 0 && !next->owner && definition_set_owner(next, old->owner) < 0)
+		if (r == 0 && definition_adopt(next, old) < 0)
 			r = error_set(err, ERROR_NO_MEMORY, "out of memory");
 	} else {
 		next = definition_dup(old);
@@ -367,6 +388,7 @@ static int modify_find(struct api_call *call, struct mdev **ret_mdev, struct umd
 
 static int modify_begin(struct api_call *call, struct umdev_error *err)
 {
+	umdev_autofree char *asked = NULL;
 	bool live = api_flag(call, "live");
 	struct definition *next = NULL;
 	struct mdev *mdev = NULL;
@@ -382,10 +404,13 @@ static int modify_begin(struct api_call *call, struct umdev_error *err)
 		return mdev_change_live(
 			mdev, next, call,
 			api_flag(call, "defined") ? modify_live_defined : modify_live_done, err);
+	asked = strdup(define_asked_type(call) ? define_asked_type(call)
+					       : mdev->definition->type_id);
 	r = mdev_redefine(mdev, next, err);
 	if (r < 0)
 		return r;
 	mdev_event(mdev, "mdev.modified", LOG_INFO, "definition modified");
+	define_tell_type(mdev, asked);
 	api_reply(call, mdev_print(mdev, true));
 	return 0;
 }

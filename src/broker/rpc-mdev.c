@@ -149,6 +149,19 @@ int rpc_new_definition(const struct api_call *call, struct definition **ret,
 
 /* ---- mdev.start ------------------------------------------------------------------------------ */
 
+/* Whether the definition of @mdev, whose id of the type is gone, means type @id by its name. */
+static bool rpc_means_type(const struct mdev *mdev, const char *id)
+{
+	const struct parent *parent = parent_find(mdev->broker, mdev->parent_name);
+	const struct definition *d = mdev->definition;
+	struct type_choice choice = {0};
+
+	return parent && parent->opened &&
+	       type_resolve(&parent->types, parent->name, d->type_id, d->type_name, &choice,
+			    NULL) == 0 &&
+	       strcmp(choice.type->id, id) == 0;
+}
+
 /* What a defined mdev starts as; a type that was given must be that of the definition. */
 static int rpc_start_defined(struct api_call *call, struct mdev *mdev, struct definition **ret,
 			     struct umdev_error *err)
@@ -167,7 +180,7 @@ static int rpc_start_defined(struct api_call *call, struct mdev *mdev, struct de
 		*err = mdev->unreadable;
 		return error_wrap(err, "%s", mdev->uuid);
 	}
-	if ((type && strcmp(type, d->type_id) != 0) ||
+	if ((type && strcmp(type, d->type_id) != 0 && !rpc_means_type(mdev, type)) ||
 	    (name && d->type_name && strcmp(name, d->type_name) != 0))
 		return error_set_key(err, ERROR_TYPE_MISMATCH, type ? "type" : "type_name",
 				     "%s is defined as type %s, not %.128s", mdev->uuid, d->type_id,

@@ -145,7 +145,7 @@ static int mdev_correct_type(struct mdev *mdev, struct definition *running,
 	umdev_autofree char *old = running->type_id ? strdup(running->type_id) : NULL;
 
 	if (!choice->corrected && running->type_name && running->type_id)
-		return 0;
+		return d && mdev->file_lacks ? mdev_store(mdev, err) : 0;
 	if (definition_set_type(running, type->id, type->name) < 0)
 		return error_set(err, ERROR_NO_MEMORY, "out of memory");
 	if (!d || !old || !d->type_id || strcmp(d->type_id, old) != 0)

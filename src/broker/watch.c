@@ -70,13 +70,16 @@ struct watch {
 
 /* ---- One definition -------------------------------------------------------------------------- */
 
-static void watch_take_good(struct broker *broker, struct mdev *mdev, struct definition *next)
+static void watch_take_good(struct broker *broker, struct mdev *mdev, struct definition *next,
+			    bool file_lacks)
 {
 	bool was_defined = mdev_is_defined(mdev);
 
 	definition_free(mdev->definition);
 	mdev->definition = next;
+	mdev->file_lacks = file_lacks;
 	memset(&mdev->unreadable, 0, sizeof(mdev->unreadable));
+	mdev_learn_name(mdev);
 	group_settle_all(broker);
 	if (was_defined)
 		mdev_event(mdev, "mdev.modified", LOG_INFO, "its file was changed");
@@ -138,6 +141,7 @@ static bool watch_look_at(struct broker *broker, const char *parent, const char 
 	struct definition *next = NULL;
 	struct umdev_error err = {0};
 	struct mdev *mdev;
+	bool lacks;
 	int r = store_read_definition(broker, parent, uuid, &next, &err);
 
 	if (r == -ENOENT)
@@ -146,7 +150,9 @@ static bool watch_look_at(struct broker *broker, const char *parent, const char 
 		return watch_look_bad(broker, parent, uuid, &err, look);
 	mdev = mdev_find(broker, parent, uuid);
 	r = mdev ? definition_adopt(next, mdev->definition) : 0;
+	lacks = r > 0;
 	if (mdev && definition_equal(mdev->definition, next)) {
+		mdev->file_lacks = lacks;
 		definition_free(next);
 		return true;
 	}
@@ -159,7 +165,7 @@ static bool watch_look_at(struct broker *broker, const char *parent, const char 
 		definition_free(next);
 		return true;
 	}
-	watch_take_good(broker, mdev, next);
+	watch_take_good(broker, mdev, next, lacks);
 	return true;
 }
 

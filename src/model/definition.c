@@ -62,20 +62,27 @@ int definition_set_owner(struct definition *definition, const char *owner)
 
 int definition_adopt(struct definition *definition, const struct definition *old)
 {
+	bool same_type = old && definition->type_id && old->type_id &&
+			 strcmp(definition->type_id, old->type_id) == 0;
+	int took = 0;
 	int r = 0;
 
 	if (!old)
 		return 0;
-	if (!definition->has_uid) {
-		definition->has_uid = old->has_uid;
+	if (!definition->has_uid && old->has_uid) {
+		definition->has_uid = true;
 		definition->uid = old->uid;
+		took = 1;
 	}
-	if (!definition->owner)
+	if (!definition->owner && old->owner) {
 		r = definition_set_owner(definition, old->owner);
-	if (r == 0 && !definition->type_name && definition->type_id && old->type_id &&
-	    strcmp(definition->type_id, old->type_id) == 0)
+		took = 1;
+	}
+	if (r == 0 && same_type && !definition->type_name && old->type_name) {
 		r = definition_set_text(&definition->type_name, old->type_name);
-	return r;
+		took = 1;
+	}
+	return r < 0 ? r : took;
 }
 
 struct definition *definition_new(const char *type_id, const char *type_name)

@@ -59,7 +59,8 @@ bool definition_equal(const struct definition *a, const struct definition *b);
 
 /*
  * Takes over from @old (may be NULL) what a tool drops that knows none of our keys and has
- * rewritten a definition: whose it is and, of the same type id, the type's name. 0 or -ENOMEM.
+ * rewritten a definition: whose it is and, of the same type id, the type's name. 1 when it had
+ * dropped something, else 0, or -ENOMEM.
  */
 int definition_adopt(struct definition *definition, const struct definition *old) umdev_warn_unused;
 

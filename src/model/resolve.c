@@ -74,6 +74,22 @@ static void resolve_nearest(const struct type_table *table, const char *id, cons
 	}
 }
 
+/* The id is there, but it is another type. */
+static int resolve_mismatch(const struct type_table *table, const char *parent,
+			    const struct type *by_id, const char *name, struct umdev_error *err)
+{
+	const struct type *by_name = type_find_name(table, name);
+	char nearest[160] = "";
+
+	if (by_name)
+		snprintf(nearest, sizeof(nearest), "that is %s there", by_name->id);
+	else
+		resolve_nearest(table, NULL, name, nearest, sizeof(nearest));
+	return error_set_key(err, ERROR_TYPE_MISMATCH, "type",
+			     "%s: type %s is named '%.64s' there and '%.64s' here; %s%s", parent,
+			     by_id->id, by_id->name, name, by_name ? "" : "nearest: ", nearest);
+}
+
 int type_resolve(const struct type_table *table, const char *parent, const char *id,
 		 const char *name, struct type_choice *ret_choice, struct umdev_error *err)
 {
@@ -85,10 +101,7 @@ int type_resolve(const struct type_table *table, const char *parent, const char 
 		return error_set_key(err, ERROR_INVALID, "type",
 				     "a type is needed: give its id or its name");
 	if (by_id && name && by_id != by_name)
-		return error_set_key(err, ERROR_TYPE_MISMATCH, "type",
-				     "%s: type %s is named '%.64s' there and '%.64s' here; correct "
-				     "the one that is wrong",
-				     parent, id, by_id->name, name);
+		return resolve_mismatch(table, parent, by_id, name, err);
 	if (by_id || by_name) {
 		ret_choice->type = by_id ? by_id : by_name;
 		ret_choice->corrected = id && !by_id;
@@ -96,6 +109,7 @@ int type_resolve(const struct type_table *table, const char *parent, const char 
 	}
 	resolve_nearest(table, id, name, nearest, sizeof(nearest));
 	return error_set_key(err, ERROR_UNKNOWN_TYPE, id ? "type" : "type_name",
-			     "%s has no type '%.128s'; nearest: %s", parent, id ? id : name,
-			     nearest);
+			     "%s has no type '%.64s'%s%.64s%s; nearest: %s", parent, id ? id : name,
+			     id && name ? " and none named '" : "", id && name ? name : "",
+			     id && name ? "'" : "", nearest);
 }

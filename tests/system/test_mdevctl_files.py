@@ -84,13 +84,15 @@ def test_we_read_what_it_writes(real):
 
 
 def test_it_changes_what_we_wrote(real):
-    """It keeps its own keys and drops ours: the definition is the daemon's user's then."""
+    """It keeps its own keys and drops ours, which the daemon remembers and writes with its next change."""
     daemon = real.daemon
     ident = daemon.ok("define", "-p", STORE, "-t", STORE_TYPE, "--owner", "team").strip()
     real.ok("modify", "-u", ident, "--addattr", "mdev/weight", "--value", "200")
     found = until(real, ident, "attrs", [{"mdev/weight": "200"}])
-    assert "owner" not in found and found["uid"] == user_of(real)
+    assert found["owner"] == "team" and found["uid"] == user_of(real)
+    assert "owner" not in json.loads(daemon.definition(STORE, ident).read_text())
     daemon.ok("modify", "-u", ident, "--addattr", "mdev/priority", "--value", "3")
+    assert json.loads(daemon.definition(STORE, ident).read_text())["owner"] == "team"
     assert same_lists(real)[0][STORE][0][ident]["attrs"] == [{"mdev/weight": "200"}, {"mdev/priority": "3"}]
     daemon.ok("start", "-u", ident)
 

@@ -161,6 +161,10 @@ class Daemon:
             for path in (self.directory, self.root):
                 os.chown(path, self.uid, self.uid)
 
+    def add_arguments(self, *arguments: str) -> None:
+        """More words for the daemon's command line, from its next start on."""
+        self._arguments += arguments
+
     # ---- its life
 
     def __enter__(self):

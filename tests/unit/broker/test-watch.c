@@ -214,7 +214,7 @@ static void test_keys_dropped(void **state)
 	/* Another type is called otherwise. */
 	fixture_write(f, FILE(A), "{\"mdev_type\":\"fake-m\",\"start\":\"manual\",\"attrs\":[]}");
 	until(f, OF(A), "mdevs.0.type", "fake-m");
-	assert_string_equal(fixture_get(f, "mdev.list", OF(A), "mdevs.0.type_name"), "");
+	assert_string_equal(fixture_get(f, "mdev.list", OF(A), "mdevs.0.type_name"), "fake medium");
 	/* Who takes it away and writes another makes it. */
 	fixture_ok(f, "mdev.undefine", JUST(A));
 	make_dir(f, DIR "/p");

@@ -170,15 +170,17 @@ static void test_resolve(void **state)
 	assert_int_equal(type_resolve(&t, "p", "nvme-4g", "umdev NVMe 1 GiB", &c, &err), -EINVAL);
 	assert_int_equal(err.word, ERROR_TYPE_MISMATCH);
 	assert_non_null(strstr(err.message, "'umdev NVMe 4 GiB'"));
-	assert_non_null(strstr(err.message, "'umdev NVMe 1 GiB'"));
+	assert_non_null(strstr(err.message, "'umdev NVMe 1 GiB' here; that is nvme-1g there"));
 	assert_int_equal(type_resolve(&t, "p", "nvme-4g", "gone", &c, &err), -EINVAL);
 	assert_int_equal(err.word, ERROR_TYPE_MISMATCH);
+	assert_non_null(strstr(err.message, "'gone' here; nearest: nvme-"));
 	/* Neither: the nearest comes first. */
 	assert_int_equal(type_resolve(&t, "p", "nvme-4h", NULL, &c, &err), -ENOENT);
 	assert_int_equal(err.word, ERROR_UNKNOWN_TYPE);
 	assert_non_null(strstr(err.message, "nearest: nvme-4g (umdev NVMe 4 GiB), nvme-1g"));
 	assert_int_equal(type_resolve(&t, "p", "gone", "umdev NVMe reset", &c, &err), -ENOENT);
 	assert_non_null(strstr(err.message, "nearest: nvme-rest"));
+	assert_non_null(strstr(err.message, "no type 'gone' and none named 'umdev NVMe reset';"));
 	assert_int_equal(type_resolve(&t, "p", NULL, NULL, &c, &err), -EINVAL);
 	assert_null(c.type);
 	type_table_done(&t);
