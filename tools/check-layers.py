@@ -27,6 +27,8 @@ LAYERS = {
     "src/sysfs": ("src/rpc", "src/util", "umdev/client.h"),
     "src/libvirt": ("src/rpc", "src/util", "umdev/client.h"),
     "drivers": ("umdev/driver.h",),
+    "tools/conform": ("src/host", "src/broker", "src/model", "src/vfio", "src/pci", "src/qos", "src/rpc", "src/util",
+                      "umdev/driver.h", "umdev/client.h"),
     "tools": ("src/util", "src/qos", "src/vfio", "umdev/driver.h", "umdev/client.h"),
 }
 
