@@ -8,6 +8,7 @@ alone. They run side by side, because most of a run is waiting.
 import json
 import os
 import shlex
+import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
@@ -205,3 +206,43 @@ def test_text_has_a_line_a_check():
     lines = result.stdout.splitlines()
     assert lines[-1] == "null: 6 ok, 0 failed, 0 skipped"
     assert all(line.split()[0] == "ok" and line.split()[1].startswith("load.") for line in lines[:-1])
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The tree as `meson install` lays it out. (root, environment with its programs and pkg-config file)"""
+    destination = tmp_path_factory.mktemp("installed")
+    subprocess.run(["meson", "install", "-C", str(build_directory()), "--no-rebuild", "--quiet", "--destdir",
+                    str(destination)], check=True, timeout=LIMIT_S, stdout=subprocess.DEVNULL)
+    bindir = next(destination.rglob("umdev-conform")).parent
+    config = next(destination.rglob("umdev.pc"))
+    # Its paths are relative to the sysroot, as for a cross build.
+    env = dict(os.environ, PATH=f"{bindir}:{os.environ['PATH']}", PKG_CONFIG_PATH=str(config.parent),
+               PKG_CONFIG_SYSROOT_DIR=str(destination))
+    return destination, env
+
+
+def test_a_driver_from_outside_passes(installed, tmp_path):
+    """The example is built against what is installed, passes the kit that is installed, and goes where umdevd looks."""
+    destination, env = installed
+    outside = tmp_path / "outside"
+    shutil.copytree(TOP / "docs/examples/out-of-tree-driver", outside)
+    run = ["make", "-C", str(outside), "--no-print-directory"]
+    subprocess.run(run, env=env, check=True, timeout=LIMIT_S, stdout=subprocess.DEVNULL)
+    checked = subprocess.run([*run, "check"], env=env, check=False, timeout=LIMIT_S, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert " 0 failed" in checked.stdout.splitlines()[-1]
+    assert "ok      qos.weights" in checked.stdout
+    subprocess.run([*run, "install"], env=dict(env, DESTDIR=str(destination)), check=True, timeout=LIMIT_S,
+                   stdout=subprocess.DEVNULL)
+    found = {path.parent for path in destination.rglob("umdev-driver-*.so")}
+    assert len(found) == 1, found
+    assert (found.pop() / "umdev-driver-counter.so").exists()
+
+
+def test_pkg_config_names_the_abi(installed):
+    """umdev.pc says for which ABI drivers are built."""
+    _, env = installed
+    said = subprocess.run(["pkg-config", "--variable=abi_version", "umdev"], env=env, check=True, timeout=LIMIT_S,
+                          capture_output=True, text=True).stdout.strip()
+    assert f"#define UMDEV_ABI_VERSION {said}u" in (TOP / "include/umdev/driver.h").read_text()
