@@ -154,10 +154,32 @@ static void group_start_build(struct group_start *start)
 		reactor_task_add(start->broker->reactor, &start->task);
 }
 
+/* Whether the prepared members may join those that are there. */
+static int group_start_check(const struct group_start *start, struct umdev_error *err)
+{
+	struct group_member members[GROUP_MEMBERS_MAX];
+	size_t count = group_list_active(start->broker, start->group, NULL, members);
+	const struct mdev *mdev;
+	size_t all = 0;
+
+	list_for_each (mdev, &start->broker->mdevs, link) {
+		if (mdev->state == MDEV_IDLE || strcmp(mdev->group, start->group) != 0)
+			continue;
+		if (all < count)
+			members[all].moves = mdev->state == MDEV_STARTING;
+		all++;
+	}
+	if (all > count)
+		return error_set_key(err, ERROR_LIMIT, "group",
+				     "group %s would have %zu members, the limit is %d",
+				     start->group, all, GROUP_MEMBERS_MAX);
+	return group_check_join(start->group, members, count, err);
+}
+
 static void group_start_publish(struct group_start *start)
 {
 	struct umdev_error err = {0};
-	int r = 0;
+	int r = group_start_check(start, &err); /* somebody may have connected to one meanwhile */
 
 	for (size_t i = 0; r == 0 && i < start->count; i++)
 		r = mdev_socket_publish(start->members[i], &err);
@@ -290,28 +312,6 @@ static void group_ask(struct group_start *start)
 }
 
 /* ---- The beginning --------------------------------------------------------------------------- */
-
-/* Whether the prepared members may join those that are there. */
-static int group_start_check(const struct group_start *start, struct umdev_error *err)
-{
-	struct group_member members[GROUP_MEMBERS_MAX];
-	size_t count = group_list_active(start->broker, start->group, NULL, members);
-	const struct mdev *mdev;
-	size_t all = 0;
-
-	list_for_each (mdev, &start->broker->mdevs, link) {
-		if (mdev->state == MDEV_IDLE || strcmp(mdev->group, start->group) != 0)
-			continue;
-		if (all < count)
-			members[all].moves = mdev->state == MDEV_STARTING;
-		all++;
-	}
-	if (all > count)
-		return error_set_key(err, ERROR_LIMIT, "group",
-				     "group %s would have %zu members, the limit is %d",
-				     start->group, all, GROUP_MEMBERS_MAX);
-	return group_check_join(start->group, members, count, err);
-}
 
 int group_check_quiet(const struct broker *broker, const char *group, struct umdev_error *err)
 {

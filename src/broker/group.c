@@ -124,9 +124,13 @@ int group_check_stop(const struct mdev *mdev, struct umdev_error *err)
 {
 	struct group_member members[GROUP_MEMBERS_MAX + 1];
 	size_t count;
+	int r;
 
 	if (!mdev->group[0] || mdev->state == MDEV_IDLE)
 		return 0;
+	r = group_check_quiet(mdev->broker, mdev->group, err);
+	if (r < 0)
+		return r;
 	count = group_list_active(mdev->broker, mdev->group, mdev, members);
 	group_describe(mdev, &mdev->parent->types.types[mdev->type_index], &members[count]);
 	members[count++].moves = true;

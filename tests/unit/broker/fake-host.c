@@ -23,6 +23,7 @@
  *   usage=nobody             usage knows no mdev
  *   scope=N                  group_scope of every type
  *   group, group_qos = die|hang|error[:WORD]
+ *   join=UUID                after a create, process 77 is said to have connected to that one
  *   hang-create=TEXT         as refuse-create, never answered
  *   only=PARENT              what follows "group", "create" or "remove" is for the host of that one
  */
@@ -268,6 +269,12 @@ static json_t *fake_usage(void)
 	return usage;
 }
 
+static void fake_joined(void *arg, json_t *result, const struct umdev_error *err)
+{
+	(void)arg;
+	fake_log("join %s", result ? "granted" : err->message);
+}
+
 static void fake_create(uint64_t id, json_t *params, int *fds, size_t nfds)
 {
 	const char *uuid = json_string_value(json_object_get(params, "uuid"));
@@ -306,6 +313,11 @@ static void fake_create(uint64_t id, json_t *params, int *fds, size_t nfds)
 		link_reply_error(&fake.link, id, &err);
 		return;
 	}
+	if (fake_script("join")[0] && link_call(&fake.link, LINK_JOIN,
+						json_pack("{s:s,s:i,s:i}", "uuid", fake.value,
+							  "pid", (int)getpid(), "uid", 0),
+						NULL, 0, fake_joined, NULL) < 0)
+		abort();
 	if (pwrite(fds[0], PAGE_MARK, sizeof(PAGE_MARK), 0) < 0)
 		abort();
 	fake_keep(uuid);

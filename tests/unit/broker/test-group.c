@@ -165,6 +165,42 @@ static void test_end_in_the_middle(void **state)
 	}
 }
 
+/* A client comes to a member between the check and the end of another one's start. */
+static void test_client_in_the_middle(void **state)
+{
+	struct fixture *f = *state;
+	umdev_autofree char *log = NULL;
+
+	fixture_ok(f, "mdev.start", "{\"uuid\":\"" A "\"}");
+	fixture_script(f, "scope=2\njoin=" A);
+	fixture_fails(f, ERROR_DEVICE_BUSY, "mdev.start", "{\"uuid\":\"" C "\"}");
+	assert_non_null(strstr(f->err.message, "group_hotplug"));
+	assert_false(fixture_exists(f, "run/umdev/mdevs/" C));
+	log = fixture_log(f);
+	fixture_find(log, "join granted");
+	fixture_find(log, "remove " C);
+	assert_string_equal(fixture_get(f, "group.list", "{}", "groups.0.state"), "in-use");
+	/* What is not there is nobody's. */
+	fixture_fails(f, ERROR_DEVICE_BUSY, "mdev.start", "{\"uuid\":\"" B "\"}");
+}
+
+/* While members are being started the others stay. */
+static void test_stop_in_the_middle(void **state)
+{
+	struct fixture *f = *state;
+	int started = 0;
+
+	fixture_ok(f, "mdev.start", "{\"uuid\":\"" A "\"}");
+	f->broker->config.call_timeout_ns = 400 * NS_PER_MS;
+	fixture_script(f, "scope=2\nhang-create=green");
+	fixture_begin(f, "group.start", GROUP, &started);
+	fixture_fails(f, ERROR_DEVICE_BUSY, "mdev.stop", "{\"uuid\":\"" A "\"}");
+	fixture_fails(f, ERROR_DEVICE_BUSY, "group.stop", GROUP);
+	fixture_wait(f, &started);
+	assert_int_equal(started, -1);
+	fixture_until(f, "mdev.list", "mdevs.0.state", "active");
+}
+
 static void test_settings_reach_hosts(void **state)
 {
 	struct fixture *f = *state;
@@ -194,6 +230,8 @@ int main(void)
 		TEST(test_failures),
 		TEST(test_parent_goes),
 		TEST(test_end_in_the_middle),
+		TEST(test_client_in_the_middle),
+		TEST(test_stop_in_the_middle),
 		TEST(test_settings_reach_hosts),
 	};
 
