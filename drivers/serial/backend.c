@@ -212,6 +212,26 @@ ssize_t backend_write(struct serial_port *port, const void *buf, size_t len)
 	return -EPIPE;
 }
 
+/* The code of a speed that has a name, else that of any other. */
+static uint32_t backend_speed_code(uint32_t baud)
+{
+	static const struct {
+		uint32_t baud;
+		uint32_t code;
+	} named[] = {
+		{50, B50},	 {75, B75},	    {110, B110},   {134, B134},	    {150, B150},
+		{200, B200},	 {300, B300},	    {600, B600},   {1200, B1200},   {1800, B1800},
+		{2400, B2400},	 {4800, B4800},	    {9600, B9600}, {19200, B19200}, {38400, B38400},
+		{57600, B57600}, {115200, B115200},
+	};
+
+	for (size_t i = 0; i < sizeof(named) / sizeof(named[0]); i++) {
+		if (named[i].baud == baud)
+			return named[i].code;
+	}
+	return BOTHER;
+}
+
 void backend_speed(struct serial_port *port)
 {
 	uint32_t divisor = (uint32_t)port->st->dlm << 8 | port->st->dll;
@@ -224,7 +244,7 @@ void backend_speed(struct serial_port *port)
 	if (ioctl(port->fd, TCGETS2, &tio) < 0)
 		return;
 	tio.c_cflag &= ~(uint32_t)(CBAUD | CBAUD << IBSHIFT);
-	tio.c_cflag |= BOTHER | BOTHER << IBSHIFT;
+	tio.c_cflag |= backend_speed_code(baud);
 	tio.c_ispeed = baud;
 	tio.c_ospeed = baud;
 	/* A terminal that does not take it shows another number, no more. */

@@ -366,4 +366,5 @@ void line_stop(struct serial_port *port)
 {
 	line_take_back(port->mdev, &port->rx_job, &port->rx_busy);
 	line_take_back(port->mdev, &port->tx_job, &port->tx_busy);
+	port->tx_ripe = false;
 }

@@ -171,13 +171,16 @@ void uart_tx_sent(struct serial_state_port *st, uint32_t count)
 		st->pending |= SERIAL_PENDING_THRE;
 }
 
-static void uart_tx_clear(struct serial_state_port *st)
+static void uart_tx_clear(struct serial_port *port)
 {
+	struct serial_state_port *st = port->st;
+
 	if (st->tx_count > 0)
 		st->pending |= SERIAL_PENDING_THRE;
 	st->tx_head = 0;
 	st->tx_count = 0;
 	st->tx_written = 0;
+	port->tx_ripe = false;
 }
 
 static void uart_write_thr(struct serial_port *port, uint8_t byte)
@@ -250,7 +253,7 @@ static void uart_write_fcr(struct serial_port *port, uint8_t value)
 		uart_rx_changed(port);
 	}
 	if (value & UART_FCR_CLEAR_TX || toggled)
-		uart_tx_clear(st);
+		uart_tx_clear(port);
 	st->fcr = value & UART_FCR_ENABLE ? value & UART_FCR_KEPT : 0;
 	line_update(port);
 }
@@ -385,6 +388,7 @@ void uart_resume(struct serial_port *port)
 {
 	if (!(port->st->pending & SERIAL_PENDING_TIMEOUT))
 		uart_rx_changed(port);
+	port->tx_ripe = port->st->tx_count > 0;
 	backend_speed(port);
 }
 
