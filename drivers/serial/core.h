@@ -86,8 +86,7 @@ struct serial_port {
 	struct umdev_job tx_job;
 	bool rx_busy; /* handed over and not ended */
 	bool tx_busy;
-	bool tx_ripe;	   /* what the guest has written is worth a burst */
-	uint32_t tx_burst; /* characters that the job in progress carries */
+	bool tx_ripe; /* what the guest has written is worth a burst */
 };
 
 struct serial_mdev {
@@ -176,8 +175,8 @@ void uart_rx_quiet(struct serial_port *port);
 /* Sees to it that the timer comes in time for the ports and for service_ns. */
 void uart_idle_arm(struct serial_mdev *mdev);
 
-/* Takes @count sent characters out of the transmitter. */
-void uart_tx_sent(struct serial_state_port *st, uint32_t count);
+/* Moves what is in the transmitter's FIFO onto the line, which must be free. */
+void uart_tx_shift(struct serial_state_port *st);
 
 /* Peer or loopback have changed: the modem's lines follow. */
 void uart_lines_update(struct serial_port *port);

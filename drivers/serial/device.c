@@ -211,10 +211,11 @@ static bool state_port_good(const struct serial_state_port *st)
 		       st->rx_head < UART_FIFO && st->rx_count <= UART_FIFO &&
 		       st->tx_head < UART_FIFO && st->tx_count <= UART_FIFO &&
 		       st->tx_written <= 2 && st->break_queued <= 1 &&
-		       st->wire_count <= UART_FIFO && st->mark <= SERIAL_MARK_ZERO;
+		       st->rx_wire_count <= UART_FIFO && st->tx_wire_count <= UART_FIFO &&
+		       st->mark <= SERIAL_MARK_ZERO;
 
 	for (uint32_t i = 0; i < UART_FIFO; i++)
-		bounded &= !((st->rx_error[i] | st->wire_error[i]) & ~UART_LSR_ERROR);
+		bounded &= !((st->rx_error[i] | st->rx_wire_error[i]) & ~UART_LSR_ERROR);
 	if (!(st->fcr & UART_FCR_ENABLE))
 		bounded &= st->rx_count <= 1 && st->tx_count <= 1;
 	return bounded;

@@ -4,22 +4,21 @@
  *
  * A burst of either direction is a job on the parent's one engine, handed over only when the
  * backend is ready for it, so that one that is slow does not hold the line. With a rate the job
- * lasts as long as its bytes would on the wire; what it carries arrives at its end.
+ * lasts as long as its bytes would on the wire; what it carries arrives at its end. While a burst
+ * is on the line the guest can fill or empty its FIFO for the next: a port that has more to carry
+ * asks again in the moment in which a burst ends, as the scheduler needs it to give each its share.
  *
- * Flow control. From the backend: nothing is read from it while the guest has RTS down, or while
- * its FIFO has no room, so nothing can run over. To the backend: what it does not take stays in the
- * FIFO, the transmitter does not become empty, and the guest waits. Where nobody is at the other
- * end, CTS is down; what the guest sends all the same is lost, as on a cable that is not plugged
- * in.
+ * Flow control. From the backend: nothing is read from it while the guest has RTS down, or while a
+ * burst waits on the line because the FIFO has no room, so nothing can run over. To the backend:
+ * what it does not take stays on the line and in the FIFO, and the guest waits. Where nobody is at
+ * the other end, CTS is down; what the guest sends all the same is lost, as on a cable that is not
+ * plugged in.
  */
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
 
 #include "core.h"
-
-/* Received characters are fetched in bursts, not one by one as the guest reads. */
-#define LINE_RX_BURST 8u
 
 /* What the guest writes is gathered for so long, unless the FIFO is full or the guest waits: each
  * register write is a message, and a burst for each character would be dear. */
@@ -38,18 +37,20 @@ static bool line_tx_wanted(const struct serial_port *port)
 {
 	const struct serial_state_port *st = port->st;
 
-	return (st->tx_count > 0 && port->tx_ripe) || st->break_queued;
+	return st->tx_wire_count > 0 || (st->tx_count > 0 && port->tx_ripe) || st->break_queued;
 }
 
-/* Forgets what nobody will receive. */
-static void line_tx_lose(struct serial_port *port)
+/* Puts the next burst on the line, unless there is one of which not all was taken. Returns its
+ * length. */
+static uint32_t line_tx_begin(struct serial_port *port)
 {
 	struct serial_state_port *st = port->st;
 
-	st->lost_bytes += st->tx_count;
-	st->tx_written = 0;
-	st->break_queued = 0;
-	uart_tx_sent(st, st->tx_count);
+	if (st->tx_wire_count == 0) {
+		uart_tx_shift(st);
+		port->tx_ripe = false;
+	}
+	return st->tx_wire_count + st->break_queued;
 }
 
 /* One item as it goes to the backend. Returns its length. */
@@ -63,7 +64,7 @@ static uint32_t line_encode(const struct serial_port *port, uint8_t byte, uint8_
 	return len;
 }
 
-/* Notes down that @written bytes of what line_tx_write() made were taken. */
+/* Takes off the line what @written bytes of what line_tx_write() made were. */
 static void line_tx_written(struct serial_port *port, uint32_t written)
 {
 	struct serial_state_port *st = port->st;
@@ -71,8 +72,8 @@ static void line_tx_written(struct serial_port *port, uint32_t written)
 	uint32_t sent = 0;
 
 	written += st->tx_written;
-	while (sent < st->tx_count) {
-		uint32_t len = line_encode(port, st->tx[(st->tx_head + sent) % UART_FIFO], item);
+	while (sent < st->tx_wire_count) {
+		uint32_t len = line_encode(port, st->tx_wire[sent], item);
 
 		if (written < len)
 			break;
@@ -81,7 +82,8 @@ static void line_tx_written(struct serial_port *port, uint32_t written)
 	}
 	st->tx_written = (uint8_t)written; /* of the item that is first now */
 	st->tx_bytes += sent;
-	uart_tx_sent(st, sent);
+	st->tx_wire_count = (uint8_t)(st->tx_wire_count - sent);
+	memmove(st->tx_wire, st->tx_wire + sent, st->tx_wire_count);
 }
 
 static void line_tx_write(struct serial_port *port)
@@ -91,14 +93,12 @@ static void line_tx_write(struct serial_port *port)
 	uint32_t len = 0;
 	ssize_t n;
 
-	for (uint32_t i = 0; i < st->tx_count && i < port->tx_burst; i++)
-		len += line_encode(port, st->tx[(st->tx_head + i) % UART_FIFO], out + len);
+	for (uint32_t i = 0; i < st->tx_wire_count; i++)
+		len += line_encode(port, st->tx_wire[i], out + len);
 	if (st->tx_written >= len) /* cannot be, unless the state was made up */
 		st->tx_written = 0;
 	n = backend_write(port, out + st->tx_written, len - st->tx_written);
-	if (n < 0)
-		line_tx_lose(port);
-	else
+	if (n >= 0)
 		line_tx_written(port, (uint32_t)n);
 }
 
@@ -126,17 +126,18 @@ static void line_tx_end(struct serial_port *port)
 {
 	struct serial_state_port *st = port->st;
 
-	if (port->peer != SERIAL_PEER_HERE) {
-		line_tx_lose(port);
-		port->tx_ripe = false;
-		return;
-	}
-	if (st->tx_count > 0 && port->tx_burst > 0)
+	if (port->peer == SERIAL_PEER_HERE && st->tx_wire_count > 0)
 		line_tx_write(port);
-	if (st->tx_count == 0 && st->break_queued)
+	if (port->peer == SERIAL_PEER_HERE && st->tx_wire_count + st->tx_count == 0 &&
+	    st->break_queued)
 		line_tx_break(port);
-	if (st->tx_count == 0)
-		port->tx_ripe = false;
+	if (port->peer == SERIAL_PEER_HERE)
+		return;
+	/* Nobody will receive it. */
+	st->lost_bytes += st->tx_wire_count;
+	st->tx_wire_count = 0;
+	st->tx_written = 0;
+	st->break_queued = 0;
 }
 
 static void line_gathered(void *arg)
@@ -172,21 +173,21 @@ void line_flush(struct serial_port *port)
 
 /* ---- From the backend ---- */
 
+/* The line takes a burst while the FIFO is still full: it waits there until there is room. */
 static bool line_rx_wanted(const struct serial_port *port)
 {
 	const struct serial_state_port *st = port->st;
-	uint32_t room = uart_rx_room(st);
 
 	return port->peer != SERIAL_PEER_NONE && !port->no_more && st->mcr & UART_MCR_RTS &&
-	       st->wire_count == 0 && (room >= LINE_RX_BURST || (room > 0 && st->rx_count == 0));
+	       !(st->mcr & UART_MCR_LOOP) && st->rx_wire_count == 0;
 }
 
 static void line_wire_put(struct serial_state_port *st, uint8_t byte, uint8_t error)
 {
-	if (st->wire_count >= UART_FIFO)
+	if (st->rx_wire_count >= UART_FIFO)
 		return;
-	st->wire[st->wire_count] = byte;
-	st->wire_error[st->wire_count++] = error;
+	st->rx_wire[st->rx_wire_count] = byte;
+	st->rx_wire_error[st->rx_wire_count++] = error;
 }
 
 /* One byte of the backend, where marks are spoken. Never makes more characters than it took. */
@@ -215,14 +216,12 @@ static uint32_t line_rx_begin(struct serial_port *port)
 {
 	struct serial_state_port *st = port->st;
 	uint8_t in[UART_FIFO];
-	uint32_t room = uart_rx_room(st);
 	ssize_t n;
 
 	/* Since the job was handed over the guest may have changed its mind. */
-	if (!(st->mcr & UART_MCR_RTS) || st->mcr & UART_MCR_LOOP || st->wire_count > 0 ||
-	    room == 0 || port->peer == SERIAL_PEER_NONE)
+	if (!line_rx_wanted(port))
 		return 0;
-	n = backend_read(port, in, room);
+	n = backend_read(port, in, sizeof(in));
 	if (n <= 0)
 		return 0;
 	for (ssize_t i = 0; i < n; i++) {
@@ -234,26 +233,25 @@ static uint32_t line_rx_begin(struct serial_port *port)
 	return (uint32_t)n;
 }
 
-/* What is on the wire arrives, as far as there is room; there is less than was when the guest has
- * turned its FIFO off meanwhile. */
+/* What is on the line arrives, as far as there is room. */
 static void line_rx_end(struct serial_port *port)
 {
 	struct serial_state_port *st = port->st;
 	uint32_t room = uart_rx_room(st);
-	uint32_t count = st->wire_count < room ? st->wire_count : room;
+	uint32_t count = st->rx_wire_count < room ? st->rx_wire_count : room;
 
 	if (count == 0)
 		return;
 	for (uint32_t i = 0; i < count; i++) {
-		uart_rx_push(st, st->wire[i], st->wire_error[i]);
-		if (st->wire_error[i] & UART_LSR_BI)
+		uart_rx_push(st, st->rx_wire[i], st->rx_wire_error[i]);
+		if (st->rx_wire_error[i] & UART_LSR_BI)
 			st->breaks_in++;
 		else
 			st->rx_bytes++;
 	}
-	st->wire_count = (uint8_t)(st->wire_count - count);
-	memmove(st->wire, st->wire + count, st->wire_count);
-	memmove(st->wire_error, st->wire_error + count, st->wire_count);
+	st->rx_wire_count = (uint8_t)(st->rx_wire_count - count);
+	memmove(st->rx_wire, st->rx_wire + count, st->rx_wire_count);
+	memmove(st->rx_wire_error, st->rx_wire_error + count, st->rx_wire_count);
 	uart_rx_changed(port);
 }
 
@@ -261,8 +259,6 @@ static void line_rx_end(struct serial_port *port)
 
 void line_update(struct serial_port *port)
 {
-	const struct serial_state_port *st = port->st;
-	bool loop = st->mcr & UART_MCR_LOOP;
 	short wanted = 0;
 	short ready;
 	bool tx;
@@ -270,8 +266,8 @@ void line_update(struct serial_port *port)
 
 	if (!port->rx_busy)
 		line_rx_end(port);
-	tx = !loop && !port->tx_busy && line_tx_wanted(port);
-	rx = !loop && !port->rx_busy && line_rx_wanted(port);
+	tx = !port->tx_busy && line_tx_wanted(port);
+	rx = !port->rx_busy && line_rx_wanted(port);
 	wanted |= tx ? POLLOUT : 0;
 	wanted |= rx ? POLLIN : 0;
 	ready = wanted ? backend_ready(port, wanted) : 0;
@@ -333,12 +329,7 @@ void serial_job_start(void *priv, struct umdev_job *job)
 	uint64_t rate = m->parent->rate;
 	uint32_t bytes;
 
-	if (job == &port->tx_job) {
-		port->tx_burst = port->st->tx_count;
-		bytes = port->tx_burst + (port->st->break_queued ? 1 : 0);
-	} else {
-		bytes = line_rx_begin(port);
-	}
+	bytes = job == &port->tx_job ? line_tx_begin(port) : line_rx_begin(port);
 	if (rate == 0 || bytes == 0) {
 		line_end(m, job, 0);
 		return;
@@ -346,6 +337,7 @@ void serial_job_start(void *priv, struct umdev_job *job)
 	m->on_line = job;
 	m->line_end_ns = serial_host->now_ns() + bytes * UINT64_C(1000000000) / rate;
 	serial_host->timer(m->handle, SERIAL_TIMER_LINE, m->line_end_ns, line_expired, m);
+	serial_irq_update(m); /* the transmitter's FIFO may be empty now */
 }
 
 static void line_take_back(struct serial_mdev *m, struct umdev_job *job, bool *busy)

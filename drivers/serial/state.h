@@ -2,9 +2,11 @@
 /*
  * The state page: all that a guest can see of its ports, and what is on its way to it.
  *
- * A burst from the backend is first read into wire[], then moved into the FIFO when its time on the
- * line is over; a burst to the backend stays in tx[] until it was written. So a process that dies
- * takes no byte along. (What dies between a write and noting it down writes that burst again.)
+ * What is on the line stands in rx_wire[] and tx_wire[], between the FIFOs and the backend, until
+ * its time there is over and the other side has taken it. So a process that dies takes no byte
+ * along. (One that dies between a write and noting it down leads to that burst being written
+ * again.) It also means that a FIFO can be filled, or read, while the burst before or after is on
+ * the line.
  *
  * A change of layout is a new SERIAL_STATE_VERSION.
  */
@@ -42,16 +44,19 @@ struct serial_state_port {
 	uint8_t rx_count;
 	uint8_t tx_head;
 	uint8_t tx_count;
-	uint8_t tx_written; /* bytes of the first item's mark that were written already */
+	uint8_t tx_written; /* bytes that were written already of what tx_wire[0] or a break becomes
+			     */
 	uint8_t break_queued;
-	uint8_t wire_count;
+	uint8_t rx_wire_count;
+	uint8_t tx_wire_count;
 	uint8_t mark; /* SERIAL_MARK_* */
-	uint8_t reserved[6];
+	uint8_t reserved[5];
 	uint8_t rx[UART_FIFO];
 	uint8_t rx_error[UART_FIFO]; /* UART_LSR_PE, _BI of each */
 	uint8_t tx[UART_FIFO];
-	uint8_t wire[UART_FIFO];
-	uint8_t wire_error[UART_FIFO];
+	uint8_t rx_wire[UART_FIFO];
+	uint8_t rx_wire_error[UART_FIFO];
+	uint8_t tx_wire[UART_FIFO];
 
 	/* Since its creation; a reset leaves them. */
 	uint64_t rx_bytes;
@@ -61,7 +66,7 @@ struct serial_state_port {
 	uint64_t breaks_in;
 	uint64_t breaks_out;
 };
-static_assert(sizeof(struct serial_state_port) == 152, "no holes");
+static_assert(sizeof(struct serial_state_port) == 168, "no holes");
 
 struct serial_state {
 	struct serial_state_port ports[SERIAL_PORTS_MAX];

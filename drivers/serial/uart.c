@@ -163,12 +163,16 @@ static uint8_t uart_read_rbr(struct serial_port *port)
 
 /* ---- Transmitter ---- */
 
-void uart_tx_sent(struct serial_state_port *st, uint32_t count)
+void uart_tx_shift(struct serial_state_port *st)
 {
-	st->tx_head = (uint8_t)((st->tx_head + count) % UART_FIFO);
-	st->tx_count = (uint8_t)(st->tx_count - count);
 	if (st->tx_count == 0)
-		st->pending |= SERIAL_PENDING_THRE;
+		return;
+	for (uint32_t i = 0; i < st->tx_count; i++)
+		st->tx_wire[i] = st->tx[(st->tx_head + i) % UART_FIFO];
+	st->tx_wire_count = st->tx_count;
+	st->tx_head = 0;
+	st->tx_count = 0;
+	st->pending |= SERIAL_PENDING_THRE;
 }
 
 static void uart_tx_clear(struct serial_port *port)
@@ -179,7 +183,6 @@ static void uart_tx_clear(struct serial_port *port)
 		st->pending |= SERIAL_PENDING_THRE;
 	st->tx_head = 0;
 	st->tx_count = 0;
-	st->tx_written = 0;
 	port->tx_ripe = false;
 }
 
@@ -294,9 +297,9 @@ static uint8_t uart_read_lsr(struct serial_port *port)
 		lsr |= UART_LSR_DR;
 	for (uint32_t i = 0; uart_has_fifo(st) && i < st->rx_count; i++)
 		lsr |= st->rx_error[(st->rx_head + i) % UART_FIFO] ? UART_LSR_FIFO : 0;
-	if (st->tx_count == 0)
-		lsr |= UART_LSR_THRE | UART_LSR_TEMT;
-	else /* it waits for that, perhaps */
+	lsr |= st->tx_count == 0 ? UART_LSR_THRE : 0;
+	lsr |= st->tx_count + st->tx_wire_count + st->break_queued == 0 ? UART_LSR_TEMT : 0;
+	if (st->tx_count > 0) /* it waits for that, perhaps */
 		line_flush(port);
 	st->overrun = 0;
 	if (st->rx_count > 0)

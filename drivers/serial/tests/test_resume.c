@@ -94,23 +94,12 @@ static void test_damaged(void **state)
 		uint8_t value;
 	} bad[] = {
 #define FIELD(field, value) {offsetof(struct serial_state_port, field), value}
-		FIELD(ier, 0x10),
-		FIELD(fcr, 0x02),
-		FIELD(mcr, 0x20),
-		FIELD(overrun, 1),
-		FIELD(pending, 4),
-		FIELD(rx_head, 16),
-		FIELD(rx_count, 17),
-		FIELD(tx_head, 16),
-		FIELD(tx_count, 17),
-		FIELD(tx_count, 2),
-		FIELD(rx_count, 2),
-		FIELD(tx_written, 3),
-		FIELD(break_queued, 2),
-		FIELD(mark, 3),
-		FIELD(wire_count, 17),
-		FIELD(rx_error[3], 0x20),
-		FIELD(wire_error[15], 0x80),
+		FIELD(ier, 0x10),	  FIELD(fcr, 0x02),	    FIELD(mcr, 0x20),
+		FIELD(overrun, 1),	  FIELD(pending, 4),	    FIELD(rx_head, 16),
+		FIELD(rx_count, 17),	  FIELD(tx_head, 16),	    FIELD(tx_count, 17),
+		FIELD(tx_count, 2),	  FIELD(rx_count, 2),	    FIELD(tx_written, 3),
+		FIELD(break_queued, 2),	  FIELD(mark, 3),	    FIELD(rx_wire_count, 17),
+		FIELD(tx_wire_count, 17), FIELD(rx_error[3], 0x20), FIELD(rx_wire_error[15], 0x80),
 	};
 
 	fake_up(&pty);
@@ -162,9 +151,10 @@ static void test_any_page(void **state)
 				fake.state->ports[p].tx_head &= 0x0f;
 				fake.state->ports[p].rx_count %= 17;
 				fake.state->ports[p].tx_count %= 17;
-				fake.state->ports[p].wire_count %= 17;
+				fake.state->ports[p].rx_wire_count %= 17;
+				fake.state->ports[p].tx_wire_count %= 17;
 				memset(fake.state->ports[p].rx_error, UART_LSR_BI, UART_FIFO);
-				memset(fake.state->ports[p].wire_error, 0, UART_FIFO);
+				memset(fake.state->ports[p].rx_wire_error, 0, UART_FIFO);
 			}
 		}
 		if (fake_create(UMDEV_STATE_RESUME) < 0) {
