@@ -2,6 +2,7 @@
 /* Knobs in definitions. See knobs.h. */
 #include "model/knobs.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,11 @@ void knobs_read(const struct definition *definition, struct knobs *ret_knobs)
 	ret_knobs->priority = knobs_value(definition, KNOBS_ATTR_PRIORITY);
 }
 
+uint32_t knobs_min_share(const struct definition *definition)
+{
+	return knobs_value(definition, KNOBS_ATTR_MIN_SHARE);
+}
+
 bool knobs_equal(const struct knobs *a, const struct knobs *b)
 {
 	return a->cap == b->cap && a->weight == b->weight && a->priority == b->priority;
@@ -67,15 +73,20 @@ int knobs_write(struct definition *definition, const char *name, const char *tex
 	return definition_put_attr(definition, name, text, err);
 }
 
+void knobs_text(const json_t *value, char ret_text[KNOBS_TEXT_SIZE])
+{
+	if (json_is_integer(value))
+		snprintf(ret_text, KNOBS_TEXT_SIZE, "%lld", (long long)json_integer_value(value));
+	else
+		snprintf(ret_text, KNOBS_TEXT_SIZE, "%.15g", json_real_value(value));
+}
+
 int knobs_put(struct definition *definition, const char *name, const json_t *value,
 	      struct umdev_error *err)
 {
-	char text[32];
+	char text[KNOBS_TEXT_SIZE];
 
-	if (json_is_integer(value))
-		snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(value));
-	else
-		snprintf(text, sizeof(text), "%.15g", json_real_value(value));
+	knobs_text(value, text);
 	return knobs_write(definition, name, text, err);
 }
 
@@ -94,17 +105,18 @@ static void knobs_list(char *text, size_t size, uint32_t bits)
 		snprintf(text, size, "no knob");
 }
 
-int knobs_check(const struct definition *definition, const struct type *type, const char *uuid,
-		struct umdev_error *err)
+int knobs_check_values(const struct knobs *knobs, const struct type *type, const char *uuid,
+		       struct umdev_error *err)
 {
+	const uint32_t values[] = {knobs->cap, knobs->weight, knobs->priority};
 	char honoured[64];
 
+	static_assert(ARRAY_SIZE(values) == ARRAY_SIZE(knobs_names), "a value for each knob");
 	for (size_t i = 0; i < ARRAY_SIZE(knobs_names); i++) {
 		const char *attr = knobs_names[i].attr;
 		const struct spec *spec = spec_find(spec_standard(), attr);
 
-		if (type->qos & knobs_names[i].bit ||
-		    knobs_value(definition, attr) == knobs_default(spec))
+		if (type->qos & knobs_names[i].bit || values[i] == knobs_default(spec))
 			continue;
 		knobs_list(honoured, sizeof(honoured), type->qos);
 		return error_set_key(err, ERROR_INVALID, attr,
@@ -113,6 +125,15 @@ int knobs_check(const struct definition *definition, const struct type *type, co
 				     uuid, type->id, attr, honoured, spec->default_value);
 	}
 	return 0;
+}
+
+int knobs_check(const struct definition *definition, const struct type *type, const char *uuid,
+		struct umdev_error *err)
+{
+	struct knobs knobs;
+
+	knobs_read(definition, &knobs);
+	return knobs_check_values(&knobs, type, uuid, err);
 }
 
 void knobs_percent(uint32_t hundredths, char ret_text[KNOBS_PERCENT_SIZE])

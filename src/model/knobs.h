@@ -15,17 +15,20 @@
 #include "util/cleanup.h"
 #include "util/error.h"
 
-#define KNOBS_ATTR_CAP	    "mdev/cap"
-#define KNOBS_ATTR_WEIGHT   "mdev/weight"
-#define KNOBS_ATTR_PRIORITY "mdev/priority"
+#define KNOBS_ATTR_CAP	     "mdev/cap"
+#define KNOBS_ATTR_WEIGHT    "mdev/weight"
+#define KNOBS_ATTR_PRIORITY  "mdev/priority"
+#define KNOBS_ATTR_MIN_SHARE "mdev/min_share" /* no knob: the scheduler knows nothing of it */
 
-#define KNOBS_CAP_MIN	    1u
-#define KNOBS_CAP_NONE	    10000u
-#define KNOBS_WEIGHT_MIN    1u
-#define KNOBS_WEIGHT_MAX    10000u
-#define KNOBS_PRIORITY_MAX  7u
+#define KNOBS_CAP_MIN	     1u
+#define KNOBS_CAP_NONE	     10000u
+#define KNOBS_WEIGHT_MIN     1u
+#define KNOBS_WEIGHT_MAX     10000u
+#define KNOBS_WEIGHT_DEFAULT 100u
+#define KNOBS_PRIORITY_MAX   7u
 
-#define KNOBS_PERCENT_SIZE  16
+#define KNOBS_TEXT_SIZE	     32
+#define KNOBS_PERCENT_SIZE   16
 
 struct definition;
 struct type;
@@ -38,6 +41,9 @@ struct knobs {
 
 /* What @definition says; the default where it says nothing or nothing that can be read. */
 void knobs_read(const struct definition *definition, struct knobs *ret_knobs);
+
+/* The share that @definition is promised, in hundredths of a percent; 0: none. */
+uint32_t knobs_min_share(const struct definition *definition);
 
 /* Whether all three are the same. */
 bool knobs_equal(const struct knobs *a, const struct knobs *b);
@@ -59,6 +65,13 @@ int knobs_put(struct definition *definition, const char *name, const json_t *val
  */
 int knobs_check(const struct definition *definition, const struct type *type, const char *uuid,
 		struct umdev_error *err) umdev_warn_unused;
+
+/* The same for numbers. */
+int knobs_check_values(const struct knobs *knobs, const struct type *type, const char *uuid,
+		       struct umdev_error *err) umdev_warn_unused;
+
+/* A number as the text of a knob. */
+void knobs_text(const json_t *value, char ret_text[KNOBS_TEXT_SIZE]);
 
 /* Hundredths of a percent as text without needless zeros, "12.5"; and as a JSON number. */
 void knobs_percent(uint32_t hundredths, char ret_text[KNOBS_PERCENT_SIZE]);

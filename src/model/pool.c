@@ -30,6 +30,26 @@ void pool_done(struct pool *pool)
 	memset(pool, 0, sizeof(*pool));
 }
 
+int pool_copy(const struct pool *pool, struct pool *ret_copy)
+{
+	struct pool copy = *pool;
+
+	copy.piece_room = pool->piece_count + 1;
+	copy.dirty_room = pool->dirty_room + 1;
+	copy.pieces = calloc(copy.piece_room, sizeof(*copy.pieces));
+	copy.dirty = calloc(copy.dirty_room, sizeof(*copy.dirty));
+	if (!copy.pieces || !copy.dirty) {
+		pool_done(&copy);
+		return -ENOMEM;
+	}
+	if (pool->piece_count)
+		memcpy(copy.pieces, pool->pieces, pool->piece_count * sizeof(*copy.pieces));
+	if (pool->dirty_count)
+		memcpy(copy.dirty, pool->dirty, pool->dirty_count * sizeof(*copy.dirty));
+	*ret_copy = copy;
+	return 0;
+}
+
 /* Makes room for @count elements. Returns 0 or -ENOMEM. */
 static int pool_grow(void **array, size_t *room, size_t count, size_t element)
 {

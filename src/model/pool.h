@@ -58,6 +58,9 @@ struct pool_want {
 int pool_init(struct pool *pool, uint64_t units, uint64_t align) umdev_warn_unused;
 void pool_done(struct pool *pool);
 
+/* A copy of its own. Returns 0 or -ENOMEM. */
+int pool_copy(const struct pool *pool, struct pool *ret_copy) umdev_warn_unused;
+
 /* How many more instances fit now, and how many would fit into the empty pool. */
 uint64_t pool_available(const struct pool *pool, const struct pool_want *want);
 uint64_t pool_max(const struct pool *pool, const struct pool_want *want);

@@ -46,9 +46,8 @@ static unsigned resolve_type_distance(const struct type *type, const char *id, c
 	return MIN(by_id, by_name);
 }
 
-/* Writes the types nearest to @id or @name, nearest first, as "nvme-1g (umdev NVMe 1 GiB), ...". */
-static void resolve_nearest(const struct type_table *table, const char *id, const char *name,
-			    char *text, size_t size)
+void type_nearest(const struct type_table *table, const char *id, const char *name, char *text,
+		  size_t size)
 {
 	bool listed[TYPE_COUNT_MAX] = {false};
 
@@ -84,7 +83,7 @@ static int resolve_mismatch(const struct type_table *table, const char *parent,
 	if (by_name)
 		snprintf(nearest, sizeof(nearest), "that is %s there", by_name->id);
 	else
-		resolve_nearest(table, NULL, name, nearest, sizeof(nearest));
+		type_nearest(table, NULL, name, nearest, sizeof(nearest));
 	return error_set_key(err, ERROR_TYPE_MISMATCH, "type",
 			     "%s: type %s is named '%.64s' there and '%.64s' here; %s%s", parent,
 			     by_id->id, by_id->name, name, by_name ? "" : "nearest: ", nearest);
@@ -107,7 +106,7 @@ int type_resolve(const struct type_table *table, const char *parent, const char 
 		ret_choice->corrected = id && !by_id;
 		return 0;
 	}
-	resolve_nearest(table, id, name, nearest, sizeof(nearest));
+	type_nearest(table, id, name, nearest, sizeof(nearest));
 	return error_set_key(err, ERROR_UNKNOWN_TYPE, id ? "type" : "type_name",
 			     "%s has no type '%.64s'%s%.64s%s; nearest: %s", parent, id ? id : name,
 			     id && name ? " and none named '" : "", id && name ? name : "",

@@ -67,6 +67,14 @@ static const struct spec spec_standard_rows[] = {
 		.max = KNOBS_PRIORITY_MAX,
 		.when = UMDEV_WHEN_LIVE,
 	},
+	{
+		.name = KNOBS_ATTR_MIN_SHARE,
+		.description = "share of the parent that it is promised, in percent; 0 is none",
+		.default_value = "0",
+		.kind = SPEC_KIND_PERCENT,
+		.max = KNOBS_CAP_NONE,
+		.when = UMDEV_WHEN_CREATE,
+	},
 };
 
 static const struct spec_table spec_standard_table = {
@@ -77,6 +85,26 @@ static const struct spec_table spec_standard_table = {
 const struct spec_table *spec_standard(void)
 {
 	return &spec_standard_table;
+}
+
+static const struct spec spec_standard_option_rows[] = {
+	{
+		.name = "admission",
+		.description = "whether mdevs that are only defined count when shares are promised",
+		.default_value = "lend",
+		.choices = "lend reserve",
+		.kind = UMDEV_KIND_ENUM,
+	},
+};
+
+static const struct spec_table spec_standard_option_table = {
+	.rows = (struct spec *)(uintptr_t)spec_standard_option_rows, /* never freed or written */
+	.count = ARRAY_SIZE(spec_standard_option_rows),
+};
+
+const struct spec_table *spec_standard_options(void)
+{
+	return &spec_standard_option_table;
 }
 
 static void spec_done(struct spec *spec)
@@ -321,6 +349,9 @@ static int spec_row_fill(struct spec *spec, const json_t *row, enum spec_use use
 		max = 0; /* a bound beyond what JSON can say is none */
 	if (!ident_word_ok(name))
 		return error_set(err, ERROR_DRIVER_FAILED, "'%.64s' is no name", name);
+	if (use == SPEC_OPTIONS && spec_find(&spec_standard_option_table, name))
+		return error_set(err, ERROR_DRIVER_FAILED, "'%s' is an option of every parent",
+				 name);
 	if (kind < 0 || kind > (use == SPEC_OPTIONS ? UMDEV_KIND_MEMORY : UMDEV_KIND_ENUM) ||
 	    when < 0 || when > UMDEV_WHEN_LIVE || min < 0 ||
 	    (description && !ident_line_ok(description, IDENT_TEXT_MAX)) ||

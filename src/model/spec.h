@@ -73,6 +73,9 @@ const struct spec *spec_find(const struct spec_table *table, const char *name);
  * (model/knobs.h). Static. */
 const struct spec_table *spec_standard(void);
 
+/* The options of every parent, whatever its driver, which the broker itself acts upon. Static. */
+const struct spec_table *spec_standard_options(void);
+
 /*
  * Finds the attribute that @name means in the standard table or in @driver_attrs (may be NULL): a
  * full name, or the bare name of an attribute of @driver. INVALID with the list of all otherwise.

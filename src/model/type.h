@@ -86,5 +86,10 @@ int type_resolve(const struct type_table *table, const char *parent, const char 
 		 const char *name, struct type_choice *ret_choice,
 		 struct umdev_error *err) umdev_warn_unused;
 
+/* Writes the types nearest to @id or @name (either may be NULL), nearest first, as "nvme-1g (umdev
+ * NVMe 1 GiB), ...". */
+void type_nearest(const struct type_table *table, const char *id, const char *name, char *text,
+		  size_t size);
+
 /* The type as the RPC shows it, with what @pool has for it. NULL when out of memory. */
 json_t *type_print(const struct type *type, const char *parent, const struct pool *pool);

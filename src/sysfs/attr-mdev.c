@@ -249,6 +249,9 @@ const struct attr attr_standard_rows[] = {
 	STANDARD_KNOB("priority",
 		      "Who goes first within what cap and weight allow: 0 to 7, higher first. "
 		      "Takes effect at once."),
+	STANDARD_KNOB("min_share", "The share of the parent that it is promised, in percent; 0 is "
+				   "none. ENOSPC where weights and caps do not give that much. "
+				   "EBUSY while a client uses the mdev."),
 	STANDARD_KNOB("socket_user", "The user, by name or number, that owns the socket. EBUSY "
 				     "while a client uses the mdev."),
 	STANDARD_KNOB("socket_group", "The group, by name or number, of the socket. EBUSY while a "

@@ -24,19 +24,20 @@ enum error_word {
 	ERROR_UNKNOWN_METHOD, /* ENOSYS */
 	ERROR_NO_INSTANCES,   /* EUSERS: the pool has no room for another of this type */
 	ERROR_NO_SPACE,	      /* ENOSPC */
-	ERROR_NO_PARENT,      /* ENODEV: the parent is not there or not ready */
-	ERROR_DEVICE_BUSY,    /* EBUSY: in use, or being changed */
-	ERROR_NOT_ACTIVE,     /* ENODEV */
-	ERROR_NOT_DEFINED,    /* ENOENT */
-	ERROR_NOT_PERMITTED,  /* EPERM */
-	ERROR_LOCKED,	      /* EBUSY: the backing object is locked by another user */
-	ERROR_READ_ONLY,      /* EROFS */
-	ERROR_TYPE_MISMATCH,  /* EINVAL: id and name of a type disagree */
-	ERROR_DRIVER_FAILED,  /* EIO: a driver refused or failed */
-	ERROR_HOST_FAILED,    /* EIO: the process of a parent died or does not answer */
-	ERROR_LIMIT,	      /* EDQUOT: a limit of ours was reached */
-	ERROR_TIMEOUT,	      /* ETIMEDOUT */
-	ERROR_UNREACHABLE,    /* ECONNREFUSED: the daemon does not answer */
+	ERROR_NO_SHARE,	   /* ENOSPC: weights and caps on the parent leave less than was promised */
+	ERROR_NO_PARENT,   /* ENODEV: the parent is not there or not ready */
+	ERROR_DEVICE_BUSY, /* EBUSY: in use, or being changed */
+	ERROR_NOT_ACTIVE,  /* ENODEV */
+	ERROR_NOT_DEFINED, /* ENOENT */
+	ERROR_NOT_PERMITTED, /* EPERM */
+	ERROR_LOCKED,	     /* EBUSY: the backing object is locked by another user */
+	ERROR_READ_ONLY,     /* EROFS */
+	ERROR_TYPE_MISMATCH, /* EINVAL: id and name of a type disagree */
+	ERROR_DRIVER_FAILED, /* EIO: a driver refused or failed */
+	ERROR_HOST_FAILED,   /* EIO: the process of a parent died or does not answer */
+	ERROR_LIMIT,	     /* EDQUOT: a limit of ours was reached */
+	ERROR_TIMEOUT,	     /* ETIMEDOUT */
+	ERROR_UNREACHABLE,   /* ECONNREFUSED: the daemon does not answer */
 	ERROR_WORD_COUNT
 };
 

@@ -47,7 +47,7 @@ static void test_words_are_pinned(void **state)
 		{"INVALID", EINVAL},	       {"NOT_FOUND", ENOENT},  {"UNKNOWN_DRIVER", ENOENT},
 		{"UNKNOWN_TYPE", ENOENT},      {"NO_PARENT", ENODEV},  {"LOCKED", EBUSY},
 		{"READ_ONLY", EROFS},	       {"NO_SPACE", ENOSPC},   {"NOT_PERMITTED", EPERM},
-		{"UNREACHABLE", ECONNREFUSED},
+		{"UNREACHABLE", ECONNREFUSED}, {"NO_SHARE", ENOSPC},
 	};
 
 	for (size_t i = 0; i < sizeof(pinned) / sizeof(pinned[0]); i++) {
