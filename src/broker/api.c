@@ -27,6 +27,7 @@ const struct api_method api_methods[] = {
 	{"group.qos", rpc_group_qos},
 	{"event.list", rpc_event_list},
 	{"doctor", rpc_doctor},
+	{"plan", rpc_plan},
 	{NULL, NULL},
 };
 

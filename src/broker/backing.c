@@ -16,6 +16,16 @@
 
 #include "util/fd.h"
 
+/* Appends the names of options; what does not fit is left out. */
+static void backing_list_options(char *text, size_t size, const struct spec_table *specs)
+{
+	for (size_t i = 0; i < specs->count; i++) {
+		size_t used = strlen(text);
+
+		snprintf(text + used, size - used, "%s%s", used ? ", " : "", specs->rows[i].name);
+	}
+}
+
 int backings_check_options(const json_t *options, const struct spec_table *specs,
 			   const char *driver, struct umdev_error *err)
 {
@@ -27,11 +37,11 @@ int backings_check_options(const json_t *options, const struct spec_table *specs
 		char known[256] = "";
 		int r;
 
-		for (size_t i = 0; !spec && i < specs->count; i++) {
-			size_t used = strlen(known);
-
-			snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "",
-				 specs->rows[i].name);
+		if (!spec)
+			spec = spec_find(spec_standard_options(), name);
+		if (!spec) {
+			backing_list_options(known, sizeof(known), specs);
+			backing_list_options(known, sizeof(known), spec_standard_options());
 		}
 		if (!spec)
 			return error_set_key(err, ERROR_INVALID, name,

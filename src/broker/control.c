@@ -82,7 +82,8 @@ static void control_event_watch(void *data, struct rpc_request *req, json_t *par
 	of("group.stop", rpc_group_stop) \
 	of("group.qos", rpc_group_qos) \
 	of("event.list", rpc_event_list) \
-	of("doctor", rpc_doctor)
+	of("doctor", rpc_doctor) \
+	of("plan", rpc_plan)
 /* clang-format on */
 
 #define CONTROL_HANDLER(method, handler)                                                           \

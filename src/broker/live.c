@@ -13,6 +13,7 @@
 #include <umdev/driver.h>
 
 #include "broker/mdev.h"
+#include "broker/place.h"
 #include "link/protocol.h"
 #include "util/log.h"
 
@@ -130,6 +131,7 @@ static void live_end(struct live *live)
 	struct mdev *mdev = live->mdev;
 
 	mdev->changing = false;
+	mdev->changing_to = NULL;
 	if (live->err.word != ERROR_NONE) {
 		api_fail(live->call, &live->err);
 	} else {
@@ -234,6 +236,8 @@ int mdev_change_live(struct mdev *mdev, struct definition *next, struct api_call
 	if (r == 0)
 		r = live_check(mdev, next, err);
 	if (r == 0)
+		r = place_check_change(mdev, next, err);
+	if (r == 0)
 		r = live_new(mdev, next, &live, err);
 	if (r < 0 || !live) {
 		definition_free(next);
@@ -242,6 +246,7 @@ int mdev_change_live(struct mdev *mdev, struct definition *next, struct api_call
 	live->call = call;
 	live->then = then;
 	mdev->changing = true;
+	mdev->changing_to = next;
 	live_step(live);
 	return 0;
 }

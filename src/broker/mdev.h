@@ -50,6 +50,7 @@ struct mdev {
 	bool keep_refused;	     /* the host wanted more kept than there is room for */
 	uint64_t counts_since_ns;    /* monotonic: its present host created it, its usage is 0 */
 	bool changing;		     /* attributes are being changed live */
+	const struct definition *changing_to; /* what it may become then; NULL: it stays */
 	struct parent_discard discard;
 	struct keeper keeper;
 	struct api_call *call; /* waits for the present transition */

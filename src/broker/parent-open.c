@@ -141,6 +141,17 @@ static void parent_opened(void *arg, json_t *answer, const struct umdev_error *e
 
 /* ---- Open ------------------------------------------------------------------------------------ */
 
+/* The options that are the driver's. */
+static json_t *parent_driver_options(const struct parent *parent)
+{
+	const struct spec_table *standard = spec_standard_options();
+	json_t *options = json_copy(parent->options);
+
+	for (size_t i = 0; i < standard->count; i++)
+		json_object_del(options, standard->rows[i].name);
+	return options;
+}
+
 static json_t *parent_open_params(const struct parent *parent, int *ret_fds)
 {
 	json_t *fds = json_array();
@@ -153,8 +164,8 @@ static json_t *parent_open_params(const struct parent *parent, int *ret_fds)
 		json_array_append_new(fds, json_string(b->option));
 		json_object_set_new(flags, b->option, json_integer(b->flags));
 	}
-	return json_pack("{s:s,s:O,s:o,s:o}", "name", parent->name, "values", parent->options,
-			 "fds", fds, "flags", flags);
+	return json_pack("{s:s,s:o,s:o,s:o}", "name", parent->name, "values",
+			 parent_driver_options(parent), "fds", fds, "flags", flags);
 }
 
 static void parent_open_send(struct parent *parent)

@@ -512,6 +512,23 @@ void parent_discard_add(struct parent *parent, struct parent_discard *discard)
 	reactor_task_add(parent->broker->reactor, &parent->discard_task);
 }
 
+/* ---- Options of every parent ----------------------------------------------------------------- */
+
+const char *parent_option(const struct parent *parent, const char *name)
+{
+	const char *given = json_string_value(json_object_get(parent->options, name));
+	const struct spec *spec = spec_find(spec_standard_options(), name);
+
+	return given || !spec ? given : spec->default_value;
+}
+
+bool parent_reserves(const struct parent *parent)
+{
+	const char *admission = parent_option(parent, "admission");
+
+	return admission && strcmp(admission, "reserve") == 0;
+}
+
 /* ---- Showing --------------------------------------------------------------------------------- */
 
 void parent_count_mdevs(const struct parent *parent, size_t *ret_active, size_t *ret_defined)
@@ -551,6 +568,11 @@ static json_t *parent_print_place(const struct parent *parent, json_t *object)
 
 	address_of(parent->name, &address);
 	address_path(&address, parent->name, path);
+	for (size_t i = 0; i < spec_standard_options()->count; i++) {
+		const char *name = spec_standard_options()->rows[i].name;
+
+		json_object_set_new(object, name, json_string(parent_option(parent, name)));
+	}
 	parent_print_attrs(spec_standard(), attributes);
 	parent_print_attrs(&parent->attr_specs, attributes);
 	json_object_set_new(object, "path", json_string(path));

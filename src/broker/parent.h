@@ -136,6 +136,12 @@ int parent_drop_piece(struct broker *broker, const char *name, const char *uuid,
  */
 void parent_discard_add(struct parent *parent, struct parent_discard *discard);
 
+/* The value of an option that every parent has (spec_standard_options()): given, or the default. */
+const char *parent_option(const struct parent *parent, const char *name);
+
+/* Whether those that are only defined count as admitted, too. */
+bool parent_reserves(const struct parent *parent);
+
 /* How many mdevs of the parent are not idle, and how many definitions there are. */
 void parent_count_mdevs(const struct parent *parent, size_t *ret_active, size_t *ret_defined);
 

@@ -14,6 +14,7 @@
 #include "broker/endpoint.h"
 #include "broker/group.h"
 #include "broker/mdev.h"
+#include "broker/place.h"
 #include "link/protocol.h"
 #include "util/clock.h"
 #include "util/fd.h"
@@ -47,6 +48,7 @@ static void remake_end(struct remake *remake, const struct umdev_error *err)
 static void remake_active(struct mdev *mdev)
 {
 	mdev->changing = false;
+	mdev->changing_to = NULL;
 	mdev->counts_since_ns = clock_now_ns();
 	mdev_set_state(mdev, MDEV_ACTIVE);
 }
@@ -56,6 +58,7 @@ static void remake_swap(struct remake *remake)
 	struct definition *other = remake->mdev->running;
 
 	remake->mdev->running = remake->next;
+	remake->mdev->changing_to = other;
 	remake->next = other;
 }
 
@@ -89,6 +92,7 @@ static void remake_lost(struct remake *remake, const struct umdev_error *why)
 	struct umdev_error err = remake->err;
 
 	mdev->changing = false;
+	mdev->changing_to = NULL;
 	/* A host that died makes it on its successor, and nothing is left to be resumed. */
 	if (why->word == ERROR_HOST_FAILED) {
 		fd_close(&mdev->keeper.page_fd);
@@ -151,6 +155,7 @@ static void remake_removed(void *arg, json_t *result, const struct umdev_error *
 	/* Refused (a client came in between), or gone with its host: it stays what it was. */
 	if (!result && err->word != ERROR_NOT_ACTIVE) {
 		mdev->changing = false;
+		mdev->changing_to = NULL;
 		mdev_set_state(mdev, MDEV_ACTIVE);
 		remake_end(remake, err);
 		return;
@@ -179,6 +184,8 @@ static int remake_check(struct mdev *mdev, struct definition *next, struct umdev
 	if (r == 0)
 		r = knobs_check(next, &mdev->parent->types.types[mdev->type_index], mdev->uuid,
 				err);
+	if (r == 0)
+		r = place_check_change(mdev, next, err);
 	return r == 0 ? mdev_socket_check(next, err) : r;
 }
 
@@ -208,6 +215,7 @@ int mdev_remake(struct mdev *mdev, struct definition *next, struct api_call *cal
 		return r;
 	}
 	mdev->changing = true;
+	mdev->changing_to = next;
 	mdev_set_state(mdev, MDEV_STOPPING);
 	return 0;
 }

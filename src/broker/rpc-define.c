@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "broker/group.h"
+#include "broker/place.h"
 #include "broker/rpc-mdev.h"
 #include "util/log.h"
 
@@ -36,7 +37,9 @@ static int define_check(struct broker *broker, const char *parent_name, const ch
 	r = definition_check_attrs(d, &parent->attr_specs, parent->driver, err);
 	if (r == 0)
 		r = group_check_definition(parent, uuid, choice.type, d, err);
-	return r < 0 ? r : knobs_check(d, choice.type, uuid, err);
+	if (r == 0)
+		r = knobs_check(d, choice.type, uuid, err);
+	return r < 0 ? r : place_check_definition(broker, parent_name, uuid, d, err);
 }
 
 /* The id of the type that @call asks for, or NULL. */
@@ -117,8 +120,10 @@ void rpc_mdev_define(struct api_call *call)
 	struct mdev *mdev = NULL;
 	char uuid[IDENT_UUID_SIZE];
 	const char *parent = NULL;
-	int r = define_prepare(call, uuid, &parent, &d, &err);
+	int r = place_call(call, false, &err);
 
+	if (r == 0)
+		r = define_prepare(call, uuid, &parent, &d, &err);
 	if (r == 0)
 		r = mdev_get(call->broker, parent, uuid, &mdev, &err);
 	if (r == 0 && mdev_is_defined(mdev))

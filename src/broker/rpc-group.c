@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "broker/group.h"
+#include "broker/place.h"
 #include "broker/rpc-mdev.h"
 #include "broker/watch.h"
 #include "link/protocol.h"
@@ -319,6 +320,7 @@ static int group_change_begin(struct api_call *call, const char *group, struct u
 	const json_t *cap = json_object_get(call->params, "cap");
 	const json_t *weight = json_object_get(call->params, "weight");
 	struct group_change *change = calloc(1, sizeof(*change));
+	struct knobs knobs;
 	int r = 0;
 
 	if (change) {
@@ -331,6 +333,10 @@ static int group_change_begin(struct api_call *call, const char *group, struct u
 		r = knobs_put(change->next, KNOBS_ATTR_CAP, cap, err);
 	if (r == 0 && weight)
 		r = knobs_put(change->next, KNOBS_ATTR_WEIGHT, weight, err);
+	if (r == 0) {
+		knobs_read(change->next, &knobs);
+		r = place_check_group(call->broker, group, &knobs, err);
+	}
 	if (r < 0) {
 		if (change) {
 			definition_free(change->next);

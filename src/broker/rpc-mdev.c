@@ -7,6 +7,7 @@
 #include <uuid/uuid.h>
 
 #include "broker/group.h"
+#include "broker/place.h"
 #include "broker/rpc-mdev.h"
 #include "broker/watch.h"
 
@@ -105,10 +106,20 @@ int rpc_put_group(const struct api_call *call, struct definition *d, struct umde
 	return named[0] || !wanted[0] ? 0 : definition_put_attr(d, SPEC_ATTR_GROUP, wanted, err);
 }
 
+/* The same for "min_share". */
+static int rpc_put_min_share(const struct api_call *call, struct definition *d,
+			     struct umdev_error *err)
+{
+	const json_t *share = json_object_get(call->params, "min_share");
+
+	return share ? knobs_put(d, KNOBS_ATTR_MIN_SHARE, share, err) : 0;
+}
+
 int rpc_new_definition(const struct api_call *call, struct definition **ret,
 		       struct umdev_error *err)
 {
-	static const char *const others[] = {"type", "type_name", "start", "attrs", NULL};
+	static const char *const others[] = {"type",  "type_name", "start",
+					     "attrs", "min_share", NULL};
 	const json_t *content = json_object_get(call->params, "definition");
 	const char *start = api_text(call, "start");
 	const char *owner = api_text(call, "owner");
@@ -129,6 +140,8 @@ int rpc_new_definition(const struct api_call *call, struct definition **ret,
 		d = definition_new(api_text(call, "type"), api_text(call, "type_name"));
 		r = d ? definition_set_attrs(d, json_object_get(call->params, "attrs"), err)
 		      : error_set(err, ERROR_NO_MEMORY, "out of memory");
+		if (r == 0)
+			r = rpc_put_min_share(call, d, err);
 		if (d)
 			d->auto_start = start && strcmp(start, "auto") == 0;
 	}
@@ -166,7 +179,7 @@ static bool rpc_means_type(const struct mdev *mdev, const char *id)
 static int rpc_start_defined(struct api_call *call, struct mdev *mdev, struct definition **ret,
 			     struct umdev_error *err)
 {
-	static const char *const others[] = {"attrs", "owner", NULL};
+	static const char *const others[] = {"attrs", "owner", "min_share", NULL};
 	const char *type = api_text(call, "type");
 	const char *name = api_text(call, "type_name");
 	const char *group = api_text(call, "group");
@@ -259,7 +272,7 @@ void rpc_mdev_start(struct api_call *call)
 	struct umdev_error err = {0};
 	struct mdev *mdev = NULL;
 
-	if (rpc_start(call, &mdev, &err) == 0)
+	if (place_call(call, true, &err) == 0 && rpc_start(call, &mdev, &err) == 0)
 		return;
 	if (mdev)
 		mdev_put(mdev);

@@ -30,7 +30,7 @@ int rpc_no_params(const struct api_call *call, const char *with, const char *con
 int rpc_put_group(const struct api_call *call, struct definition *d,
 		  struct umdev_error *err) umdev_warn_unused;
 
-/* A definition out of "definition" or "type", "type_name", "start", "attrs"; and "owner". It
- * belongs to the caller. */
+/* A definition out of "definition" or "type", "type_name", "start", "attrs", "min_share"; and
+ * "owner". It belongs to the caller. */
 int rpc_new_definition(const struct api_call *call, struct definition **ret,
 		       struct umdev_error *err) umdev_warn_unused;

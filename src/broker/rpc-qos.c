@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/place.h"
 #include "broker/rpc-mdev.h"
 #include "broker/usage.h"
 #include "link/protocol.h"
@@ -258,6 +259,8 @@ static int qos_next_defined(const struct api_call *call, const struct mdev *mdev
 	if (parent && parent->opened && next->type_id)
 		type = type_find_id(&parent->types, next->type_id);
 	r = type ? knobs_check(next, type, mdev->uuid, err) : 0;
+	if (r == 0)
+		r = place_check_definition(mdev->broker, mdev->parent_name, mdev->uuid, next, err);
 	if (r < 0)
 		definition_free(next);
 	else

@@ -17,6 +17,7 @@
 #include "broker/endpoint.h"
 #include "broker/group.h"
 #include "broker/mdev.h"
+#include "broker/place.h"
 #include "link/protocol.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -375,6 +376,8 @@ static int mdev_start_checked(struct mdev *mdev, struct definition *running,
 	r = definition_check_attrs(running, &parent->attr_specs, parent->driver, err);
 	if (r == 0)
 		r = knobs_check(running, choice.type, mdev->uuid, err);
+	if (r == 0)
+		r = place_check_start(mdev, parent, choice.type, running, err);
 	if (r == 0)
 		r = mdev_socket_check(running, err);
 	if (r == 0)

@@ -52,7 +52,8 @@ static bool args_is_text(const char *word)
 
 static bool args_is_path(const struct ctl_option *option)
 {
-	return strcmp(option->name, "root") == 0 || strcmp(option->name, "jsonfile") == 0;
+	return strcmp(option->name, "root") == 0 || strcmp(option->name, "jsonfile") == 0 ||
+	       strcmp(option->name, "file") == 0;
 }
 
 /* Notes one option. @value is NULL for a flag. */

@@ -148,11 +148,12 @@ bool ctl_uuid_parse(const char *text, char ret[CTL_UUID_STRING]);
 /* A whole number from 0 to @max in an option's value; *@ret is kept when it was not given. */
 int ctl_get_number(const struct ctl *ctl, const char *option, uint64_t max, uint64_t *ret);
 
-/* Sets "cap" of @params to the percentage in --cap, or @option to the number in that option, from
- * @min to @max; nothing when it was not given. */
-int ctl_put_cap(const struct ctl *ctl, json_t *params);
-int ctl_put_number(const struct ctl *ctl, const char *option, uint64_t min, uint64_t max,
-		   json_t *params);
+/* Puts the value of an option as @key into @params when it was given: a percentage with at most two
+ * decimals, from @min hundredths to 100; a whole number from @min to @max. */
+int ctl_put_percent(const struct ctl *ctl, const char *option, const char *key, uint64_t min,
+		    json_t *params);
+int ctl_put_number(const struct ctl *ctl, const char *option, const char *key, uint64_t min,
+		   uint64_t max, json_t *params);
 
 /* Adds NAME=VALUE of every --@option to the array *@ret_pairs as {NAME: VALUE}, or to the object as
  * NAME: VALUE. */
@@ -201,6 +202,7 @@ int ctl_start(struct ctl *ctl);
 int ctl_start_parent_mdevs(struct ctl *ctl);
 int ctl_stop(struct ctl *ctl);
 int ctl_qos(struct ctl *ctl);
+int ctl_plan(struct ctl *ctl);
 int ctl_blame(struct ctl *ctl);
 int ctl_group_list(struct ctl *ctl);
 int ctl_group_show(struct ctl *ctl);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "ctl/callout.h"
+#include "ctl/plan.h"
 
 int ctl_define(struct ctl *ctl)
 {
@@ -22,6 +23,7 @@ int ctl_define(struct ctl *ctl)
 		ctl_print_json(mdev, "\n");
 	else if (!ctl_has(ctl, "uuid"))
 		printf("%s\n", ctl_text(mdev, "uuid"));
+	plan_tell_placement(ctl, mdev);
 	json_decref(mdev);
 	return CTL_OK;
 }

@@ -211,9 +211,9 @@ int ctl_group_qos(struct ctl *ctl)
 
 	if (r != CTL_OK)
 		return r;
-	r = ctl_put_cap(ctl, params);
+	r = ctl_put_percent(ctl, "cap", "cap", 1, params);
 	if (r == CTL_OK)
-		r = ctl_put_number(ctl, "weight", 1, 10000, params);
+		r = ctl_put_number(ctl, "weight", "weight", 1, 10000, params);
 	if (r != CTL_OK) {
 		json_decref(params);
 		return r;

@@ -17,11 +17,11 @@ static int qos_fill(const struct ctl *ctl, json_t *params)
 	ctl_put_text(params, "parent", ctl_get(ctl, "parent"));
 	ctl_put_flag(params, "defined", ctl_has(ctl, "defined"));
 	ctl_put_flag(params, "force", ctl_has(ctl, "force"));
-	r = ctl_put_cap(ctl, params);
+	r = ctl_put_percent(ctl, "cap", "cap", 1, params);
 	if (r == CTL_OK)
-		r = ctl_put_number(ctl, "weight", 1, 10000, params);
+		r = ctl_put_number(ctl, "weight", "weight", 1, 10000, params);
 	if (r == CTL_OK)
-		r = ctl_put_number(ctl, "priority", 0, 7, params);
+		r = ctl_put_number(ctl, "priority", "priority", 0, 7, params);
 	return r;
 }
 

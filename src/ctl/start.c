@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "ctl/callout.h"
+#include "ctl/plan.h"
 
 int ctl_start(struct ctl *ctl)
 {
@@ -21,6 +22,7 @@ int ctl_start(struct ctl *ctl)
 		ctl_print_json(mdev, "\n");
 	else if (!ctl_has(ctl, "uuid"))
 		printf("%s\n", ctl_text(mdev, "uuid"));
+	plan_tell_placement(ctl, mdev);
 	json_decref(mdev);
 	return CTL_OK;
 }

@@ -61,27 +61,27 @@ int ctl_get_number(const struct ctl *ctl, const char *option, uint64_t max, uint
 	return CTL_OK;
 }
 
-int ctl_put_cap(const struct ctl *ctl, json_t *params)
+int ctl_put_percent(const struct ctl *ctl, const char *option, const char *key, uint64_t min,
+		    json_t *params)
 {
-	const char *text = ctl_get(ctl, "cap");
+	const char *text = ctl_get(ctl, option);
 	uint64_t hundredths = 0;
 
 	if (!text)
 		return CTL_OK;
-	if (parse_hundredths(text, &hundredths) < 0 || hundredths < 1 || hundredths > 10000)
+	if (parse_hundredths(text, &hundredths) < 0 || hundredths < min || hundredths > 10000)
 		return ctl_usage(
 			ctl,
-			"--cap: '%s' is not a percentage from 0.01 to 100 with at most two "
-			"decimals",
-			text);
-	json_object_set_new(params, "cap",
+			"--%s: '%s' is not a percentage from %s to 100 with at most two decimals",
+			option, text, min ? "0.01" : "0");
+	json_object_set_new(params, key,
 			    hundredths % 100 ? json_real((double)hundredths / 100)
 					     : json_integer((json_int_t)hundredths / 100));
 	return CTL_OK;
 }
 
-int ctl_put_number(const struct ctl *ctl, const char *option, uint64_t min, uint64_t max,
-		   json_t *params)
+int ctl_put_number(const struct ctl *ctl, const char *option, const char *key, uint64_t min,
+		   uint64_t max, json_t *params)
 {
 	const char *text = ctl_get(ctl, option);
 	uint64_t value = 0;
@@ -91,7 +91,7 @@ int ctl_put_number(const struct ctl *ctl, const char *option, uint64_t min, uint
 	if (parse_u64(text, &value) < 0 || value < min || value > max)
 		return ctl_usage(ctl, "--%s: '%s' is not a number from %llu to %llu", option, text,
 				 (unsigned long long)min, (unsigned long long)max);
-	json_object_set_new(params, option, json_integer((json_int_t)value));
+	json_object_set_new(params, key, json_integer((json_int_t)value));
 	return CTL_OK;
 }
 
@@ -205,15 +205,22 @@ int ctl_read_definition(const struct ctl *ctl, const char *path, json_t **ret_de
 	return CTL_OK;
 }
 
-static const char *const values_not_with_jsonfile[] = {"type", "type-name", "attr", "auto"};
+static const char *const values_not_with_jsonfile[] = {"type", "type-name", "attr",
+						       "auto", "min-share", "place"};
 
 /* What excludes what, before anything is read. */
 static int values_check_mdev(const struct ctl *ctl)
 {
 	int r;
 
-	if (!ctl_has(ctl, "uuid") && !ctl_has(ctl, "parent"))
-		return ctl_usage(ctl, "--uuid or --parent is missing");
+	/* mdevctl needs one of these; here the parent of a type can be chosen. */
+	if (!ctl_has(ctl, "uuid") && !ctl_has(ctl, "parent") &&
+	    (ctl_is_mdevctl() || (!ctl_has(ctl, "type") && !ctl_has(ctl, "type-name"))))
+		return ctl_usage(ctl, ctl_is_mdevctl() || ctl_has(ctl, "jsonfile")
+					      ? "--uuid or --parent is missing"
+					      : "--uuid, --parent or a type is missing");
+	if (ctl_has(ctl, "place") && ctl_has(ctl, "parent"))
+		return ctl_conflict(ctl, "place", "parent");
 	for (size_t i = 0; i < ARRAY_SIZE(values_not_with_jsonfile); i++) {
 		r = ctl_conflict(ctl, "jsonfile", values_not_with_jsonfile[i]);
 		if (r != CTL_OK)
@@ -256,8 +263,10 @@ static int values_fill_mdev(const struct ctl *ctl, json_t *params)
 			json_object_set_new(params, "definition", definition);
 		return r;
 	}
-	if (!ctl_has(ctl, "attr"))
-		return CTL_OK;
+	ctl_put_text(params, "placement", ctl_get(ctl, "place"));
+	r = ctl_put_percent(ctl, "min-share", "min_share", 0, params);
+	if (r != CTL_OK || !ctl_has(ctl, "attr"))
+		return r;
 	attrs = json_array();
 	json_object_set_new(params, "attrs", attrs);
 	return ctl_get_pairs(ctl, "attr", attrs);

@@ -54,9 +54,11 @@ static const struct ctl_option list_options[] = {
 		{"force", 'f',	NULL, "also when a callout refuses or, as root, it is another's",    \
 		 false,	  false},                                                                    \
 		{"group", 0, "UUID", "the group that it belongs to", false, false},                  \
+		{"min-share", 0,    "PERCENT", "refuse without such a share of the parent",          \
+		 false,	      false},                                                                \
 	{                                                                                            \
-		"min-share", 0, "PERCENT", "refuse without such a share of the parent", false,       \
-			true                                                                         \
+		"place", 0, "POLICY", "without a parent: spread, the default, or pack", false,       \
+			false                                                                        \
 	}
 
 static const struct ctl_option define_options[] = {
@@ -138,6 +140,21 @@ static const struct ctl_option group_qos_options[] = {
 	{NULL, 0, NULL, NULL, false, false},
 };
 
+static const struct ctl_option plan_options[] = {
+	{"type", 't', "TYPE", "the type's id", false, false},
+	{"type-name", 0, "NAME", "the type's name, instead of its id", false, false},
+	{"parent", 'p', "PARENT", "this parent, instead of any that offers the type", false, false},
+	{"count", 'n', "NUMBER", "so many of them", false, false},
+	{"weight", 0, "NUMBER", "1 to 10000", false, false},
+	{"cap", 0, "PERCENT", "most of the parent's time that it may own", false, false},
+	{"priority", 0, "NUMBER", "0 to 7", false, false},
+	{"min-share", 0, "PERCENT", "the share of the parent that it is promised", false, false},
+	{"group", 0, "UUID", "in a group", false, false},
+	{"place", 0, "POLICY", "spread, the default, or pack", false, false},
+	{"file", 0, "FILE", "read what is wanted from a file, - for standard input", false, false},
+	{NULL, 0, NULL, NULL, false, false},
+};
+
 static const struct ctl_option blame_options[] = {
 	{"seconds", 's', "SECONDS", "how long to look, 1 by default; 0: since it was started",
 	 false, false},
@@ -203,6 +220,8 @@ const struct ctl_verb ctl_verbs[] = {
 	{"start-parent-mdevs", "PARENT", "", 1, 1, false, no_options, ctl_start_parent_mdevs},
 	{"qos", "UUID", "show or change how much of its parent an mdev gets", 1, 1, false,
 	 qos_options, ctl_qos},
+	{"plan", "", "tell what starting mdevs would do, and why", 0, 0, false, plan_options,
+	 ctl_plan},
 	{"blame", "UUID", "tell why the jobs of an mdev wait", 1, 1, false, blame_options,
 	 ctl_blame},
 	{"group list", "", "list groups", 0, 0, false, no_options, ctl_group_list},

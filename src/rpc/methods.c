@@ -79,7 +79,8 @@ const struct rpc_method rpc_methods[] = {
 			{{"uuid", RPC_STRING, false, "generated when absent"},
 			 {"parent", RPC_STRING, false,
 			  "the parent's name; it need not exist yet. With the UUID of an active "
-			  "mdev, parent and type may be absent and are copied from it"},
+			  "mdev, parent and type may be absent and are copied from it; without one, "
+			  "a type is placed on one of the ready parents that offer it"},
 			 {"type", RPC_STRING, false, "the type's id"},
 			 {"type_name", RPC_STRING, false,
 			  "the type's name; the parent must be ready"},
@@ -88,12 +89,16 @@ const struct rpc_method rpc_methods[] = {
 			 {"owner", RPC_STRING, false, "a free text that says whose it is"},
 			 {"group", RPC_STRING, false,
 			  "the group it belongs to: short for the attribute `mdev/group`"},
+			 {"min_share", RPC_NUMBER, false,
+			  "percent of the parent that it is promised: the attribute `mdev/min_share`"},
+			 {"placement", RPC_STRING, false,
+			  "without a parent: `spread` (default) or `pack`"},
 			 {"definition", RPC_OBJECT, false,
 			  "the content of a definition file, instead of `type`, `type_name`, `start` "
 			  "and `attrs`"},
 			 {"force", RPC_BOOL, false,
 			  "as root, also where another user made an mdev of that UUID"}},
-		.returns = "MDEV",
+		.returns = "MDEV; with `placement` where a parent was chosen.",
 	},
 	{
 		.name = "mdev.undefine",
@@ -134,20 +139,45 @@ const struct rpc_method rpc_methods[] = {
 	{
 		.name = "mdev.start",
 		.summary = "Creates an mdev: one that is defined, or a transient one.",
-		.params = {{"uuid", RPC_STRING, false, "generated when absent"},
-			   {"parent", RPC_STRING, false,
-			    "needed unless exactly one parent defines the mdev"},
-			   {"type", RPC_STRING, false,
-			    "the type's id; must agree with the definition"},
-			   {"type_name", RPC_STRING, false, "the type's name, instead of its id"},
-			   {"attrs", RPC_PAIRS, false, "attributes in the order of their setting"},
-			   {"owner", RPC_STRING, false, "a free text that says whose it is"},
-			   {"group", RPC_STRING, false,
-			    "the group it belongs to: short for the attribute `mdev/group`"},
-			   {"definition", RPC_OBJECT, false,
-			    "the content of a definition file, instead of type and attributes"},
-			   {"force", RPC_BOOL, false, "as root, also that of another user"}},
-		.returns = "MDEV; its socket accepts a client.",
+		.params =
+			{{"uuid", RPC_STRING, false, "generated when absent"},
+			 {"parent", RPC_STRING, false,
+			  "needed when several parents define the mdev; without one, an mdev that "
+			  "is not defined is placed on one of the ready parents that offer the "
+			  "type"},
+			 {"type", RPC_STRING, false,
+			  "the type's id; must agree with the definition"},
+			 {"type_name", RPC_STRING, false, "the type's name, instead of its id"},
+			 {"attrs", RPC_PAIRS, false, "attributes in the order of their setting"},
+			 {"owner", RPC_STRING, false, "a free text that says whose it is"},
+			 {"group", RPC_STRING, false,
+			  "the group it belongs to: short for the attribute `mdev/group`"},
+			 {"min_share", RPC_NUMBER, false,
+			  "percent of the parent that it is promised: the attribute "
+			  "`mdev/min_share`"},
+			 {"placement", RPC_STRING, false,
+			  "without a parent: `spread` (default), the largest share left, then the "
+			  "most instances left, then the first name; or `pack`, the fewest "
+			  "instances left that are enough, then the first name"},
+			 {"definition", RPC_OBJECT, false,
+			  "the content of a definition file, instead of type and attributes"},
+			 {"force", RPC_BOOL, false, "as root, also that of another user"}},
+		.returns = "MDEV; its socket accepts a client. With `placement` where a parent was "
+			   "chosen. `NO_SHARE` where it would not get what it is promised, or an "
+			   "mdev that is admitted would no longer.",
+	},
+	{
+		.name = "plan",
+		.summary =
+			"Tells what would happen if mdevs were started, one after the other, and "
+			"why. Nothing is touched.",
+		.params = {{"mdevs", RPC_ARRAY, true,
+			    "`{type?, type_name?, parent?, group?, weight?, cap?, priority?, "
+			    "min_share?, count?, uuid?}` for each kind of mdev that is wanted, 256 "
+			    "mdevs at most; one whose `uuid` is defined starts as its definition "
+			    "says"},
+			   {"placement", RPC_STRING, false, "`spread` (default) or `pack`"}},
+		.returns = "PLAN",
 	},
 	{
 		.name = "mdev.stop",
@@ -280,6 +310,9 @@ const struct rpc_object rpc_objects[] = {
 			  "`{name, description, default?, when}` of each attribute that its mdevs "
 			  "have; `when` it may change: `create`, `idle`, `live` or `never` "
 			  "(with its definition only)"},
+			 {"admission", "text",
+			  "`lend` or `reserve`: whether mdevs that are only defined count when "
+			  "shares are promised"},
 			 {"mdevs", "object", "`{active, defined}`: how many"}},
 	},
 	{
@@ -305,34 +338,106 @@ const struct rpc_object rpc_objects[] = {
 	{
 		.name = "MDEV",
 		.summary = "A virtual device: active, defined, or both.",
-		.fields = {{"uuid", "text", "lower case"},
-			   {"parent", "text", "the parent's name"},
-			   {"type", "text",
-			    "the type's id; empty if its definition cannot be read"},
-			   {"type_name", "text", "the type's name"},
-			   {"class", "text, optional", "the type's class"},
-			   {"start", "text", "`auto` or `manual`"},
-			   {"defined", "true or false", "there is a definition under this parent"},
-			   {"active", "true or false", "its socket exists"},
-			   {"in_use", "true or false", "a client is connected"},
-			   {"state", "text", "`defined`, `active`, `in-use` or `failed`"},
-			   {"attrs", "array of one-key objects", "the definition's list, in order"},
-			   {"group", "text, optional", "the group it belongs to, lower case"},
-			   {"socket", "text, optional", "path of the vfio-user socket"},
-			   {"endpoints", "array of texts, optional",
-			    "of an active mdev whose type has such: paths of its pseudo terminals "
-			    "or sockets on this machine"},
-			   {"iommu_group", "whole number, optional",
-			    "its IOMMU group in the tree; no other active mdev has it"},
-			   {"owner", "text, optional", "as given at its creation"},
-			   {"uid", "whole number",
-			    "the user who made it: nobody else may change or remove it, but root "
-			    "with `force`"},
-			   {"client", "object, optional", "`{pid, uid, since_ns}` of who uses it"},
-			   {"last_refusal", "text, optional", "why a client was last refused"},
-			   {"error", "text, optional", "what is wrong with it"},
-			   {"statistics", "object of numbers, optional", "only when active"},
-			   {"piece", "object, optional", "`{start, size}` of the parent's pool"}},
+		.fields =
+			{{"uuid", "text", "lower case"},
+			 {"parent", "text", "the parent's name"},
+			 {"type", "text", "the type's id; empty if its definition cannot be read"},
+			 {"type_name", "text", "the type's name"},
+			 {"class", "text, optional", "the type's class"},
+			 {"start", "text", "`auto` or `manual`"},
+			 {"defined", "true or false", "there is a definition under this parent"},
+			 {"active", "true or false", "its socket exists"},
+			 {"in_use", "true or false", "a client is connected"},
+			 {"state", "text", "`defined`, `active`, `in-use` or `failed`"},
+			 {"attrs", "array of one-key objects", "the definition's list, in order"},
+			 {"group", "text, optional", "the group it belongs to, lower case"},
+			 {"socket", "text, optional", "path of the vfio-user socket"},
+			 {"endpoints", "array of texts, optional",
+			  "of an active mdev whose type has such: paths of its pseudo terminals "
+			  "or sockets on this machine"},
+			 {"iommu_group", "whole number, optional",
+			  "its IOMMU group in the tree; no other active mdev has it"},
+			 {"owner", "text, optional", "as given at its creation"},
+			 {"uid", "whole number",
+			  "the user who made it: nobody else may change or remove it, but root "
+			  "with `force`"},
+			 {"client", "object, optional", "`{pid, uid, since_ns}` of who uses it"},
+			 {"last_refusal", "text, optional", "why a client was last refused"},
+			 {"error", "text, optional", "what is wrong with it"},
+			 {"statistics", "object of numbers, optional", "only when active"},
+			 {"piece", "object, optional", "`{start, size}` of the parent's pool"},
+			 {"placement", "object, optional",
+			  "`{policy, parent, share, arithmetic, candidates: [CANDIDATE]}`: how its "
+			  "parent was chosen just now"}},
+	},
+	{
+		.name = "CANDIDATE",
+		.summary = "A parent that was looked at for an mdev. Shares are percent of the "
+			   "parent, and what each is owed when all who are admitted have work.",
+		.fields = {{"parent", "text", "the parent's name"},
+			   {"fits", "true or false", ""},
+			   {"word", "text, optional", "why not, as in errors"},
+			   {"message", "text, optional", "why not, for a person"},
+			   {"type", "text, optional", "the id of the type there"},
+			   {"instances", "whole number, optional",
+			    "of the type that are left before"},
+			   {"share", "number, optional", "that it would get"},
+			   {"arithmetic", "text, optional",
+			    "how that comes about, such as `100 / (100 + 300) = 25 %`"},
+			   {"mdevs", "array, optional", "ADMITTED of all who are there then"},
+			   {"left_out", "whole number, optional",
+			    "how many of them are not listed, for want of room"}},
+	},
+	{
+		.name = "ADMITTED",
+		.summary = "An mdev that counts in the division of its parent.",
+		.fields = {{"uuid", "text", "or `new#1` and so on"},
+			   {"group", "text, optional", ""},
+			   {"weight", "whole number", ""},
+			   {"cap", "number", "percent"},
+			   {"min_share", "number", "percent that it is promised; 0 is none"},
+			   {"state", "text",
+			    "`active`, `reserved` (defined on a parent that reserves) or `new`"},
+			   {"share_now", "number", "percent; 0 of one that is new"},
+			   {"share_then", "number", "percent"}},
+	},
+	{
+		.name = "PLAN",
+		.summary = "What would happen.",
+		.fields =
+			{{"fits", "true or false", "all of it"},
+			 {"placement", "text", "`spread` or `pack`"},
+			 {"mdevs", "array",
+			  "`{uuid, entry, type, type_name?, group?, weight, cap, priority, min_share, "
+			  "parent, share?, arithmetic?, word?, message?, candidates: [CANDIDATE]}` of "
+			  "each in turn; `entry` counts the request's from 0, `parent` is null where "
+			  "none fits"},
+			 {"shares", "array",
+			  "`{parent, admission, mdevs: [ADMITTED], left_out?}` of each parent that "
+			  "was looked at, after all of it"},
+			 {"change", "CHANGE, optional",
+			  "it does not fit: the smallest change with which it does"},
+			 {"other_changes", "array, optional", "CHANGE of the other single ones"},
+			 {"searched", "true or false, optional",
+			  "false: the search ended early, as there was too much to try"}},
+	},
+	{
+		.name = "CHANGE",
+		.summary = "A single change with which a plan fits, found by planning with it.",
+		.fields = {{"kind", "text",
+			    "`min_share`, `weight`, `cap`, `count`, `type`, `parent` or `remove`"},
+			   {"entry", "whole number, optional",
+			    "which of the request's it is about"},
+			   {"from", "optional", "the value that was asked for"},
+			   {"to", "optional",
+			    "the value that fits; null for `parent`: several are needed"},
+			   {"mdevs", "array, optional",
+			    "of `remove`: `{uuid, parent, action}`, the action being `stop`, "
+			    "`undefine` or `stop and undefine`"},
+			   {"relative", "number",
+			    "how large it is, 1 being all of what was asked for; above 1 it costs "
+			    "others something"},
+			   {"message", "text", "the change in words"}},
 	},
 	{
 		.name = "GROUP",

@@ -138,6 +138,7 @@ GOLDEN_HANDLER(golden_group_qos, "group.qos")
 GOLDEN_HANDLER(golden_event_list, "event.list")
 GOLDEN_HANDLER(golden_event_watch, "event.watch")
 GOLDEN_HANDLER(golden_doctor, "doctor")
+GOLDEN_HANDLER(golden_plan, "plan")
 
 static struct rpc_binding golden_bindings[] = {
 	{"version", golden_version},
@@ -162,6 +163,7 @@ static struct rpc_binding golden_bindings[] = {
 	{"event.list", golden_event_list},
 	{"event.watch", golden_event_watch},
 	{"doctor", golden_doctor},
+	{"plan", golden_plan},
 	{NULL, NULL},
 };
 
