@@ -327,7 +327,8 @@ struct umdev_host_ops {
 	void (*log)(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 	uint64_t (*now_ns)(void);
 
-	/* Watches @fd for @events (poll(2)). At most one watch per fd. Returns 0 or -errno. */
+	/* Watches @fd for @events (poll(2)). At most one watch per fd: another call for the same fd
+	 * changes it. Unwatch before the fd is closed. Returns 0 or -errno. */
 	int (*fd_watch)(struct umdev_parent *parent, int fd, uint32_t events, umdev_fd_ready *ready,
 			void *arg);
 	void (*fd_unwatch)(struct umdev_parent *parent, int fd);
@@ -446,7 +447,8 @@ struct umdev_driver {
 	int (*mdev_create)(void *parent_priv, struct umdev_mdev *mdev,
 			   const struct umdev_mdev_args *args, struct umdev_device *ret_device,
 			   void **ret_priv);
-	/* Takes it down. No client is connected, no job of it is queued or started. Mandatory. */
+	/* Takes it down. No client is connected, no job of it is queued or started, its timers and
+	 * poll_mode are off. Mandatory. */
 	void (*mdev_remove)(void *mdev_priv);
 
 	/*

@@ -70,6 +70,7 @@ enum {
 static const struct umdev_host_ops *host;
 static int opened; /* how often */
 static uint32_t elsewhere;
+static char owners[1000]; /* of watches that are forgotten */
 
 struct state {
 	uint32_t id;
@@ -310,7 +311,7 @@ static int broken_mdev_create(void *parent_priv, struct umdev_mdev *mdev,
 		mdev_begin(m, args);
 	if (HAS(LEAKS_WATCH)) {
 		m->event = eventfd(0, EFD_CLOEXEC);
-		host->fd_watch(p->handle, m->event, 1, event_ready, p);
+		host->fd_watch(p->handle, m->event, 1, event_ready, &owners[opened++ % 1000]);
 	}
 	ret_device->vendor_id = HAS(BAD_DEVICE) ? 0xffff : 0x1b36;
 	ret_device->device_id = 0x00fe;

@@ -15,11 +15,15 @@
 static struct regs *reset_power_on(struct kit *kit, struct regs **ret_ignored)
 {
 	struct umdev_mdev *mdev = kit_mdev(kit, 0);
-	struct regs *first = regs_read(mdev);
+	struct regs *first;
 	struct regs *second;
 
+	/* What a device shows of the world around it, it shows after a moment. */
+	kit_settle(kit, NS_PER_S);
+	first = regs_read(mdev);
 	kit_remove(mdev);
 	mdev = kit_mdev(kit, 0);
+	kit_settle(kit, NS_PER_S);
 	second = regs_read(mdev);
 	*ret_ignored = regs_volatile(first, second);
 	free(second);

@@ -85,7 +85,9 @@ static int services_fd_watch(struct umdev_parent *parent, int fd, uint32_t event
 	if (!ready)
 		verdict_broken(RULE_WATCH, "fd_watch without a callback");
 	for (uint32_t i = 0; i < KIT_WATCHES; i++) {
-		if (kit->watches[i].fd == fd && fd >= 0)
+		/* Again by whom it is watched already: that changes what is waited for. */
+		if (kit->watches[i].fd == fd && fd >= 0 &&
+		    (kit->watches[i].ready != ready || kit->watches[i].arg != arg))
 			verdict_broken(RULE_WATCH, "descriptor %d is watched twice", fd);
 		if (kit->watches[i].fd == fd || (!place && kit->watches[i].fd < 0))
 			place = &kit->watches[i];

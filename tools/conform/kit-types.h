@@ -63,6 +63,8 @@ struct umdev_mdev {
 	struct kit_timer timers[KIT_TIMERS];
 	struct qos_flow flows[KIT_ENGINES];
 	uint32_t flow_count;
+	uint32_t endpoint_count;
+	int32_t endpoints[UMDEV_ENDPOINTS_MAX];
 	uint32_t holds[KIT_HOLDS]; /* tokens given out and not released; 0: free */
 	uint32_t hold_count;
 	bool created;
@@ -117,6 +119,9 @@ struct kit {
 	struct umdev_parent_info info;
 	struct umdev_value *values; /* of the options */
 	json_t *texts;		    /* of the options */
+	/* Endpoints of every mdev from now on, where processes share them; else each has its own.
+	 */
+	const int32_t *endpoints;
 	struct umdev_mdev *mdevs[KIT_MDEVS];
 	struct qos_engine *engines[KIT_ENGINES];
 	uint32_t engine_count;

@@ -279,6 +279,8 @@ static int kit_build(struct umdev_mdev *mdev, const struct kit_create *create,
 		.state_size = kit->driver.table.state_size,
 		.value_count = kit->driver.attr_count,
 		.state_origin = create->state ? UMDEV_STATE_RESUME : UMDEV_STATE_NEW,
+		.endpoints = kit->endpoints ? kit->endpoints : mdev->endpoints,
+		.endpoint_count = mdev->endpoint_count,
 	};
 	int r;
 
@@ -321,6 +323,13 @@ static int kit_qos(struct umdev_mdev *mdev, struct umdev_error *err)
 	return r;
 }
 
+static void kit_endpoints_close(struct umdev_mdev *mdev)
+{
+	for (uint32_t i = 0; i < mdev->endpoint_count && !mdev->kit->endpoints; i++)
+		close(mdev->endpoints[i]);
+	mdev->endpoint_count = 0;
+}
+
 static struct umdev_mdev **kit_free_place(struct kit *kit)
 {
 	for (uint32_t i = 0; i < KIT_MDEVS; i++) {
@@ -352,6 +361,8 @@ struct umdev_mdev *kit_create(struct kit *kit, const struct kit_create *create,
 	mdev->state = create->state ? create->state : kit_state_new(kit);
 	snprintf(mdev->uuid, sizeof(mdev->uuid), "c0ffee00-0000-4000-8000-%012x",
 		 create->number + 1);
+	mdev->endpoint_count =
+		kit->endpoints ? type->endpoint_count : kit_endpoints_new(type, mdev->endpoints);
 	r = bridge_attr_values(&kit->driver, create->attrs, &values, err);
 	if (r < 0 && !create->attrs)
 		verdict_skip("no mdev can be made: %s", err->message);
@@ -368,6 +379,7 @@ struct umdev_mdev *kit_create(struct kit *kit, const struct kit_create *create,
 		kit_remove(mdev);
 	else if (!create->state)
 		munmap(mdev->state, kit_state_mapped(kit));
+	kit_endpoints_close(mdev);
 	return NULL;
 }
 
@@ -400,10 +412,10 @@ static void kit_check_left(struct umdev_mdev *mdev)
 
 	for (uint32_t i = 0; i < KIT_TIMERS; i++) {
 		if (mdev->timers[i].deadline_ns)
-			verdict_broken(RULE_TIMER, "timer %u is still armed after mdev_remove", i);
+			verdict_broken(RULE_TIMER, "timer %u was armed by mdev_remove", i);
 	}
 	if (mdev->polled)
-		verdict_broken(RULE_TIMER, "poll_mode is still on after mdev_remove");
+		verdict_broken(RULE_TIMER, "poll_mode was turned on by mdev_remove");
 	if (mdev->hold_count > 0)
 		verdict_broken(RULE_MEMORY, "%u holds were not released by mdev_remove",
 			       mdev->hold_count);
@@ -420,12 +432,15 @@ void kit_remove(struct umdev_mdev *mdev)
 
 	if (mdev->touched)
 		kit_reset(mdev, UMDEV_RESET_LOST);
+	memset(mdev->timers, 0, sizeof(mdev->timers));
+	mdev->polled = false;
 	kit_enter(kit, "mdev_remove");
 	driver_mdev_remove(&kit->driver, mdev->priv);
 	kit_leave(kit, "mdev_remove");
 	kit_check_left(mdev);
 	kit_transfers_cancel(mdev);
 	kit_jobs_leave(mdev);
+	kit_endpoints_close(mdev);
 	mdev->created = false;
 	memset(mdev->timers, 0, sizeof(mdev->timers));
 	mdev->polled = false;

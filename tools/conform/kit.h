@@ -47,6 +47,9 @@ struct umdev_mdev *kit_mdev(struct kit *kit, uint32_t number);
 /* Takes one down: as the host does, reset first when a guest has used it. */
 void kit_remove(struct umdev_mdev *mdev);
 
+/* Makes the endpoints of the type, as the broker does, apart from their names. Returns how many. */
+uint32_t kit_endpoints_new(const struct umdev_type *type, int32_t fds[UMDEV_ENDPOINTS_MAX]);
+
 /* Bytes of the state page of an mdev, shared with children of this process. */
 void *kit_state_new(const struct kit *kit);
 
