@@ -12,11 +12,13 @@ static void set_done(struct mdev *mdev, struct api_call *call)
 	api_reply(call, mdev_print(mdev, false));
 }
 
-/* Whether @text is what @running says already. */
+/* Whether @text is what @running says already; what has no value is empty. */
 static bool set_is_so(const struct definition *running, const struct spec *spec, const char *text)
 {
 	const char *is = definition_attr(running, spec->name);
 
+	if (!is && !spec->default_value)
+		is = "";
 	return is && strcmp(is, text) == 0;
 }
 

@@ -104,7 +104,9 @@ int run_parse_mdev(const struct ctl *ctl, const char *spec, json_t **ret_params)
 {
 	static const char *const texts[][2] = {{"type", "type"},     {"type-name", "type_name"},
 					       {"parent", "parent"}, {"uuid", "uuid"},
-					       {"owner", "owner"},   {NULL, NULL}};
+					       {"owner", "owner"},   {"group", "group"},
+					       {NULL, NULL}};
+	static const char *const uuids[] = {"uuid", "group"};
 	json_t *attrs = json_array();
 	json_t *params = json_pack("{s:o}", "attrs", attrs);
 	const struct spec_target target = {"mdev", texts, params, NULL, attrs};
@@ -114,11 +116,13 @@ int run_parse_mdev(const struct ctl *ctl, const char *spec, json_t **ret_params)
 	if (r == CTL_OK && !json_object_get(params, "type") &&
 	    !json_object_get(params, "type_name"))
 		r = ctl_usage(ctl, "--mdev: type= is missing in '%s'", spec);
-	if (r == CTL_OK && json_object_get(params, "uuid")) {
-		if (ctl_uuid_parse(ctl_text(params, "uuid"), uuid))
-			ctl_put_text(params, "uuid", uuid);
-		else
-			r = ctl_usage(ctl, "--mdev: '%s' is not a UUID", ctl_text(params, "uuid"));
+	for (size_t i = 0; r == CTL_OK && i < ARRAY_SIZE(uuids); i++) {
+		const char *text = json_string_value(json_object_get(params, uuids[i]));
+
+		if (text && !ctl_uuid_parse(text, uuid))
+			r = ctl_usage(ctl, "--mdev: %s '%s' is not a UUID", uuids[i], text);
+		else if (text)
+			ctl_put_text(params, uuids[i], uuid);
 	}
 	if (r == CTL_OK)
 		*ret_params = params;

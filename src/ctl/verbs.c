@@ -197,7 +197,8 @@ static const struct ctl_option events_options[] = {
 
 static const struct ctl_option run_options[] = {
 	{"parent", 'p', "SPEC", "driver=D[,name=N][,OPTION=VALUE]...", true, false},
-	{"mdev", 'm', "SPEC", "type=T[,parent=N][,uuid=U][,attr.NAME=VALUE]...", true, false},
+	{"mdev", 'm', "SPEC", "type=T[,parent=N][,uuid=U][,group=G][,attr.NAME=VALUE]...", true,
+	 false},
 	{"memory", 0, "SIZE", "the guest's memory in UMDEV_QEMU_ARGS, 512M by default", false,
 	 false},
 	{NULL, 0, NULL, NULL, false, false},

@@ -15,6 +15,7 @@ struct read {
 	struct libvirt_mdev *mdev;
 	bool has_capability;
 	bool has_type;
+	bool has_group;
 	struct umdev_error *err;
 };
 
@@ -230,21 +231,16 @@ static int read_type(struct read *read, xmlNodePtr node)
 	return r;
 }
 
-static int read_uuid(struct read *read, xmlNodePtr node)
+/* Whether it is a UUID; else @node, a <@what>, is refused. */
+static int read_check_uuid(struct read *read, xmlNodePtr node, const char *what, const char *text)
 {
-	const char *text;
-	int r = read_plain_text(read, node, &read->mdev->uuid);
-
-	if (r < 0)
-		return r;
-	text = read->mdev->uuid;
 	for (size_t i = 0; i <= READ_UUID_LEN; i++) {
 		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
 
 		if (i == READ_UUID_LEN
 			    ? text[i] != '\0'
 			    : !(dash ? text[i] == '-' : isxdigit((unsigned char)text[i])))
-			return read_fail(read, node, "uuid",
+			return read_fail(read, node, what,
 					 "'%.64s' is no UUID: 36 characters such as "
 					 "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001",
 					 text);
@@ -252,10 +248,11 @@ static int read_uuid(struct read *read, xmlNodePtr node)
 	return 0;
 }
 
-static int read_group(struct read *read, xmlNodePtr node)
+static int read_uuid(struct read *read, xmlNodePtr node)
 {
-	return read_fail(read, node, "group",
-			 "there are no groups of mdevs yet: leave <group> out");
+	int r = read_plain_text(read, node, &read->mdev->uuid);
+
+	return r < 0 ? r : read_check_uuid(read, node, "uuid", read->mdev->uuid);
 }
 
 /* Adds an attribute of the device. */
@@ -305,6 +302,26 @@ static bool read_is_between(char c)
 static bool read_is_quote(char c)
 {
 	return c == '\'' || c == '"';
+}
+
+/* <group> of 2016 is the attribute mdev/group. */
+static int read_group(struct read *read, xmlNodePtr node)
+{
+	umdev_autofree char *text = NULL;
+	int r = 0;
+
+	if (read->has_group)
+		r = read_fail(read, node, "group", "<group> is given twice");
+	read->has_group = true;
+	if (r == 0)
+		r = read_plain_text(read, node, &text);
+	if (r == 0)
+		r = read_check_uuid(read, node, "group", text);
+	if (r < 0)
+		return r;
+	for (char *c = text; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	return read_add(read, node, "mdev/group", text);
 }
 
 /* Takes the quotes around the whole text away: '...' is how the proposal of 2016 wrote it. */

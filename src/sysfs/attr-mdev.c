@@ -64,7 +64,7 @@ static int mdev_show_group(const struct subject *s, const struct attr *attr, con
 {
 	char target[48];
 
-	snprintf(target, sizeof(target), "kernel/iommu_groups/%u", s->mdev->group);
+	snprintf(target, sizeof(target), "kernel/iommu_groups/%u", s->mdev->iommu_group);
 	return attr_print_up(text, size, s->parent->path, 1, target);
 }
 
@@ -114,7 +114,8 @@ const struct attr attr_mdev_rows[] = {
 		.users = ATTR_USERS_MDEV,
 		.doc = "Writing a number other than 0 removes the mdev. Of two that do so at once, "
 		       "the second succeeds without doing anything. EINVAL: no number. EBUSY: a "
-		       "client uses it. ENODEV: it is gone.",
+		       "client uses it, or its group, which it may not leave then. EPERM: another "
+		       "user made it. ENODEV: it is gone.",
 	},
 	{
 		.name = "mdev_type",
@@ -258,6 +259,9 @@ const struct attr attr_standard_rows[] = {
 				      "client uses the mdev."),
 	STANDARD_KNOB("socket_mode", "The permission bits of the socket, octal. EBUSY while a "
 				     "client uses the mdev."),
+	STANDARD_KNOB("group",
+		      "The group that it is in, a UUID, or an empty line. EBUSY for any other "
+		      "value: to move a device, remove it and create it in the other group."),
 	{
 		.name = "class",
 		.mode = S_IFREG | 0444,

@@ -4,15 +4,18 @@
 
 #include "sysfs/attr.h"
 
-/* Of a parent's directory, a type's, an mdev's, and of the directory mdev/ in that. */
+/* Of a parent's directory, a type's, an mdev's, of the directory mdev/ in that, and of a group's.
+ */
 extern const struct attr attr_parent_rows[];
 extern const struct attr attr_type_rows[];
 extern const struct attr attr_mdev_rows[];
 extern const struct attr attr_standard_rows[];
+extern const struct attr attr_group_rows[];
 extern const size_t attr_parent_count;
 extern const size_t attr_type_count;
 extern const size_t attr_mdev_count;
 extern const size_t attr_standard_count;
+extern const size_t attr_group_count;
 
 /* The value of the attribute attr->key of an mdev, and setting it. */
 int attr_show_value(const struct subject *s, const struct attr *attr, const json_t *answer,

@@ -7,7 +7,8 @@
 
 #include "sysfs/attr-tables.h"
 
-#define TYPE_UUID_LEN (TREE_UUID_SIZE - 1)
+#define TYPE_UUID_LEN	    (TREE_UUID_SIZE - 1)
+#define TYPE_WITH_GROUP_LEN (2 * TYPE_UUID_LEN + 1)
 
 static int type_show_text(const struct subject *s, const struct attr *attr, const json_t *answer,
 			  char *text, size_t size)
@@ -77,16 +78,22 @@ static bool type_take_uuid(const char *text, char ret_uuid[TREE_UUID_SIZE])
 static int type_create(const struct subject *s, const struct attr *attr, const char *text,
 		       size_t len, struct attr_action *ret_action)
 {
+	bool with_group = len == TYPE_WITH_GROUP_LEN || len == TYPE_WITH_GROUP_LEN + 1;
 	char uuid[TREE_UUID_SIZE];
+	char group[TREE_UUID_SIZE];
 
 	/* As the kernel: the one byte that may follow can be any. */
-	if (len < TYPE_UUID_LEN || len > TYPE_UUID_LEN + 1 || !type_take_uuid(text, uuid))
+	if ((!with_group && len != TYPE_UUID_LEN && len != TYPE_UUID_LEN + 1) ||
+	    !type_take_uuid(text, uuid))
+		return -EINVAL;
+	if (with_group &&
+	    (text[TYPE_UUID_LEN] != ':' || !type_take_uuid(text + TYPE_UUID_LEN + 1, group)))
 		return -EINVAL;
 	*ret_action = (struct attr_action){
 		.deed = ATTR_DEED_CREATE,
 		.method = "mdev.start",
-		.params = json_pack("{s:s,s:s,s:s}", "uuid", uuid, "parent", s->parent->name,
-				    "type", s->type->name),
+		.params = json_pack("{s:s,s:s,s:s,s:s*}", "uuid", uuid, "parent", s->parent->name,
+				    "type", s->type->name, "group", with_group ? group : NULL),
 	};
 	return ret_action->params ? 0 : -ENOMEM;
 }
@@ -101,10 +108,14 @@ const struct attr attr_type_rows[] = {
 		.doc = "Writing a UUID of 36 characters, which one more byte may follow, creates an "
 		       "mdev of this type; when the write returns, the device is there whole and "
 		       "its socket accepts a client. If the daemon has a definition of that UUID "
-		       "under this parent, the mdev starts with its attributes. EINVAL: no UUID, "
-		       "or the definition says another type. EEXIST: the UUID is in use, on any "
-		       "parent. EUSERS: no instance is available. ENODEV: the parent is going or "
-		       "has no host. Other errors are the driver's own.",
+		       "under this parent, the mdev starts with its attributes. UUID:GROUP, two "
+		       "UUIDs in 73 characters, which one more byte may follow, makes it a member "
+		       "of that group. EINVAL: no UUID, or the definition says another type or "
+		       "group, or the type or driver forbids the group. EEXIST: the UUID is in "
+		       "use, on any parent. EBUSY: members of the group are in use, and a type "
+		       "among them has no group_hotplug. EUSERS: no instance is available. ENODEV: "
+		       "the parent is going or has no host. EPERM: another user defined it. Other "
+		       "errors are the driver's own.",
 	},
 	{
 		.name = "name",

@@ -19,6 +19,8 @@ struct attr_table attr_table(enum node_kind kind)
 		return (struct attr_table){attr_mdev_rows, attr_mdev_count};
 	case NODE_MDEV_STANDARD:
 		return (struct attr_table){attr_standard_rows, attr_standard_count};
+	case NODE_GROUP:
+		return (struct attr_table){attr_group_rows, attr_group_count};
 	default:
 		return (struct attr_table){NULL, 0};
 	}
@@ -169,14 +171,15 @@ uint32_t attr_find(const struct subject *s, enum node_kind kind, const char *nam
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
 
-int attr_errno(enum attr_deed deed, enum error_word word)
+int attr_errno(enum attr_deed deed, const struct umdev_error *err)
 {
-	/* A UUID that is being made or taken down is taken. */
-	if (deed == ATTR_DEED_CREATE && word == ERROR_DEVICE_BUSY)
+	/* A UUID that is being made or taken down is taken; a group that is used is not. */
+	if (deed == ATTR_DEED_CREATE && err->word == ERROR_DEVICE_BUSY &&
+	    strcmp(err->key, "group") != 0)
 		return -EEXIST;
 	/* The type is gone with its parent's old card; the device with whoever removed it. */
-	if (word == ERROR_UNKNOWN_TYPE || word == ERROR_NOT_FOUND || word == ERROR_UNREACHABLE ||
-	    word == ERROR_NOT_DEFINED)
+	if (err->word == ERROR_UNKNOWN_TYPE || err->word == ERROR_NOT_FOUND ||
+	    err->word == ERROR_UNREACHABLE || err->word == ERROR_NOT_DEFINED)
 		return -ENODEV;
-	return -error_word_errno(word);
+	return -error_word_errno(err->word);
 }

@@ -24,6 +24,7 @@ enum attr_from {
 	ATTR_FROM_TREE,
 	ATTR_FROM_TYPES, /* type.list of the parent */
 	ATTR_FROM_QOS,	 /* mdev.qos of the mdev */
+	ATTR_FROM_GROUP, /* group.list of the group */
 };
 
 /* What a write asks for. */
@@ -81,7 +82,7 @@ uint32_t attr_find(const struct subject *s, enum node_kind kind, const char *nam
 uint32_t attr_count(const struct subject *s, enum node_kind kind);
 
 /* The errno of a write to the tree for an error of the daemon: negative. */
-int attr_errno(enum attr_deed deed, enum error_word word);
+int attr_errno(enum attr_deed deed, const struct umdev_error *err);
 
 /* What a device says about itself to udev: lines of KEY=value. */
 int attr_uevent_text(const struct subject *s, char *text, size_t size);

@@ -43,6 +43,8 @@ static uint32_t file_changes(const struct fs_node *of)
 {
 	if (!of->attr || !of->attr->changes)
 		return 0;
+	if (of->node.kind == NODE_GROUP)
+		return of->subject.group->changes;
 	return of->subject.mdev ? of->subject.mdev->changes : of->subject.parent->changes;
 }
 
@@ -136,8 +138,7 @@ static void file_read_answered(void *arg, json_t *result, const struct umdev_err
 	if (!fs_look(op->fs, op->ino, &of) || !of.attr)
 		r = -ENODEV;
 	else if (!result)
-		r = err->word == ERROR_NOT_ACTIVE ? -ENODEV
-						  : attr_errno(ATTR_DEED_NOTHING, err->word);
+		r = err->word == ERROR_NOT_ACTIVE ? -ENODEV : attr_errno(ATTR_DEED_NOTHING, err);
 	else
 		r = file_take_text(op->file, &of, result);
 	if (r < 0)
@@ -153,6 +154,10 @@ static int file_ask(struct fs *fs, const struct fs_node *of, struct fs_op *op)
 	if (of->attr->from == ATTR_FROM_TYPES)
 		return rpc_async_call(fs->conn, "type.list",
 				      json_pack("{s:s}", "parent", of->subject.parent->name),
+				      file_read_answered, op);
+	if (of->attr->from == ATTR_FROM_GROUP)
+		return rpc_async_call(fs->conn, "group.list",
+				      json_pack("{s:s}", "group", of->subject.group->uuid),
 				      file_read_answered, op);
 	return rpc_async_call(fs->conn, "mdev.qos",
 			      json_pack("{s:s}", "uuid", of->subject.mdev->uuid),
@@ -215,7 +220,7 @@ static void file_write_answered(void *arg, json_t *result, const struct umdev_er
 		if (op->deed == ATTR_DEED_REMOVE && fs_look(fs, op->ino, &of) && of.subject.mdev)
 			of.subject.mdev->removing = false;
 		umdev_log(LOG_INFO, "umdev-sysfs", "tree.write", "%s", err->message);
-		fuse_reply_err(op->req, -attr_errno(op->deed, err->word));
+		fuse_reply_err(op->req, -attr_errno(op->deed, err));
 		free(op);
 		return;
 	}

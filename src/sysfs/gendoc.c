@@ -17,8 +17,8 @@
 #define GENDOC_PAGE_MAX (1024 * 1024)
 #define GENDOC_WIDTH	76
 
-static const enum node_kind gendoc_kinds[] = {NODE_PARENT, NODE_TYPE, NODE_MDEV,
-					      NODE_MDEV_STANDARD};
+static const enum node_kind gendoc_kinds[] = {NODE_PARENT, NODE_TYPE, NODE_MDEV, NODE_MDEV_STANDARD,
+					      NODE_GROUP};
 
 /* Prints @text in lines of at most GENDOC_WIDTH, each after @indent. */
 static void gendoc_wrap(FILE *out, const char *indent, const char *text)
@@ -147,11 +147,13 @@ static const char gendoc_head[] =
 	"# PLACES\n\n"
 	"_/sys/class/mdev_bus/PARENT_\n\tA link to each parent that has types.\n\n"
 	"_/sys/bus/mdev/devices/UUID_\n\tA link to each active mdev.\n\n"
+	"_/sys/bus/mdev/groups/GROUP_\n\tA directory for each group of mdevs of which one is "
+	"active.\n\n"
 	"_/sys/devices/pciDDDD:BB/DDDD:BB:SS.F_\n\tA parent whose name is a PCI address. "
 	"libvirt knows it as pci\\_DDDD\\_BB\\_SS\\_F.\n\n"
 	"_/sys/devices/virtual/mtty/PARENT_\n\tAny other parent. libvirt knows it as "
 	"mtty\\_PARENT.\n\n"
-	"_/sys/kernel/iommu_groups/N_\n\tA group for each mdev.\n\n";
+	"_/sys/kernel/iommu_groups/N_\n\tAn IOMMU group for each mdev.\n\n";
 
 static const char gendoc_tail[] =
 	"# ATTRIBUTES OF A DRIVER\n\n"
@@ -178,6 +180,10 @@ static void gendoc_man(FILE *out)
 	gendoc_man_kind(out, NODE_MDEV_STANDARD, "STANDARD ATTRIBUTES OF AN MDEV",
 			"Every mdev has them, whatever its driver. Statistics count from when the "
 			"present host of the parent made the device.");
+	gendoc_man_kind(out, NODE_GROUP, "ATTRIBUTES OF A GROUP",
+			"The directory comes with the first active member and goes with the last; "
+			"its directory *devices* has a link to each of them. *umdevctl*(8) tells "
+			"what groups are.");
 	gendoc_man_kind(out, NODE_PARENT, "ATTRIBUTES OF A PARENT",
 			"The parent looks like a PCI device, for tools that know no other.");
 	fputs(gendoc_tail, out);

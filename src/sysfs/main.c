@@ -119,6 +119,13 @@ static void main_pool_changed(void *data, const struct tree_parent *parent)
 	tell_pool_changed(&sysfs->tell, parent);
 }
 
+static void main_group_changed(void *data, const struct tree_group *group)
+{
+	struct sysfs *sysfs = data;
+
+	tell_group_changed(&sysfs->tell, group);
+}
+
 /* ---- The mount ------------------------------------------------------------------------------- */
 
 static void main_mount(struct sysfs *sysfs)
@@ -303,6 +310,7 @@ static int main_begin(struct sysfs *sysfs, struct umdev_error *err)
 		.mdev_goes = main_mdev_goes,
 		.mdev_changed = main_mdev_changed,
 		.pool_changed = main_pool_changed,
+		.group_changed = main_group_changed,
 		.settled = main_settled,
 		.closed = main_closed,
 	};

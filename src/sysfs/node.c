@@ -16,7 +16,7 @@
 #define NODE_NUMBER_OF_ROOT 1u
 
 /* Whose places a kind has: one for all, or one for each thing of a kind. */
-enum node_of { OF_NOBODY, OF_PARENT, OF_TYPE, OF_MDEV, OF_DRIVER, OF_PCI_BUS };
+enum node_of { OF_NOBODY, OF_PARENT, OF_TYPE, OF_MDEV, OF_GROUP, OF_DRIVER, OF_PCI_BUS };
 
 /* What the entries of a changing directory are. */
 typedef void node_list_fn(const struct subject *s, struct node dir, node_emit_fn *emit, void *data);
@@ -116,8 +116,12 @@ static bool node_find_mdev(const struct subject *s, struct node dir, const char 
 		if (m->parent != s->parent)
 			return false;
 	} else if (dir.kind == NODE_IOMMU_GROUP_DEVICES) {
-		kind = NODE_LINK_GROUP;
+		kind = NODE_LINK_IOMMU;
 		if (m != s->mdev)
+			return false;
+	} else if (dir.kind == NODE_GROUP_DEVICES) {
+		kind = NODE_LINK_MEMBER;
+		if (m->group != s->group)
 			return false;
 	}
 	*ret_node = (struct node){kind, 0, m->thing.id};
@@ -279,22 +283,22 @@ static void node_list_mdev(const struct subject *s, struct node dir, node_emit_f
 		emit(data, s->parent->driver, (struct node){NODE_MDEV_DRIVER, 0, dir.object});
 }
 
-static void node_list_groups(const struct subject *s, struct node dir, node_emit_fn *emit,
-			     void *data)
+static void node_list_iommu_groups(const struct subject *s, struct node dir, node_emit_fn *emit,
+				   void *data)
 {
 	const struct tree_mdev *m;
 
 	list_for_each (m, &s->tree->mdevs, link) {
 		char name[16];
 
-		snprintf(name, sizeof(name), "%u", m->group);
+		snprintf(name, sizeof(name), "%u", m->iommu_group);
 		if (!emit(data, name, (struct node){NODE_IOMMU_GROUP, 0, m->thing.id}))
 			return;
 	}
 }
 
-static bool node_find_group(const struct subject *s, struct node dir, const char *name,
-			    struct node *ret_node)
+static bool node_find_iommu_group(const struct subject *s, struct node dir, const char *name,
+				  struct node *ret_node)
 {
 	char *end;
 	unsigned long group = strtoul(name, &end, 10);
@@ -304,16 +308,48 @@ static bool node_find_group(const struct subject *s, struct node dir, const char
 	snprintf(same, sizeof(same), "%lu", group);
 	if (*end || strcmp(same, name) != 0 || group > UINT32_MAX)
 		return false;
-	m = tree_find_group(s->tree, (uint32_t)group);
+	m = tree_find_iommu_group(s->tree, (uint32_t)group);
 	if (m)
 		*ret_node = (struct node){NODE_IOMMU_GROUP, 0, m->thing.id};
 	return m != NULL;
 }
 
-static void node_list_group_devices(const struct subject *s, struct node dir, node_emit_fn *emit,
+static void node_list_iommu_devices(const struct subject *s, struct node dir, node_emit_fn *emit,
 				    void *data)
 {
-	node_emit_mdev(emit, data, NODE_LINK_GROUP, s->mdev);
+	node_emit_mdev(emit, data, NODE_LINK_IOMMU, s->mdev);
+}
+
+static void node_list_groups(const struct subject *s, struct node dir, node_emit_fn *emit,
+			     void *data)
+{
+	const struct tree_group *g;
+
+	list_for_each (g, &s->tree->groups, link) {
+		if (!emit(data, g->uuid, (struct node){NODE_GROUP, 0, g->thing.id}))
+			return;
+	}
+}
+
+static bool node_find_group(const struct subject *s, struct node dir, const char *name,
+			    struct node *ret_node)
+{
+	const struct tree_group *g = tree_find_group(s->tree, name);
+
+	if (g)
+		*ret_node = (struct node){NODE_GROUP, 0, g->thing.id};
+	return g != NULL;
+}
+
+static void node_list_members(const struct subject *s, struct node dir, node_emit_fn *emit,
+			      void *data)
+{
+	const struct tree_mdev *m;
+
+	list_for_each (m, &s->group->mdevs, group_link) {
+		if (!node_emit_mdev(emit, data, NODE_LINK_MEMBER, m))
+			return;
+	}
 }
 
 /* ---- The table ------------------------------------------------------------------------------- */
@@ -340,6 +376,12 @@ static const struct node_info node_infos[] = {
 	[NODE_BUS_MDEV_DRIVERS] = NODE_DIR("drivers", NODE_BUS_MDEV, .list = node_list_drivers),
 	[NODE_BUS_MDEV_DRIVER] = NODE_DIR(NULL, NODE_BUS_MDEV_DRIVERS, .of = OF_DRIVER,
 					  .list = node_list_driver_mdevs, .find = node_find_mdev),
+	[NODE_BUS_MDEV_GROUPS] = NODE_DIR("groups", NODE_BUS_MDEV, .list = node_list_groups,
+					  .find = node_find_group),
+	[NODE_GROUP] = NODE_DIR(NULL, NODE_BUS_MDEV_GROUPS, .of = OF_GROUP,
+				.path = "/sys/bus/mdev/groups/GROUP"),
+	[NODE_GROUP_DEVICES] = NODE_DIR("devices", NODE_GROUP, .of = OF_GROUP,
+					.list = node_list_members, .find = node_find_mdev),
 	[NODE_BUS_PCI] = NODE_DIR("pci", NODE_BUS),
 	[NODE_BUS_PCI_DEVICES] = NODE_DIR("devices", NODE_BUS_PCI, .list = node_list_pci_devices),
 	[NODE_BUS_PCI_DRIVERS] = NODE_DIR("drivers", NODE_BUS_PCI, .list = node_list_drivers),
@@ -366,12 +408,12 @@ static const struct node_info node_infos[] = {
 	[NODE_MDEV_DRIVER] = NODE_DIR(NULL, NODE_MDEV, .of = OF_MDEV,
 				      .path = "/sys/bus/mdev/devices/UUID/DRIVER"),
 	[NODE_KERNEL] = NODE_DIR("kernel", NODE_SYS),
-	[NODE_IOMMU_GROUPS] = NODE_DIR("iommu_groups", NODE_KERNEL, .list = node_list_groups,
-				       .find = node_find_group),
+	[NODE_IOMMU_GROUPS] = NODE_DIR("iommu_groups", NODE_KERNEL, .list = node_list_iommu_groups,
+				       .find = node_find_iommu_group),
 	[NODE_IOMMU_GROUP] = NODE_DIR(NULL, NODE_IOMMU_GROUPS, .of = OF_MDEV),
 	[NODE_IOMMU_GROUP_DEVICES] =
 		NODE_DIR("devices", NODE_IOMMU_GROUP, .of = OF_MDEV,
-			 .list = node_list_group_devices, .find = node_find_mdev),
+			 .list = node_list_iommu_devices, .find = node_find_mdev),
 	[NODE_LINK_MDEV_BUS] = NODE_LINK(NODE_CLASS_MDEV_BUS, OF_PARENT),
 	[NODE_LINK_MTTY] = NODE_LINK(NODE_CLASS_MTTY, OF_PARENT),
 	[NODE_LINK_PCI] = NODE_LINK(NODE_BUS_PCI_DEVICES, OF_PARENT),
@@ -379,7 +421,8 @@ static const struct node_info node_infos[] = {
 	[NODE_LINK_MDEV] = NODE_LINK(NODE_BUS_MDEV_DEVICES, OF_MDEV),
 	[NODE_LINK_MDEV_DRIVER] = NODE_LINK(NODE_BUS_MDEV_DRIVER, OF_MDEV),
 	[NODE_LINK_TYPE] = NODE_LINK(NODE_TYPE_DEVICES, OF_MDEV),
-	[NODE_LINK_GROUP] = NODE_LINK(NODE_IOMMU_GROUP_DEVICES, OF_MDEV),
+	[NODE_LINK_IOMMU] = NODE_LINK(NODE_IOMMU_GROUP_DEVICES, OF_MDEV),
+	[NODE_LINK_MEMBER] = NODE_LINK(NODE_GROUP_DEVICES, OF_MDEV),
 };
 static_assert(ARRAY_SIZE(node_infos) == NODE_KIND_COUNT, "every kind has a row");
 
@@ -414,6 +457,8 @@ static bool node_hidden(const struct subject *s, enum node_kind kind)
 {
 	if (kind == NODE_MDEV_DRIVER)
 		return !node_has_driver_dir(s);
+	if (kind == NODE_LINK_MEMBER)
+		return !s->group;
 	return (kind == NODE_TYPES || kind == NODE_LINK_MDEV_BUS) && s->parent->type_count == 0;
 }
 
@@ -440,6 +485,11 @@ bool node_resolve(const struct tree *tree, struct node node, struct subject *ret
 		there = s.mdev != NULL;
 		s.type = there ? s.mdev->type : NULL;
 		s.parent = there ? s.mdev->parent : NULL;
+		s.group = there ? s.mdev->group : NULL;
+		break;
+	case OF_GROUP:
+		s.group = tree_group_by_id(tree, node.object);
+		there = s.group != NULL;
 		break;
 	case OF_DRIVER:
 		there = node_driver_used(tree, node.object);
@@ -578,6 +628,8 @@ struct node node_up(const struct tree *tree, struct node node)
 		return (struct node){up, 0, s.type->thing.id};
 	case OF_MDEV:
 		return (struct node){up, 0, s.mdev->thing.id};
+	case OF_GROUP:
+		return (struct node){up, 0, s.group->thing.id};
 	case OF_DRIVER:
 		return (struct node){up, 0, s.parent->driver_number};
 	default:
@@ -604,8 +656,11 @@ void node_link_target(const struct subject *s, struct node node, char *text, siz
 		snprintf(text, size, "../../../%s/%s", path, s->mdev->uuid);
 		return;
 	case NODE_LINK_MDEV_DRIVER:
-	case NODE_LINK_GROUP:
+	case NODE_LINK_IOMMU:
 		snprintf(text, size, "../../../../%s/%s", path, s->mdev->uuid);
+		return;
+	case NODE_LINK_MEMBER:
+		snprintf(text, size, "../../../../../%s/%s", path, s->mdev->uuid);
 		return;
 	case NODE_LINK_TYPE:
 		snprintf(text, size, "../../../%s", s->mdev->uuid);

@@ -27,6 +27,9 @@ enum node_kind {
 	NODE_BUS_MDEV_DEVICES,
 	NODE_BUS_MDEV_DRIVERS,
 	NODE_BUS_MDEV_DRIVER, /* of a driver's number */
+	NODE_BUS_MDEV_GROUPS,
+	NODE_GROUP, /* of mdevs */
+	NODE_GROUP_DEVICES,
 	NODE_BUS_PCI,
 	NODE_BUS_PCI_DEVICES,
 	NODE_BUS_PCI_DRIVERS,
@@ -54,7 +57,8 @@ enum node_kind {
 	NODE_LINK_MDEV,
 	NODE_LINK_MDEV_DRIVER,
 	NODE_LINK_TYPE,
-	NODE_LINK_GROUP,
+	NODE_LINK_IOMMU,
+	NODE_LINK_MEMBER,
 	NODE_KIND_COUNT
 };
 
@@ -72,6 +76,7 @@ struct subject {
 	struct tree_parent *parent;
 	struct tree_type *type;
 	struct tree_mdev *mdev;
+	struct tree_group *group;
 };
 
 /* The number of a node, its inode; 1 is the root. False when @number is of no node. */

@@ -92,23 +92,44 @@ static void sync_settled(struct reactor_task *task)
 		sync->ops->settled(sync->data);
 }
 
+/* ---- Groups ---------------------------------------------------------------------------------- */
+
+/* Something about @group (NULL: nothing) may be otherwise now. */
+static void sync_group_changed(struct sync *sync, struct tree_group *group)
+{
+	if (!group)
+		return;
+	group->changes++;
+	sync->ops->group_changed(sync->data, group);
+}
+
 /* ---- Mdevs ----------------------------------------------------------------------------------- */
+
+/* Tells of an mdev that goes, and takes it away. */
+static void sync_take_mdev(struct sync *sync, struct tree_mdev *mdev)
+{
+	struct tree_group *group = mdev->group && mdev->group->mdev_count > 1 ? mdev->group : NULL;
+
+	sync->ops->mdev_goes(sync->data, mdev);
+	tree_drop_mdev(sync->tree, mdev);
+	sync_group_changed(sync, group);
+}
 
 static void sync_drop_mdev(struct sync *sync, struct tree_mdev *mdev)
 {
 	struct tree_parent *parent = mdev->parent;
 
-	sync->ops->mdev_goes(sync->data, mdev);
-	tree_drop_mdev(sync->tree, mdev);
+	sync_take_mdev(sync, mdev);
 	parent->changes++;
 	sync->ops->pool_changed(sync->data, parent);
 }
 
-/* Whether @object is of another type or parent than @mdev: it is another device. */
+/* Whether @object is of another type, parent or group than @mdev: it is another device. */
 static bool sync_is_another(const struct tree_mdev *mdev, const json_t *object)
 {
 	return strcmp(mdev->type->name, tree_text(object, "type")) != 0 ||
-	       strcmp(mdev->parent->name, tree_text(object, "parent")) != 0;
+	       strcmp(mdev->parent->name, tree_text(object, "parent")) != 0 ||
+	       strcmp(mdev->group ? mdev->group->uuid : "", tree_group_of(object)) != 0;
 }
 
 static void sync_put_mdev(struct sync *sync, const json_t *object)
@@ -132,9 +153,11 @@ static void sync_put_mdev(struct sync *sync, const json_t *object)
 		mdev->parent->changes++;
 		sync->ops->mdev_came(sync->data, mdev);
 		sync->ops->pool_changed(sync->data, mdev->parent);
+		sync_group_changed(sync, mdev->group);
 	} else {
 		mdev->seen = true;
 		sync->ops->mdev_changed(sync->data, mdev, before);
+		sync_group_changed(sync, mdev->group);
 	}
 	json_decref(before);
 }
@@ -165,10 +188,9 @@ static void sync_ask_mdev(struct sync *sync, const char *uuid)
 
 static void sync_drop_parent(struct sync *sync, struct tree_parent *parent)
 {
-	struct tree_mdev *mdev;
-
-	list_for_each (mdev, &parent->mdevs, parent_link)
-		sync->ops->mdev_goes(sync->data, mdev);
+	/* One by one: a group goes with the last of them. */
+	while (!list_empty(&parent->mdevs))
+		sync_take_mdev(sync, list_first(&parent->mdevs, struct tree_mdev, parent_link));
 	if (parent->type_count > 0)
 		sync->ops->parent_goes(sync->data, parent);
 	tree_drop_parent(sync->tree, parent);
@@ -306,6 +328,8 @@ static void sync_event(void *data, json_t *event)
 
 	if (uuid[0])
 		sync_mdev_event(sync, name, uuid, parent);
+	else if (strncmp(name, "group.", strlen("group.")) == 0)
+		sync_group_changed(sync, tree_find_group(sync->tree, tree_text(event, "group")));
 	else if (parent[0] && strncmp(name, "parent.", strlen("parent.")) == 0)
 		sync_ask_parent(sync, parent);
 }

@@ -27,6 +27,7 @@ struct sync_ops {
 	void (*mdev_goes)(void *data, const struct tree_mdev *mdev);
 	void (*mdev_changed)(void *data, const struct tree_mdev *mdev, const json_t *before);
 	void (*pool_changed)(void *data, const struct tree_parent *parent);
+	void (*group_changed)(void *data, const struct tree_group *group);
 	/* All questions are answered. Called after the first time it was filled, too. */
 	void (*settled)(void *data);
 	/* The daemon is gone. */

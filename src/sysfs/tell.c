@@ -62,6 +62,22 @@ void tell_parent(struct tell *tell, const struct tree_parent *parent, bool came)
 		      "sys/class/mdev_bus/%s", parent->name);
 }
 
+/* The directory of a group comes with its first member and goes with the last, and so does the link
+ * of that one. */
+static void tell_member(struct tell *tell, const struct tree_mdev *mdev, bool came)
+{
+	const struct tree_group *group = mdev->group;
+	struct node link = tell_node(NODE_LINK_MEMBER, mdev->thing.id);
+	struct node dir = tell_node(NODE_GROUP, group->thing.id);
+
+	if (group->mdev_count == 1)
+		tell_watchers(tell, came ? TOUCH_CAME_DIR : TOUCH_WENT_DIR, dir,
+			      "sys/bus/mdev/groups/%s", group->uuid);
+	else
+		tell_watchers(tell, came ? TOUCH_CAME_LINK : TOUCH_WENT_LINK, link,
+			      "sys/bus/mdev/groups/%s/devices/%s", group->uuid, mdev->uuid);
+}
+
 void tell_mdev(struct tell *tell, const struct tree_mdev *mdev, bool came)
 {
 	enum touch_deed link = came ? TOUCH_CAME_LINK : TOUCH_WENT_LINK;
@@ -77,6 +93,17 @@ void tell_mdev(struct tell *tell, const struct tree_mdev *mdev, bool came)
 	tell_watchers(tell, link, tell_node(NODE_LINK_TYPE, mdev->thing.id),
 		      "%s/mdev_supported_types/%s/devices/%s", mdev->parent->path, mdev->type->name,
 		      mdev->uuid);
+	if (mdev->group)
+		tell_member(tell, mdev, came);
+}
+
+void tell_group_changed(struct tell *tell, const struct tree_group *group)
+{
+	static const char *const names[] = {"cap", "weight", "scope", "state"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		tell_watchers(tell, TOUCH_CHANGED, tell_node(NODE_GROUP, group->thing.id),
+			      "sys/bus/mdev/groups/%s/%s", group->uuid, names[i]);
 }
 
 void tell_mdev_changed(struct tell *tell, const struct tree_mdev *mdev, const json_t *before)

@@ -21,6 +21,9 @@ void tell_mdev(struct tell *tell, const struct tree_mdev *mdev, bool came);
 /* The mdev was @before, an MDEV, and is otherwise now. */
 void tell_mdev_changed(struct tell *tell, const struct tree_mdev *mdev, const json_t *before);
 
+/* The attributes of the group may be others. */
+void tell_group_changed(struct tell *tell, const struct tree_group *group);
+
 /* Another number of instances may be available. */
 void tell_pool_changed(struct tell *tell, const struct tree_parent *parent);
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* The lowest bits of an id tell what it is of. */
-enum tree_kind { TREE_PARENT = 1, TREE_TYPE, TREE_MDEV };
+enum tree_kind { TREE_GROUP, TREE_PARENT, TREE_TYPE, TREE_MDEV };
 #define TREE_KIND(id) ((id)&3u)
 
 static uint32_t tree_hash(const char *text)
@@ -24,6 +24,7 @@ void tree_init(struct tree *tree)
 {
 	list_init(&tree->parents);
 	list_init(&tree->mdevs);
+	list_init(&tree->groups);
 	for (size_t i = 0; i < TREE_BUCKETS; i++) {
 		list_init(&tree->ids[i]);
 		list_init(&tree->uuids[i]);
@@ -83,6 +84,13 @@ struct tree_mdev *tree_mdev_by_id(const struct tree *tree, uint64_t id)
 	struct tree_thing *thing = tree_thing_by_id(tree, id, TREE_MDEV);
 
 	return thing ? container_of(thing, struct tree_mdev, thing) : NULL;
+}
+
+struct tree_group *tree_group_by_id(const struct tree *tree, uint64_t id)
+{
+	struct tree_thing *thing = tree_thing_by_id(tree, id, TREE_GROUP);
+
+	return thing ? container_of(thing, struct tree_group, thing) : NULL;
 }
 
 /* ---- Values ---------------------------------------------------------------------------------- */
@@ -404,6 +412,64 @@ int tree_put_types(struct tree *tree, struct tree_parent *parent, const json_t *
 	return 0;
 }
 
+/* ---- Groups ---------------------------------------------------------------------------------- */
+
+struct tree_group *tree_find_group(const struct tree *tree, const char *uuid)
+{
+	struct tree_group *group;
+
+	list_for_each (group, &tree->groups, link) {
+		if (strcmp(group->uuid, uuid) == 0)
+			return group;
+	}
+	return NULL;
+}
+
+/* The group goes with its last member. */
+static void tree_leave_group(struct tree_mdev *mdev)
+{
+	struct tree_group *group = mdev->group;
+
+	if (!group)
+		return;
+	list_del(&mdev->group_link);
+	mdev->group = NULL;
+	group->changes++;
+	if (--group->mdev_count > 0)
+		return;
+	list_del(&group->link);
+	list_del(&group->thing.bucket);
+	free(group);
+}
+
+/* ... and comes with its first. */
+static int tree_join_group(struct tree *tree, struct tree_mdev *mdev, const char *uuid)
+{
+	struct tree_group *group = tree_find_group(tree, uuid);
+
+	if (strlen(uuid) != TREE_UUID_SIZE - 1 || !tree_name_ok(uuid))
+		return 0; /* "": none */
+	if (!group) {
+		group = calloc(1, sizeof(*group));
+		if (!group)
+			return -ENOMEM;
+		memcpy(group->uuid, uuid, sizeof(group->uuid));
+		list_init(&group->mdevs);
+		tree_add_thing(tree, &group->thing, TREE_GROUP);
+		list_add_tail(&tree->groups, &group->link);
+	}
+	list_add_tail(&group->mdevs, &mdev->group_link);
+	mdev->group = group;
+	group->mdev_count++;
+	group->changes++;
+	return 0;
+}
+
+const char *tree_group_of(const json_t *object)
+{
+	return tree_text(object, "group");
+}
+
 /* ---- Mdevs ----------------------------------------------------------------------------------- */
 
 struct tree_mdev *tree_find_mdev(const struct tree *tree, const char *uuid)
@@ -417,12 +483,12 @@ struct tree_mdev *tree_find_mdev(const struct tree *tree, const char *uuid)
 	return NULL;
 }
 
-struct tree_mdev *tree_find_group(const struct tree *tree, uint32_t group)
+struct tree_mdev *tree_find_iommu_group(const struct tree *tree, uint32_t group)
 {
 	struct tree_mdev *mdev;
 
 	list_for_each (mdev, &tree->mdevs, link) {
-		if (mdev->group == group)
+		if (mdev->iommu_group == group)
 			return mdev;
 	}
 	return NULL;
@@ -435,6 +501,7 @@ void tree_drop_mdev(struct tree *tree, struct tree_mdev *mdev)
 	list_del(&mdev->parent_link);
 	list_del(&mdev->type_link);
 	list_del(&mdev->thing.bucket);
+	tree_leave_group(mdev);
 	tree->mdev_count--;
 	json_decref(mdev->object);
 	free(mdev);
@@ -473,16 +540,21 @@ int tree_put_mdev(struct tree *tree, const json_t *object, struct tree_mdev **re
 	if (!type)
 		return -ENOENT;
 	mdev = tree_find_mdev(tree, uuid);
-	if (mdev && mdev->type != type) {
+	if (mdev && (mdev->type != type ||
+		     strcmp(mdev->group ? mdev->group->uuid : "", tree_group_of(object)) != 0)) {
 		tree_drop_mdev(tree, mdev);
 		mdev = NULL;
 	}
 	*ret_new = !mdev;
 	if (!mdev && tree_new_mdev(tree, uuid, type, &mdev) < 0)
 		return -ENOMEM;
+	if (*ret_new && tree_join_group(tree, mdev, tree_group_of(object)) < 0) {
+		tree_drop_mdev(tree, mdev);
+		return -ENOMEM;
+	}
 	json_decref(mdev->object);
 	mdev->object = json_incref((json_t *)(uintptr_t)object);
-	mdev->group = (uint32_t)tree_number(object, "iommu_group", 0);
+	mdev->iommu_group = (uint32_t)tree_number(object, "iommu_group", 0);
 	mdev->changes++;
 	*ret_mdev = mdev;
 	return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the daemon has, mirrored: parents, their types, the active mdevs.
+ * What the daemon has, mirrored: parents, their types, the active mdevs and their groups.
  *
  * It is filled from objects of the RPC (rpc/methods.c) and never changed by a reader. A thing that
  * was there keeps its id until it goes, and no id is given twice, so that a file handle of a device
@@ -73,16 +73,29 @@ struct tree_mdev {
 	struct tree_parent *parent;
 	struct tree_type *type;
 	char uuid[TREE_UUID_SIZE];
-	json_t *object;	  /* MDEV */
-	uint32_t group;	  /* of the IOMMU */
+	json_t *object;		  /* MDEV */
+	struct list group_link;	  /* of its group */
+	struct tree_group *group; /* NULL: it is in none */
+	uint32_t iommu_group;
 	bool seen;	  /* by the update that runs */
 	bool removing;	  /* a write to its file "remove" is under way */
+	uint32_t changes; /* counts what may have changed its attributes */
+};
+
+/* A group that has an active member. */
+struct tree_group {
+	struct tree_thing thing;
+	struct list link;
+	char uuid[TREE_UUID_SIZE];
+	struct list mdevs;
+	size_t mdev_count;
 	uint32_t changes; /* counts what may have changed its attributes */
 };
 
 struct tree {
 	struct list parents; /* by name */
 	struct list mdevs;
+	struct list groups;
 	struct list ids[TREE_BUCKETS];
 	struct list uuids[TREE_BUCKETS];
 	char *drivers[TREE_DRIVERS_MAX]; /* their numbers stay */
@@ -123,12 +136,16 @@ void tree_drop_mdev(struct tree *tree, struct tree_mdev *mdev);
 struct tree_parent *tree_find_parent(const struct tree *tree, const char *name);
 struct tree_type *tree_find_type(const struct tree_parent *parent, const char *name);
 struct tree_mdev *tree_find_mdev(const struct tree *tree, const char *uuid);
-struct tree_mdev *tree_find_group(const struct tree *tree, uint32_t group);
+struct tree_mdev *tree_find_iommu_group(const struct tree *tree, uint32_t group);
+
+/* The group of that UUID, or NULL: it has no active member. */
+struct tree_group *tree_find_group(const struct tree *tree, const char *uuid);
 
 /* By id, or NULL when that is not there or is another kind of thing. */
 struct tree_parent *tree_parent_by_id(const struct tree *tree, uint64_t id);
 struct tree_type *tree_type_by_id(const struct tree *tree, uint64_t id);
 struct tree_mdev *tree_mdev_by_id(const struct tree *tree, uint64_t id);
+struct tree_group *tree_group_by_id(const struct tree *tree, uint64_t id);
 
 /* Whether @name can be the name of a file that is not hidden. */
 bool tree_name_ok(const char *name);
@@ -136,6 +153,9 @@ bool tree_name_ok(const char *name);
 /* The text at @key of @object, or "". The whole number at @key, or @missing. */
 const char *tree_text(const json_t *object, const char *key);
 int64_t tree_number(const json_t *object, const char *key, int64_t missing);
+
+/* The group that an MDEV says it is in, or "". */
+const char *tree_group_of(const json_t *object);
 
 /* The value that counts of attribute @name (in full) of an mdev: given in its @object, the default
  * that @parent has, or "". */

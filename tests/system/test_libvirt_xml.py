@@ -96,7 +96,7 @@ def test_define(parents):
     (device(parent="nosuch"), ["nosuch", "store", PCI]),
     (device(kind="<type id='99'/>"), ["99", "nvme-16m"]),
     (device(kind="<type='16m'/>"), ["line 5", "<type id='...'/>"]),
-    (device(more="<group>1</group>\n"), ["line 6", "<group>"]),
+    (device(more="<group>1</group>\n"), ["line 6", "'1' is no UUID"]),
     (device(more="<params>frame_rate_limiter=0</params>"), ["frame_rate_limiter", "nvme/queues"]),
     (device(more="<params>mdev/weight=200 nosuch=1</params>"), ["nosuch"]),
     (device(more="<attr name='mdev/weight' value='0'/>"), ["mdev/weight"]),

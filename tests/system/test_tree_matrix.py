@@ -16,9 +16,11 @@ from umdevtest.tree import CARD, PLAIN, PLAIN_TYPE, STORE, STORE_TYPE, add_paren
 
 WRITE_ONLY = {"create", "remove"}
 BOTH = {"uevent", "mdev/cap", "mdev/weight", "mdev/priority", "mdev/socket_user", "mdev/socket_group",
-        "mdev/socket_mode", "nvme/doorbells", "nvme/interrupts", "nvme/queues", "nvme/serial", "nvme/model"}
+        "mdev/socket_mode", "mdev/group", "nvme/doorbells", "nvme/interrupts", "nvme/queues", "nvme/serial", "nvme/model"}
 # Who runs the daemon and who looks at its tree.
 PAIRS = ["root by root", "nobody by nobody", "root by nobody"] if os.geteuid() == 0 else ["own by own"]
+
+GROUP = "0c5b5ba6-2f0c-4a33-b3c6-3c1ee6bfe0fa"  # of two mdevs
 
 Stage = namedtuple("Stage", "daemon hands sys owner files directories links")
 
@@ -31,14 +33,15 @@ def fixture_stage(request, make_daemon):
     daemon.directory.chmod(0o755)
     daemon.start()
     add_parents(daemon)
-    for parent, kind in ((STORE, STORE_TYPE), (CARD, "nvme-rest"), (PLAIN, PLAIN_TYPE)):
-        daemon.rpc("mdev.start", uuid=new_uuid(), parent=parent, type=kind)
+    for parent, kind in ((STORE, STORE_TYPE), (CARD, "nvme-rest")):
+        daemon.rpc("mdev.start", uuid=new_uuid(), parent=parent, type=kind, group=GROUP)
+    daemon.rpc("mdev.start", uuid=new_uuid(), parent=PLAIN, type=PLAIN_TYPE)
     with Hands(looks) as hands:
         top = str(tree_of(daemon) / "sys")
         kinds = {stat.S_IFREG: [], stat.S_IFDIR: [top], stat.S_IFLNK: []}
         for path in hands.walk(top):
             kinds[stat.S_IFMT(hands.status(path)["mode"])].append(path)
-        assert len(kinds[stat.S_IFREG]) > 150
+        assert len(kinds[stat.S_IFREG]) > 160
         yield Stage(daemon, hands, top, looks in (0, runs), *kinds.values())
 
 
@@ -47,6 +50,8 @@ def expected_mode(path: str) -> int:
     short = "/".join(path.split("/")[-2:])
     if path.rpartition("/")[2] in WRITE_ONLY:
         return 0o200
+    if short in (f"{GROUP}/cap", f"{GROUP}/weight"):
+        return 0o644
     return 0o644 if short in BOTH or path.endswith("/uevent") else 0o444
 
 

@@ -134,7 +134,14 @@ static void test_forms_of_2016(void **state)
 	refuses("<device>\n<parent>store</parent>\n<capability type='mdev'>\n<type='11'/>\n"
 		"</capability></device>",
 		"type", "line 4: <type='...'/> is no XML: write <type id='...'/>");
-	refuses(DEVICE("<type id='11'/>\n<group>1</group>"), "group", "line 2: ");
+	takes(DEVICE("<type id='11'/><group> 83B8F4F2-509F-382F-3C1E-E6BFE0FA1001 </group>"), "11",
+	      NULL, "[{\"mdev/group\":\"83b8f4f2-509f-382f-3c1e-e6bfe0fa1001\"}]");
+	refuses(DEVICE("<type id='11'/>\n<group>1</group>"), "group", "line 2: '1' is no UUID");
+	refuses(DEVICE("<type id='11'/>\n<group/>"), "group", "line 2: ");
+	refuses(DEVICE("<type id='11'/>\n<group id='1'/>"), "id", "line 2: ");
+	refuses(DEVICE("<type id='11'/><group>83b8f4f2-509f-382f-3c1e-e6bfe0fa1001</group>\n"
+		       "<group>83b8f4f2-509f-382f-3c1e-e6bfe0fa1001</group>"),
+		"group", "line 2: <group> is given twice");
 	refuses(DEVICE("<type id='11'/><params>frame_rate_limiter</params>"), "params",
 		"'frame_rate_limiter'");
 	refuses(DEVICE("<type id='11'/><params>a=1 =2</params>"), "params", "'=2'");

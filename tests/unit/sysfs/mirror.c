@@ -114,6 +114,27 @@ struct tree_mdev *mirror_put_mdev(struct tree *tree, const char *uuid, const cha
 	return mdev;
 }
 
+json_t *mirror_member(const char *uuid, const char *parent, const char *type, unsigned iommu_group,
+		      const char *group)
+{
+	json_t *object = mirror_mdev(uuid, parent, type, iommu_group, "[]");
+
+	assert_int_equal(json_object_set_new(object, "group", json_string(group)), 0);
+	return object;
+}
+
+struct tree_mdev *mirror_put_member(struct tree *tree, const char *uuid, const char *parent,
+				    const char *type, unsigned iommu_group, const char *group)
+{
+	json_t *object = mirror_member(uuid, parent, type, iommu_group, group);
+	struct tree_mdev *mdev = NULL;
+	bool is_new;
+
+	assert_int_equal(tree_put_mdev(tree, object, &mdev, &is_new), 0);
+	json_decref(object);
+	return mdev;
+}
+
 uint64_t mirror_random(uint64_t *seed)
 {
 	uint64_t x = *seed += UINT64_C(0x9e3779b97f4a7c15); /* SplitMix64 */

@@ -18,6 +18,8 @@
 #define MIRROR_A "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"
 #define MIRROR_B "83b8f4f2-509f-382f-3c1e-e6bfe0fa1002"
 #define MIRROR_C "83b8f4f2-509f-382f-3c1e-e6bfe0fa1003"
+#define MIRROR_G "0c5b5ba6-2f0c-4a33-b3c6-3c1ee6bfe0fa"
+#define MIRROR_H "0c5b5ba6-2f0c-4a33-b3c6-3c1ee6bfe0fb"
 
 /* JSON in which a ' stands for a ". Fails the test when it is none. */
 json_t *mirror_json(const char *text);
@@ -38,6 +40,12 @@ struct tree_parent *mirror_put_parent(struct tree *tree, const char *name, const
 				      const char *types);
 struct tree_mdev *mirror_put_mdev(struct tree *tree, const char *uuid, const char *parent,
 				  const char *type, unsigned group);
+
+/* The same with a member of @group. */
+json_t *mirror_member(const char *uuid, const char *parent, const char *type, unsigned iommu_group,
+		      const char *group);
+struct tree_mdev *mirror_put_member(struct tree *tree, const char *uuid, const char *parent,
+				    const char *type, unsigned iommu_group, const char *group);
 
 /* The next number of a sequence that @seed stands for. */
 uint64_t mirror_random(uint64_t *seed);

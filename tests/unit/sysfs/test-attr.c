@@ -37,8 +37,10 @@ static int setup(void **state)
 	stage->parent = (struct subject){.tree = &stage->tree};
 	stage->parent.parent = mirror_put_parent(&stage->tree, "store", "nvme", "nvme-1");
 	stage->mdev = stage->parent;
-	stage->mdev.mdev = mirror_put_mdev(&stage->tree, MIRROR_A, "store", "nvme-1", 7);
+	stage->mdev.mdev =
+		mirror_put_member(&stage->tree, MIRROR_A, "store", "nvme-1", 7, MIRROR_G);
 	stage->mdev.type = stage->mdev.mdev->type;
+	stage->mdev.group = stage->mdev.mdev->group;
 	for (size_t i = 0; i < ARRAY_SIZE(answers); i++)
 		stage->answers[i + 1] = mirror_json(answers[i]);
 	*state = stage;
@@ -243,7 +245,9 @@ static int store(const struct subject *s, const struct attr *attr, const char *t
 
 #define UPPER "83B8F4F2-509F-382F-3C1E-E6BFE0FA1001"
 
-static void expect_create(struct stage *stage, const char *text, size_t len, int error)
+/* @group: NULL when none is asked for. */
+static void expect_create_in(struct stage *stage, const char *text, size_t len, const char *group,
+			     int error)
 {
 	struct attr made;
 	const struct attr *attr = row(&stage->mdev, NODE_TYPE, "create", &made);
@@ -251,7 +255,7 @@ static void expect_create(struct stage *stage, const char *text, size_t len, int
 	int r = store(&stage->mdev, attr, text, len, &action);
 
 	if (r != error)
-		fail_msg("create of %zu bytes '%.40s': %d", len, text, r);
+		fail_msg("create of %zu bytes '%.80s': %d", len, text, r);
 	if (r < 0)
 		return;
 	assert_int_equal(action.deed, ATTR_DEED_CREATE);
@@ -259,8 +263,15 @@ static void expect_create(struct stage *stage, const char *text, size_t len, int
 	assert_string_equal(tree_text(action.params, "uuid"), MIRROR_A);
 	assert_string_equal(tree_text(action.params, "parent"), "store");
 	assert_string_equal(tree_text(action.params, "type"), "nvme-1");
-	assert_int_equal(json_object_size(action.params), 3);
+	if (group)
+		assert_string_equal(tree_text(action.params, "group"), group);
+	assert_int_equal(json_object_size(action.params), group ? 4 : 3);
 	json_decref(action.params);
+}
+
+static void expect_create(struct stage *stage, const char *text, size_t len, int error)
+{
+	expect_create_in(stage, text, len, NULL, error);
 }
 
 static void test_create(void **state)
@@ -280,7 +291,6 @@ static void test_create(void **state)
 		expect_create(stage, text, 38, -EINVAL);
 	}
 	expect_create(stage, MIRROR_A "\n\n", 38, -EINVAL);
-	expect_create(stage, MIRROR_A ":" MIRROR_B, 73, -EINVAL);
 	expect_create(stage, MIRROR_A ",aggregate=2", 48, -EINVAL);
 	expect_create(stage, "", 0, -EINVAL);
 	expect_create(stage, "83b8f4f2509f382f3c1ee6bfe0fa10010000", 36, -EINVAL);
@@ -295,6 +305,104 @@ static void test_create(void **state)
 			expect_create(stage, text, 37, -EINVAL);
 		}
 	}
+}
+
+/* UUID:GROUP, by the same rules, in 73 or 74 bytes and no other number. */
+static void test_create_in_group(void **state)
+{
+	struct stage *stage = *state;
+	static const char bad[] = "gGzZ/: _\n\t\x7f\xc3";
+	static const char good[] = MIRROR_A ":" MIRROR_G;
+
+	expect_create_in(stage, good, 73, MIRROR_G, 0);
+	expect_create_in(stage, UPPER ":0C5B5BA6-2F0C-4A33-B3C6-3C1EE6BFE0FA", 73, MIRROR_G, 0);
+	for (size_t len = 0; len < 80; len++) {
+		char text[81] = MIRROR_A ":" MIRROR_G "\n\n\n\n\n\n\n";
+		bool alone = len == 36 || len == 37;
+		bool group = len == 73 || len == 74;
+
+		expect_create_in(stage, text, len, group ? MIRROR_G : NULL,
+				 alone || group ? 0 : -EINVAL);
+	}
+	for (int c = 0; c < 256; c++) {
+		char text[80] = MIRROR_A ":" MIRROR_G;
+
+		text[73] = (char)c;
+		expect_create_in(stage, text, 74, MIRROR_G, 0);
+		text[36] = (char)c; /* what is between them cannot be anything */
+		expect_create_in(stage, text, 73, MIRROR_G, c == ':' ? 0 : -EINVAL);
+		expect_create_in(stage, text, 37, NULL, 0);
+	}
+	for (size_t at = 0; at < 73; at++) {
+		for (size_t i = 0; i < sizeof(bad) - 1; i++) {
+			char text[80] = MIRROR_A ":" MIRROR_G;
+
+			if (text[at] == bad[i])
+				continue;
+			text[at] = bad[i];
+			expect_create_in(stage, text, 73, NULL, -EINVAL);
+			expect_create_in(stage, text, 74, NULL, -EINVAL);
+		}
+	}
+}
+
+/* What is asked for when @text is written into @name of a group; NULL: it is EINVAL. */
+static void expect_knob(struct stage *stage, const char *name, const char *text, const char *want)
+{
+	struct subject s = {.tree = &stage->tree, .group = stage->mdev.group};
+	struct attr made;
+	const struct attr *attr = row(&s, NODE_GROUP, name, &made);
+	struct attr_action action;
+	int r = store(&s, attr, text, strlen(text), &action);
+	char *params;
+
+	if (!want) {
+		assert_int_equal(r, -EINVAL);
+		return;
+	}
+	assert_int_equal(r, 0);
+	assert_int_equal(action.deed, ATTR_DEED_SET);
+	assert_string_equal(action.method, "group.qos");
+	params = json_dumps(action.params, JSON_COMPACT | JSON_SORT_KEYS);
+	assert_string_equal(params, want);
+	free(params);
+	json_decref(action.params);
+}
+
+static void test_group(void **state)
+{
+	struct stage *stage = *state;
+	static const char *const names[] = {"cap", "weight", "scope", "state"};
+	static const char *const texts[] = {"12.5\n", "300\n", "driver\n", "in-use\n"};
+	json_t *answer = mirror_json("{'groups':[{'group':'" MIRROR_G "','cap':12.5,'weight':300,"
+				     "'scope':'driver','state':'in-use'}]}");
+	json_t *none = mirror_json("{'groups':[]}");
+	struct subject s = {.tree = &stage->tree, .group = stage->mdev.group};
+	struct attr made;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const struct attr *attr = row(&s, NODE_GROUP, names[i], &made);
+		char text[64] = "";
+
+		assert_int_equal(attr->from, ATTR_FROM_GROUP);
+		assert_int_equal(attr->show(&s, attr, answer, text, sizeof(text)),
+				 strlen(texts[i]));
+		assert_string_equal(text, texts[i]);
+		assert_int_equal(attr->show(&s, attr, none, text, sizeof(text)), -ENODEV);
+		assert_int_equal(attr->show(&s, attr, NULL, text, sizeof(text)), -ENODEV);
+	}
+	json_decref(answer);
+	json_decref(none);
+	expect_knob(stage, "cap", "12.5\n", "{\"cap\":12.5,\"group\":\"" MIRROR_G "\"}");
+	expect_knob(stage, "cap", "100", "{\"cap\":100,\"group\":\"" MIRROR_G "\"}");
+	expect_knob(stage, "cap", "12.555", NULL);
+	expect_knob(stage, "cap", "", NULL);
+	expect_knob(stage, "cap", "-1", NULL);
+	expect_knob(stage, "weight", "300\n", "{\"group\":\"" MIRROR_G "\",\"weight\":300}");
+	expect_knob(stage, "weight", "3.5", NULL);
+	expect_knob(stage, "weight", "300\n\n", NULL);
+	expect_knob(stage, "weight", "18446744073709551615", NULL);
+	expect_knob(stage, "weight", "1111111111111111111111111111111111111111111", NULL);
 }
 
 /* @deed: what shall come of it, or a negative errno. */
@@ -475,18 +583,22 @@ static void test_errno(void **state)
 	};
 	static const enum attr_deed deeds[] = {ATTR_DEED_NOTHING, ATTR_DEED_CREATE,
 					       ATTR_DEED_REMOVE, ATTR_DEED_SET};
+	struct umdev_error busy = {.word = ERROR_DEVICE_BUSY, .key = "group"};
 
 	(void)state;
 	assert_int_equal(ARRAY_SIZE(expected), ERROR_WORD_COUNT);
+	assert_int_equal(attr_errno(ATTR_DEED_CREATE, &busy), -EBUSY); /* the UUID is not taken */
 	for (size_t d = 0; d < ARRAY_SIZE(deeds); d++) {
 		for (enum error_word word = ERROR_INTERNAL; word < ERROR_WORD_COUNT; word++) {
 			int error = expected[word];
 
 			if (deeds[d] == ATTR_DEED_CREATE && word == ERROR_DEVICE_BUSY)
 				error = EEXIST;
-			if (attr_errno(deeds[d], word) != -error)
+			struct umdev_error err = {.word = word};
+
+			if (attr_errno(deeds[d], &err) != -error)
 				fail_msg("deed %d, %s: %d", (int)deeds[d], error_word_name(word),
-					 attr_errno(deeds[d], word));
+					 attr_errno(deeds[d], &err));
 		}
 	}
 }
@@ -496,10 +608,11 @@ static void test_errno(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH(test_every_row),	 WITH(test_texts),
-		WITH(test_pci_looks),	 WITH(test_create),
-		WITH(test_remove),	 WITH(test_values),
-		WITH(test_uevent_words), cmocka_unit_test(test_errno),
+		WITH(test_every_row),	    WITH(test_texts),
+		WITH(test_pci_looks),	    WITH(test_create),
+		WITH(test_create_in_group), WITH(test_group),
+		WITH(test_remove),	    WITH(test_values),
+		WITH(test_uevent_words),    cmocka_unit_test(test_errno),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

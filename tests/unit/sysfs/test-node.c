@@ -114,6 +114,7 @@ static void world_put_mdev(struct world *world)
 	struct tree_parent *parent = tree_find_parent(&world->tree, world_parent_name(world));
 	struct tree_type *type;
 	char uuid[TREE_UUID_SIZE];
+	char group[TREE_UUID_SIZE];
 	uint64_t skip;
 
 	if (!parent || parent->type_count == 0)
@@ -125,7 +126,13 @@ static void world_put_mdev(struct world *world)
 	}
 	snprintf(uuid, sizeof(uuid), "83b8f4f2-509f-382f-3c1e-e6bfe0fa10%02x",
 		 (unsigned)world_pick(world, 24));
-	mirror_put_mdev(&world->tree, uuid, parent->name, type->name, ++world->groups);
+	snprintf(group, sizeof(group), "0c5b5ba6-2f0c-4a33-b3c6-3c1ee6bfe0f%x",
+		 (unsigned)world_pick(world, 3));
+	if (world_pick(world, 2))
+		mirror_put_member(&world->tree, uuid, parent->name, type->name, ++world->groups,
+				  group);
+	else
+		mirror_put_mdev(&world->tree, uuid, parent->name, type->name, ++world->groups);
 }
 
 static void world_step(struct world *world)
@@ -305,8 +312,12 @@ static void test_links(void **state)
 	tree_init(tree);
 	store = mirror_put_parent(tree, "store", "nvme", "nvme-1");
 	card = mirror_put_parent(tree, "0000:86:00.0", "null", "null-1");
-	a = mirror_put_mdev(tree, MIRROR_A, "store", "nvme-1", 1);
-	b = mirror_put_mdev(tree, MIRROR_B, "0000:86:00.0", "null-1", 12);
+	a = mirror_put_member(tree, MIRROR_A, "store", "nvme-1", 1, MIRROR_G);
+	b = mirror_put_member(tree, MIRROR_B, "0000:86:00.0", "null-1", 12, MIRROR_G);
+	expect_link(tree, "sys/bus/mdev/groups/" MIRROR_G "/devices", MIRROR_A,
+		    "../../../../../devices/virtual/mtty/store/" MIRROR_A, OF(NODE_MDEV, a));
+	expect_link(tree, "sys/bus/mdev/groups/" MIRROR_G "/devices", MIRROR_B,
+		    "../../../../../devices/pci0000:86/0000:86:00.0/" MIRROR_B, OF(NODE_MDEV, b));
 	expect_link(tree, "sys/class/mdev_bus", "store", "../../devices/virtual/mtty/store",
 		    OF(NODE_PARENT, store));
 	expect_link(tree, "sys/class/mdev_bus", "0000:86:00.0",

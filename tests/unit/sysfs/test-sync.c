@@ -237,6 +237,14 @@ static void stage_pool_changed(void *data, const struct tree_parent *parent)
 	stage_log(data, "pool", parent->name);
 }
 
+static void stage_group_changed(void *data, const struct tree_group *group)
+{
+	struct stage *stage = data;
+
+	assert_ptr_equal(tree_find_group(&stage->tree, group->uuid), group);
+	stage_log(stage, "group", group->uuid + 24);
+}
+
 static void stage_settled(void *data)
 {
 	stage_log(data, "settled", "");
@@ -267,6 +275,7 @@ static int setup(void **state)
 		.mdev_goes = stage_mdev_goes,
 		.mdev_changed = stage_mdev_changed,
 		.pool_changed = stage_pool_changed,
+		.group_changed = stage_group_changed,
 		.settled = stage_settled,
 		.closed = stage_closed,
 	};
@@ -315,6 +324,7 @@ static int teardown(void **state)
 
 #define ASK_A		  "{'uuid':'" MIRROR_A "','statistics':false}"
 #define ASK_B		  "{'uuid':'" MIRROR_B "','statistics':false}"
+#define ASK_C		  "{'uuid':'" MIRROR_C "','statistics':false}"
 #define OF_P		  "{'parent':'p'}"
 #define BELOW_P		  "{'parent':'p','statistics':false}"
 #define EVENT(name, uuid) "{'event':'" name "','uuid':'" uuid "','parent':'p'}"
@@ -401,6 +411,50 @@ static void test_mdev_events(void **state)
 }
 
 /* Events that mean nothing for the tree ask for nothing. */
+static void test_groups(void **state)
+{
+	struct stage *stage = *state;
+	struct tree_mdev *a;
+	uint64_t id;
+
+	stage_fill(stage);
+	/* A member brings its group; what is said of the group is told. */
+	stage_event(stage, EVENT("mdev.started", MIRROR_B));
+	stage_answer(stage, "mdev.list", ASK_B,
+		     mdevs_of(mirror_member(MIRROR_B, "p", "nvme-1", 2, MIRROR_G)));
+	expect_log(stage, "+:1002 pool:p group:3c1ee6bfe0fa settled");
+	stage_event(stage, "{'event':'group.modified','group':'" MIRROR_G "'}");
+	stage_event(stage, "{'event':'group.modified','group':'" MIRROR_H "'}");
+	stage_event(stage, "{'event':'group.modified'}");
+	expect_log(stage, "group:3c1ee6bfe0fa");
+	/* A second one, which is changed, and goes before the first. */
+	stage_event(stage, EVENT("mdev.started", MIRROR_C));
+	stage_answer(stage, "mdev.list", ASK_C,
+		     mdevs_of(mirror_member(MIRROR_C, "p", "nvme-1", 3, MIRROR_G)));
+	expect_log(stage, "+:1003 pool:p group:3c1ee6bfe0fa settled");
+	stage_event(stage, EVENT("client.connected", MIRROR_C));
+	stage_answer(stage, "mdev.list", ASK_C,
+		     mdevs_of(mirror_member(MIRROR_C, "p", "nvme-1", 3, MIRROR_G)));
+	expect_log(stage, "100:1003 group:3c1ee6bfe0fa settled");
+	stage_event(stage, EVENT("mdev.stopped", MIRROR_C));
+	stage_answer(stage, "mdev.list", ASK_C, mdevs_of(NULL));
+	expect_log(stage, "-:1003 group:3c1ee6bfe0fa pool:p settled");
+	/* Started again in another group before it was asked about: another device. */
+	a = tree_find_mdev(&stage->tree, MIRROR_B);
+	id = a->thing.id;
+	stage_event(stage, EVENT("mdev.modified", MIRROR_B));
+	stage_answer(stage, "mdev.list", ASK_B,
+		     mdevs_of(mirror_member(MIRROR_B, "p", "nvme-1", 2, MIRROR_H)));
+	expect_log(stage, "-:1002 pool:p +:1002 pool:p group:3c1ee6bfe0fb settled");
+	assert_int_not_equal(tree_find_mdev(&stage->tree, MIRROR_B)->thing.id, id);
+	assert_null(tree_find_group(&stage->tree, MIRROR_G));
+	/* With a parent all go, and the group once. */
+	stage_event(stage, "{'event':'parent.removed','parent':'p'}");
+	stage_refuse(stage, "parent.list", "{'name':'p'}", ERROR_NOT_FOUND);
+	expect_log(stage, "-:1001 -:1002 -:p settled");
+	assert_true(list_empty(&stage->tree.groups));
+}
+
 static void test_other_events(void **state)
 {
 	static const char *const others[] = {
@@ -714,6 +768,7 @@ int main(void)
 		WITH(test_fill),
 		WITH(test_nothing_there),
 		WITH(test_mdev_events),
+		WITH(test_groups),
 		WITH(test_other_events),
 		WITH(test_unsettled),
 		WITH(test_parent_removed),

@@ -425,13 +425,13 @@ static void test_mdevs(void **state)
 	struct tree_mdev *again = NULL;
 	bool is_new = true;
 
-	assert_ptr_equal(tree_find_group(tree, 7), a);
+	assert_ptr_equal(tree_find_iommu_group(tree, 7), a);
 	assert_int_equal(tree_put_mdev(tree, object, &again, &is_new), 0);
 	assert_ptr_equal(again, a);
 	assert_false(is_new);
 	assert_int_equal(a->changes, changes + 1);
-	assert_int_equal(a->group, 8);
-	assert_null(tree_find_group(tree, 7));
+	assert_int_equal(a->iommu_group, 8);
+	assert_null(tree_find_iommu_group(tree, 7));
 	assert_string_equal(tree_attr_value(p, a->object, "mdev/weight"), "5");
 	/* Of another type it is another device. */
 	json_object_set_new(object, "type", json_string("nvme-b"));
@@ -448,6 +448,55 @@ static void test_mdevs(void **state)
 	tree_drop_parent(tree, p);
 	assert_ptr_equal(tree_find_mdev(tree, MIRROR_A), again);
 	json_decref(object);
+}
+
+/* A group is there while it has a member, and is another one afterwards. */
+static void test_groups(void **state)
+{
+	struct tree *tree = *state;
+	struct tree_parent *p = mirror_put_parent(tree, "p", "nvme", "nvme-a");
+	struct tree_mdev *a;
+	struct tree_mdev *b;
+	struct tree_group *g;
+	uint64_t id;
+	uint32_t changes;
+
+	mirror_put_parent(tree, "q", "nvme", "nvme-a");
+	mirror_put_mdev(tree, MIRROR_C, "p", "nvme-a", 3);
+	assert_true(list_empty(&tree->groups));
+	a = mirror_put_member(tree, MIRROR_A, "p", "nvme-a", 1, MIRROR_G);
+	g = tree_find_group(tree, MIRROR_G);
+	assert_non_null(g);
+	assert_ptr_equal(a->group, g);
+	id = g->thing.id;
+	assert_ptr_equal(tree_group_by_id(tree, id), g);
+	assert_null(tree_mdev_by_id(tree, id));
+	assert_null(tree_group_by_id(tree, a->thing.id));
+	changes = g->changes;
+	b = mirror_put_member(tree, MIRROR_B, "q", "nvme-a", 2, MIRROR_G);
+	assert_ptr_equal(b->group, g);
+	assert_int_equal(g->mdev_count, 2);
+	assert_int_not_equal(g->changes, changes);
+	/* The same again is no second member; of another group it is another device. */
+	mirror_put_member(tree, MIRROR_B, "q", "nvme-a", 2, MIRROR_G);
+	assert_int_equal(g->mdev_count, 2);
+	id = b->thing.id;
+	b = mirror_put_member(tree, MIRROR_B, "q", "nvme-a", 2, MIRROR_H);
+	assert_int_not_equal(b->thing.id, id);
+	assert_int_equal(g->mdev_count, 1);
+	assert_ptr_equal(b->group, tree_find_group(tree, MIRROR_H));
+	/* With its last member, also when a parent takes that along. */
+	id = g->thing.id;
+	tree_drop_parent(tree, p);
+	assert_null(tree_find_group(tree, MIRROR_G));
+	assert_null(tree_group_by_id(tree, id));
+	tree_drop_mdev(tree, b);
+	assert_true(list_empty(&tree->groups));
+	b = mirror_put_member(tree, MIRROR_B, "q", "nvme-a", 2, MIRROR_G);
+	assert_int_not_equal(b->group->thing.id, id);
+	/* What is no name is no group. */
+	a = mirror_put_member(tree, MIRROR_A, "q", "nvme-a", 1, "..");
+	assert_null(a->group);
 }
 
 static void test_bad_mdevs(void **state)
@@ -565,6 +614,7 @@ int main(void)
 		WITH(test_types_in_use),
 		WITH(test_bad_types),
 		WITH(test_mdevs),
+		WITH(test_groups),
 		WITH(test_bad_mdevs),
 		WITH(test_ids),
 	};
