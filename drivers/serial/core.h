@@ -63,6 +63,14 @@ enum serial_peer {
 	SERIAL_PEER_LEFT, /* has gone; what it sent before is still to be read */
 };
 
+/* The bursts of one direction of a port. The next is handed over before the one that ends is done
+ * with: a port that has more to carry never counts as one that has not. */
+struct serial_way {
+	struct umdev_job jobs[2];
+	uint32_t turn; /* the one that was handed over last */
+	bool busy;     /* and it has not ended */
+};
+
 struct serial_port {
 	struct serial_mdev *mdev;
 	struct serial_state_port *st;
@@ -82,10 +90,8 @@ struct serial_port {
 	uint64_t idle_ns; /* when the character timeout comes; 0: not */
 
 	/* Line. */
-	struct umdev_job rx_job;
-	struct umdev_job tx_job;
-	bool rx_busy; /* handed over and not ended */
-	bool tx_busy;
+	struct serial_way rx;
+	struct serial_way tx;
 	bool tx_ripe; /* what the guest has written is worth a burst */
 };
 

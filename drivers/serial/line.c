@@ -257,6 +257,13 @@ static void line_rx_end(struct serial_port *port)
 
 /* ---- Jobs ---- */
 
+static void line_submit(struct serial_port *port, struct serial_way *way)
+{
+	way->busy = true;
+	way->turn = !way->turn;
+	serial_host->job_submit(port->mdev->handle, &way->jobs[way->turn]);
+}
+
 void line_update(struct serial_port *port)
 {
 	short wanted = 0;
@@ -264,32 +271,34 @@ void line_update(struct serial_port *port)
 	bool tx;
 	bool rx;
 
-	if (!port->rx_busy)
+	if (!port->rx.busy)
 		line_rx_end(port);
-	tx = !port->tx_busy && line_tx_wanted(port);
-	rx = !port->rx_busy && line_rx_wanted(port);
+	tx = !port->tx.busy && line_tx_wanted(port);
+	rx = !port->rx.busy && line_rx_wanted(port);
 	wanted |= tx ? POLLOUT : 0;
 	wanted |= rx ? POLLIN : 0;
 	ready = wanted ? backend_ready(port, wanted) : 0;
 	/* Into nothing one can always send. */
-	if (tx && (ready & POLLOUT || port->peer != SERIAL_PEER_HERE)) {
-		port->tx_busy = true;
-		serial_host->job_submit(port->mdev->handle, &port->tx_job);
-	}
-	if (rx && ready & POLLIN) {
-		port->rx_busy = true;
-		serial_host->job_submit(port->mdev->handle, &port->rx_job);
-	}
+	if (tx && (ready & POLLOUT || port->peer != SERIAL_PEER_HERE))
+		line_submit(port, &port->tx);
+	if (rx && ready & POLLIN)
+		line_submit(port, &port->rx);
 	backend_watch(port, (short)(wanted & ~ready));
 }
 
+static bool line_way_has(const struct serial_way *way, const struct umdev_job *job)
+{
+	return job == &way->jobs[0] || job == &way->jobs[1];
+}
+
+/* Whose job it is. */
 static struct serial_port *line_port(struct serial_mdev *m, const struct umdev_job *job)
 {
-	for (uint32_t i = 0; i < m->port_count; i++) {
-		if (job == &m->ports[i].rx_job || job == &m->ports[i].tx_job)
+	for (uint32_t i = 0; i + 1 < m->port_count; i++) {
+		if (line_way_has(&m->ports[i].rx, job) || line_way_has(&m->ports[i].tx, job))
 			return &m->ports[i];
 	}
-	return NULL;
+	return &m->ports[m->port_count - 1];
 }
 
 /* The job's bytes have come to where they go. */
@@ -297,18 +306,18 @@ static void line_end(struct serial_mdev *m, struct umdev_job *job, uint64_t ende
 {
 	struct serial_port *port = line_port(m, job);
 
-	if (job == &port->tx_job) {
+	if (line_way_has(&port->tx, job)) {
 		line_tx_end(port);
-		port->tx_busy = false;
+		port->tx.busy = false;
 	} else {
 		line_rx_end(port);
-		port->rx_busy = false;
+		port->rx.busy = false;
 	}
+	line_update(port);
 	if (ended_ns)
 		serial_host->job_done_at(m->handle, job, ended_ns);
 	else
 		serial_host->job_done(m->handle, job);
-	line_update(port);
 	serial_irq_update(m);
 }
 
@@ -329,7 +338,7 @@ void serial_job_start(void *priv, struct umdev_job *job)
 	uint64_t rate = m->parent->rate;
 	uint32_t bytes;
 
-	bytes = job == &port->tx_job ? line_tx_begin(port) : line_rx_begin(port);
+	bytes = line_way_has(&port->tx, job) ? line_tx_begin(port) : line_rx_begin(port);
 	if (rate == 0 || bytes == 0) {
 		line_end(m, job, 0);
 		return;
@@ -340,11 +349,13 @@ void serial_job_start(void *priv, struct umdev_job *job)
 	serial_irq_update(m); /* the transmitter's FIFO may be empty now */
 }
 
-static void line_take_back(struct serial_mdev *m, struct umdev_job *job, bool *busy)
+static void line_take_back(struct serial_mdev *m, struct serial_way *way)
 {
-	if (!*busy)
+	struct umdev_job *job = &way->jobs[way->turn];
+
+	if (!way->busy)
 		return;
-	*busy = false;
+	way->busy = false;
 	if (serial_host->job_withdraw(m->handle, job))
 		return;
 	if (m->on_line == job) {
@@ -356,7 +367,7 @@ static void line_take_back(struct serial_mdev *m, struct umdev_job *job, bool *b
 
 void line_stop(struct serial_port *port)
 {
-	line_take_back(port->mdev, &port->rx_job, &port->rx_busy);
-	line_take_back(port->mdev, &port->tx_job, &port->tx_busy);
+	line_take_back(port->mdev, &port->rx);
+	line_take_back(port->mdev, &port->tx);
 	port->tx_ripe = false;
 }

@@ -141,6 +141,7 @@ static void fake_job_done(struct umdev_mdev *mdev, struct umdev_job *job)
 	assert_int_equal(job->host[0], JOB_STARTED);
 	job->host[0] = JOB_IDLE;
 	fake.started--;
+	fake.behind = fake.queued;
 	fake.ended_ns = 0;
 }
 

@@ -30,6 +30,7 @@ struct fake {
 	uint32_t started;
 	uint64_t jobs;	     /* started in all */
 	uint64_t started_ns; /* when the last one was */
+	uint32_t behind;     /* jobs that waited when the last one ended */
 	uint64_t ended_ns;   /* what job_done_at() said last; 0: job_done() */
 	bool stopped;	     /* jobs stay queued */
 	bool no_inotify;

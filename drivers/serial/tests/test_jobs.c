@@ -134,6 +134,8 @@ static void test_asks_again(void **state)
 			write_some(0, 16);
 		(void)guest_receive(0, got, 16);
 		fake_pass(16 * (NS / 1000));
+		/* Already when it ended. */
+		assert_int_equal(fake.behind, 2);
 	}
 	close(fd);
 	fake_settle();
