@@ -159,7 +159,7 @@ static const char gendoc_tail[] =
 	"# ATTRIBUTES OF A DRIVER\n\n"
 	"_/sys/bus/mdev/devices/UUID/DRIVER_\n\n"
 	"A file (0644) for each attribute that the driver has; its page tells of them, such as "
-	"*umdev-driver-nvme*(7) and *umdev-driver-serial*(7), and *umdevctl parent list --json* lists them. What takes effect "
+	"*umdev-driver-nvme*(7), and *umdevctl parent list --json* lists them. What takes effect "
 	"at the creation of a device can be set as long as no client uses the mdev, else EBUSY: "
 	"the device is made anew, its data stays.\n\n"
 	"# EXIT STATUS\n\n"

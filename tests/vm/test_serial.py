@@ -87,6 +87,20 @@ wait
 sha256sum < /tmp/in.{port}
 """ % OPEN
 
+SLOW_BYTES = 24_000
+# More than the tty holds, so that it has to say stop.
+SLOW_GUEST = """
+set -e
+%s
+n=0
+while [ $n -lt {count} ]; do
+	dd bs=1000 count=1 <&3 2>/dev/null
+	n=$(wc -c < /tmp/in)
+	sleep 0.1
+done > /tmp/in
+sha256sum < /tmp/in
+""" % OPEN
+
 
 def digest(data: bytes) -> str:
     """What sha256sum prints of it."""
@@ -134,4 +148,35 @@ def test_transfer(serial, boot, record_property, backend):
           f"{4 * TRANSFER_BYTES / took_s:.0f} bytes/s in all; {counters}")
     for line in lines:
         line.close()
+    guest.kill()
+
+
+@pytest.mark.parametrize("backend", ["pty", "unix"])
+def test_slow_readers(serial, boot, backend):
+    """A guest that reads now and then, and a program that does: each holds the other up, nothing is lost."""
+    serial.parent("com", f"backend={backend}")
+    device = serial.device("1", "com")
+    guest = boot(device)
+    (line,) = lines_of(device)
+    (port,) = guest_ports(guest, "one")
+    data = random.Random(11).randbytes(SLOW_BYTES)
+    job = guest.spawn(SLOW_GUEST.format(port=port, count=SLOW_BYTES))
+    line.expect(b"GO\n")
+    line.send(data, 60)
+    code, output = job.wait()
+    assert (code, output.split()[0]) == (0, digest(data))
+
+    expected = guest.check(f"head -c {SLOW_BYTES} /dev/urandom > /tmp/out; sha256sum < /tmp/out").split()[0]
+    job = guest.spawn(f"{OPEN.format(port=port)}; cat /tmp/out >&3")
+    line.expect(b"GO\n")
+    got = line.take()
+    while len(got) < SLOW_BYTES:
+        time.sleep(0.02)  # a reader that is slow, and not something that is waited for
+        got += line.receive(60, most=701)
+    assert digest(got) == expected
+    assert job.wait().code == 0
+    counters = statistics(device)
+    assert counters["overruns"] == counters["lost_bytes"] == 0
+    assert counters["rx_bytes"] == SLOW_BYTES
+    line.close()
     guest.kill()

@@ -43,11 +43,11 @@ class Line:
                 raise VmError(f"{self.path} did not take {len(data)} bytes within {timeout_s:.0f} s")
             data = data[os.write(self.fd, data[:4096]):]
 
-    def receive(self, timeout_s: float) -> bytes:
+    def receive(self, timeout_s: float, most: int = 65536) -> bytes:
         """What comes next, at least a byte."""
         if not select.select([self.fd], [], [], max(0, timeout_s))[0]:
             raise VmError(f"nothing came from {self.path} within {timeout_s:.0f} s; before: {self._received[-200:]!r}")
-        return os.read(self.fd, 65536)
+        return os.read(self.fd, most)
 
     def take(self) -> bytes:
         """What came with the last expected text, and after it."""
