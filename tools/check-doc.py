@@ -74,9 +74,27 @@ def check_once(name: str, text: str) -> list:
     return [] if "\n#pragma once\n" in text else [f"{name}:1: no #pragma once"]
 
 
+PROOF = re.compile(r"`(tests/[^`:]+)(?:::([^`]+))?`")
+
+
+def check_proofs(name: str, text: str) -> list:
+    """Tests that a table names as its proofs and that are not there."""
+    findings = []
+    for number, line in enumerate(text.splitlines(), 1):
+        for path, test in PROOF.findall(line):
+            file = csource.TOP / path
+            if not file.exists():
+                findings.append(f"{name}:{number}: there is no {path}")
+            elif test and not re.search(rf"\b{re.escape(test)}\b", file.read_text()):
+                findings.append(f"{name}:{number}: {path} has no {test}")
+    return findings
+
+
 def main() -> int:
     """Prints what lacks its comment; 1 if there is anything."""
     findings = []
+    for path in sorted((csource.TOP / "docs").glob("*.md")):
+        findings += check_proofs(csource.relative(path), path.read_text())
     for path in csource.c_files():
         name = csource.relative(path)
         text = Path(path).read_text()
