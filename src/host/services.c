@@ -69,15 +69,36 @@ static void services_fd_unwatch(struct umdev_parent *parent, int fd)
 	}
 }
 
+/* The watch of @fd takes another interest, without anything being made anew. Whether it did. */
+static bool services_fd_rewatch(struct umdev_parent *parent, int fd, uint32_t events,
+				umdev_fd_ready *ready, void *arg)
+{
+	struct host_watch *w;
+
+	list_for_each (w, &parent->watches, link) {
+		if (w->source.fd != fd)
+			continue;
+		if (reactor_fd_events(parent->reactor, &w->source, events) < 0)
+			return false;
+		w->ready = ready;
+		w->arg = arg;
+		return true;
+	}
+	return false;
+}
+
 static int services_fd_watch(struct umdev_parent *parent, int fd, uint32_t events,
 			     umdev_fd_ready *ready, void *arg)
 {
-	struct host_watch *w = calloc(1, sizeof(*w));
+	struct host_watch *w;
 	int r;
 
+	if (services_fd_rewatch(parent, fd, events, ready, arg))
+		return 0;
+	services_fd_unwatch(parent, fd);
+	w = calloc(1, sizeof(*w));
 	if (!w)
 		return -ENOMEM;
-	services_fd_unwatch(parent, fd);
 	w->source.fd = fd;
 	w->source.events = events; /* poll(2) and epoll(7) use the same bits */
 	w->source.ready = services_watch_ready;
