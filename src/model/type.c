@@ -339,6 +339,12 @@ const struct type *type_find_name(const struct type_table *table, const char *na
 	return NULL;
 }
 
+static bool type_same_endpoints(const struct type *a, const struct type *b)
+{
+	return a->endpoint_kind == b->endpoint_kind && a->endpoint_count == b->endpoint_count &&
+	       (a->endpoint_count == 0 || strcmp(a->endpoint_name, b->endpoint_name) == 0);
+}
+
 bool type_table_extends(const struct type_table *table, const struct type_table *older)
 {
 	if (table->count < older->count)
@@ -349,7 +355,7 @@ bool type_table_extends(const struct type_table *table, const struct type_table 
 
 		if (strcmp(a->id, b->id) != 0 || strcmp(a->name, b->name) != 0 ||
 		    strcmp(a->class_name, b->class_name) != 0 || a->want.cost != b->want.cost ||
-		    a->want.rest != b->want.rest)
+		    a->want.rest != b->want.rest || !type_same_endpoints(a, b))
 			return false;
 	}
 	return true;

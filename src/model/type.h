@@ -67,8 +67,8 @@ int type_class_check(const char *name, struct umdev_error *err) umdev_warn_unuse
 const struct type *type_find_id(const struct type_table *table, const char *id);
 const struct type *type_find_name(const struct type_table *table, const char *name);
 
-/* True when @table offers every type of @older with the same id, name, class and cost at the same
- * index. */
+/* True when @table offers every type of @older with the same id, name, class, cost and
+ * endpoints at the same index. */
 bool type_table_extends(const struct type_table *table, const struct type_table *older);
 
 /* What was found by type_resolve(). */

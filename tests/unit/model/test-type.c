@@ -232,6 +232,7 @@ static void test_endpoints(void **state)
 		"[]",
 	};
 	struct type_table t = {0};
+	struct type_table with = {0};
 	struct umdev_error err = {0};
 	char text[512];
 
@@ -247,6 +248,15 @@ static void test_endpoints(void **state)
 	type_table_done(&t);
 	assert_int_equal(parse("[{" SERIAL "}]", &t, &err), 0);
 	assert_int_equal(t.types[0].endpoint_count, 0);
+	/* Devices that are there keep what they have: other endpoints are other types. */
+	assert_int_equal(parse("[{" SERIAL
+			       ",\"endpoints\":{\"name\":\"port\",\"kind\":1,\"count\":1}}]",
+			       &with, &err),
+			 0);
+	assert_false(type_table_extends(&t, &with));
+	assert_false(type_table_extends(&with, &t));
+	assert_true(type_table_extends(&with, &with));
+	type_table_done(&with);
 	type_table_done(&t);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		snprintf(text, sizeof(text), "[{" SERIAL ",\"endpoints\":%s}]", bad[i]);
