@@ -14,6 +14,7 @@ import pytest
 from umdevtest import wait_for
 from umdevtest.child import within
 from umdevtest.daemon import NOBODY, RpcError, new_uuid
+from umdevtest.drivers import with_drivers
 from umdevtest.hands import Hands
 from umdevtest.inotify import CREATE, DELETE, MODIFY, Watches
 from umdevtest.mdevctl import NewMdevctl
@@ -58,9 +59,9 @@ class Crew:
 
 
 @pytest.fixture(name="crew")
-def fixture_crew(make_daemon, user, all_drivers):
+def fixture_crew(make_daemon, user):
     """See Crew; nothing is active."""
-    daemon = make_daemon(user, arguments=["--driver-dir", all_drivers])
+    daemon = with_drivers(make_daemon, user, "crew")
     daemon.start()
     daemon.directory.chmod(0o755)
     for name in ("p0", "p1"):

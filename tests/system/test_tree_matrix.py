@@ -16,7 +16,8 @@ from umdevtest.tree import CARD, PLAIN, PLAIN_TYPE, STORE, STORE_TYPE, add_paren
 
 WRITE_ONLY = {"create", "remove"}
 BOTH = {"uevent", "mdev/cap", "mdev/weight", "mdev/priority", "mdev/socket_user", "mdev/socket_group",
-        "mdev/socket_mode", "mdev/group", "nvme/doorbells", "nvme/interrupts", "nvme/queues", "nvme/serial", "nvme/model"}
+        "mdev/socket_mode", "mdev/group", "mdev/min_share",
+        "nvme/doorbells", "nvme/interrupts", "nvme/queues", "nvme/serial", "nvme/model"}
 # Who runs the daemon and who looks at its tree.
 PAIRS = ["root by root", "nobody by nobody", "root by nobody"] if os.geteuid() == 0 else ["own by own"]
 
