@@ -138,6 +138,8 @@ static int device_start(struct ctl *ctl, json_t *params, bool known, json_t *dev
 	if (known && !json_object_get(params, "definition"))
 		r = device_from_list(ctl, params, true, devices);
 	if (r == CTL_OK && json_array_size(devices) == 0)
+		r = callout_place(ctl, params);
+	if (r == CTL_OK && json_array_size(devices) == 0)
 		r = device_from_params(ctl, params, devices);
 	return r;
 }
@@ -170,6 +172,10 @@ static int device_define(struct ctl *ctl, json_t *params, bool known, json_t *de
 	if (r == CTL_OK && known && json_array_size(devices) == 0)
 		r = device_from_list(ctl, params, false, devices);
 	device_override(json_array_get(devices, 0), params);
+	if (r == CTL_OK && json_array_size(devices) == 0)
+		r = callout_place(ctl, params);
+	if (r == CTL_OK && json_array_size(devices) == 0)
+		r = device_from_params(ctl, params, devices);
 	return r;
 }
 

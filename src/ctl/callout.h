@@ -26,3 +26,9 @@ int callout_call(struct ctl *ctl, const char *action, json_t *params, json_t **r
  * then says what is wrong. CTL_OK, or the exit code when the daemon cannot be asked.
  */
 int callout_devices(struct ctl *ctl, const char *action, json_t *params, json_t **ret_devices);
+
+/* ---- callout-place.c ---- */
+
+/* Chooses a parent for a start or define whose @params give a type and no parent, tells where it
+ * goes, and puts it there. CTL_OK also where none fits. */
+int callout_place(struct ctl *ctl, json_t *params);

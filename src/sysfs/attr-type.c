@@ -113,7 +113,8 @@ const struct attr attr_type_rows[] = {
 		       "of that group. EINVAL: no UUID, or the definition says another type or "
 		       "group, or the type or driver forbids the group. EEXIST: the UUID is in "
 		       "use, on any parent. EBUSY: members of the group are in use, and a type "
-		       "among them has no group_hotplug. EUSERS: no instance is available. ENODEV: "
+		       "among them has no group_hotplug. EUSERS: no instance is available. ENOSPC: "
+		       "the share that it or an mdev there was promised would be broken. ENODEV: "
 		       "the parent is going or has no host. EPERM: another user defined it. Other "
 		       "errors are the driver's own.",
 	},

@@ -104,6 +104,14 @@ def test_every_command(store, scripts):
     store.ok("undefine", "-u", ident)
     expect("undefine", ident=ident, given=definition())
 
+    for verb in ("start", "define"):
+        result = store.ctl(verb, "-t", "nvme-16m", "--attr", "mdev/weight=200", "--place", "pack")
+        assert result.rc == 0 and result.err == "umdevctl: placed on store, of 1 parent by pack: 200 / 200 = 100 %\n"
+        ident = result.out.strip()
+        expect(verb, ident=ident, given=definition(attrs=[("mdev/weight", "200")]))
+        store.ok("stop" if verb == "start" else "undefine", "-u", ident)
+        scripts.calls()
+
     ident = store.ok("start", "-p", "store", "--type-name", "umdev NVMe 16 MiB").strip()
     expect("start", ident=ident, given=definition())
     store.ok("define", "-u", ident, "-a")

@@ -393,7 +393,7 @@ def test_force_tells_the_client_and_the_operator_why(store):
     [], ["nosuch"], ["parent"], ["parent", "nosuch"], ["parent", "add"], ["parent", "add", "p"],
     ["parent", "add", "p", "--driver"], ["parent", "add", "p", "q", "--driver", "null"],
     ["parent", "add", "p", "--driver", "null", "--option", "novalue"], ["parent", "remove"],
-    ["start"], ["start", "-t", "null-basic"], ["start", "--nosuch"], ["start", "-u"], ["stop"], ["undefine"],
+    ["start"], ["start", "--nosuch"], ["start", "-u"], ["stop"], ["undefine"],
     ["modify"], ["define"], ["define", "-p", "p", "-t", "a", "--type-name", "b"],
     ["define", "-p", "p", "--jsonfile", "x", "-t", "y"],
     ["modify", "-u", "00000000-0000-0000-0000-000000000001"], ["list", "extra"], ["types", "extra"], ["qemu-args"],

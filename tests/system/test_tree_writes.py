@@ -199,6 +199,7 @@ ATTRIBUTES = [
     ("mdev/weight", "250", ["0", "10001", "-1", "x", "\n", "1.5", "100 ", "100\0", "1\n1", "9" * 40]),
     ("mdev/cap", "12.5", ["0", "101", "-1", "x", "\n", "1,5", "nan", "inf", "50\0"]),
     ("mdev/priority", "7", ["8", "-1", "x", "\n", "1.0"]),
+    ("mdev/min_share", "12.5", ["100.01", "-1", "x", "\n", "1,5", "nan", "50\0"]),
     ("mdev/socket_mode", "0660", ["9", "x", "\n", "17777777", "-1"]),
     ("mdev/socket_user", None, ["nobody such user", "\n", "-2", "99999999999"]),
     ("nvme/queues", "5", ["0", "65536", "-1", "x", "\n", "1.5"]),
@@ -230,7 +231,7 @@ def test_attributes_of_a_busy_mdev(bench):
     with Client(bench.daemon.socket_path(FIRST)) as client:
         client.like_qemu()
         for name, text in (("nvme/queues", "2"), ("nvme/serial", "S"), ("nvme/interrupts", "msi"),
-                           ("mdev/socket_mode", "0660")):
+                           ("mdev/socket_mode", "0660"), ("mdev/min_share", "5")):
             bench.refuses(mdev / name, [(text, "EBUSY")])
         for name, text in (("mdev/weight", "7"), ("mdev/cap", "7"), ("mdev/priority", "7")):
             bench.hands.put(mdev / name, text)
