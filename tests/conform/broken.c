@@ -56,6 +56,8 @@ enum {
 	GROUP_ACTS,
 	BAD_DEVICE,
 	EARLY_END,
+	REFUSES_TO_RESUME,
+	SECOND_REFUSED,
 };
 
 #ifndef FAULT
@@ -282,6 +284,10 @@ static int mdev_limits(const struct broken_parent *p, const struct umdev_mdev_ar
 		return host->fail(ENOSPC, "there is no room");
 	if (args->piece_start + args->piece_size > UNITS)
 		return host->fail(EINVAL, "the piece lies outside of the pool");
+	if (HAS(REFUSES_TO_RESUME) && args->state_origin == UMDEV_STATE_RESUME)
+		return host->fail(EIO, "it knows nothing of that");
+	if (HAS(SECOND_REFUSED) && args->piece_start == 1)
+		return host->fail(EIO, "the second unit is broken");
 	if (args->state_origin == UMDEV_STATE_RESUME && !HAS(STATE_BELIEVED) &&
 	    !state_good(args->state))
 		return host->fail(EBADMSG, "the state is damaged");

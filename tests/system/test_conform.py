@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -100,7 +101,8 @@ def broken(tmp_path_factory):
     directory = tmp_path_factory.mktemp("broken")
 
     def run(fault):
-        return conform(*WORK, build_broken(directory, fault))
+        only = [] if fault == "NO_FAULT" else ["--no-daemon"]
+        return conform(*WORK, *only, build_broken(directory, fault))
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {fault: pool.submit(run, fault) for fault in ["NO_FAULT", *FAULTS]}
@@ -127,6 +129,22 @@ def test_a_fault_fails_its_check(broken, fault):
     assert report["failed"] == len(failed)
 
 
+@pytest.mark.parametrize("fault, check, reason", [
+    ("SECOND_REFUSED", "daemon.instances", "and it does not start: the second unit is broken"),
+    ("LOST_KEEPS", "client.lost", "for the client after one that was lost, byte 0x4 of BAR 0 is"),
+    ("REFUSES_TO_RESUME", "host.restart", "for"),
+    ("CRASHES_HIGH", None, ""),
+])
+def test_a_fault_is_seen_under_a_daemon(tmp_path, fault, check, reason):
+    """What concerns sessions and hosts is seen where there are some, and nothing is left of the daemon."""
+    _, report = conform(*WORK, "--only", "daemon.instances", "--only", "client.", "--only", "host.restart",
+                        build_broken(tmp_path, fault))
+    failed = failures(report)
+    assert (check in failed) if check else not failed, failed
+    assert reason in failed.get(check, "")
+    assert not list(Path("/tmp").glob("umdev-conform-*"))
+
+
 def test_null_passes():
     """The smallest example keeps the whole contract."""
     status, report = conform(build_directory() / "bin/umdev-driver-null.so")
@@ -149,6 +167,8 @@ def test_nvme_passes(tmp_path, options):
     assert status == 0
     for name in ("qos.weights", "qos.cap", "pool.discard", "state.resume", "jobs.run"):
         assert outcomes(report)[name][0] == "ok", outcomes(report)[name]
+    if "parallelism=4" in options:
+        assert outcomes(report)["daemon.shares"][0] == "ok", outcomes(report)["daemon.shares"]
 
 
 @pytest.mark.parametrize("backend", ["pty", "unix"])

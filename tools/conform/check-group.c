@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "check.h"
-#include "random.h"
+#include "perf/random.h"
 #include "regs.h"
 
 #define GROUP_MEMBERS 8

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "check.h"
-#include "random.h"
+#include "perf/random.h"
 #include "regs.h"
 #include "util/clock.h"
 

@@ -12,7 +12,7 @@
 
 #include "check.h"
 #include "model/pool.h"
-#include "random.h"
+#include "perf/random.h"
 #include "regs.h"
 #include "util/clock.h"
 

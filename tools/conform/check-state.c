@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 
 #include "check.h"
-#include "random.h"
+#include "perf/random.h"
 #include "regs.h"
 #include "util/clock.h"
 

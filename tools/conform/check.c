@@ -74,6 +74,16 @@ const struct check check_table[] = {
 	 CHECK_NO_RULE},
 	{"hostile.access", "a guest that accesses at random brings nothing down", check_hostile, 60,
 	 CHECK_NO_RULE},
+	{"daemon.instances", "under umdevd, available instances add up after each start and stop",
+	 check_daemon_instances, 90, CHECK_DAEMON},
+	{"daemon.groups", "under umdevd, types join groups as they declare", check_daemon_group, 90,
+	 CHECK_DAEMON},
+	{"daemon.shares", "under umdevd, two guests of weights 1:3 own their parent 1:3",
+	 check_daemon_shares, 90, CHECK_DAEMON},
+	{"client.lost", "under umdevd, the client after one that was lost finds the power-on state",
+	 check_client_lost, 90, CHECK_DAEMON},
+	{"host.restart", "under umdevd, a host that dies is replaced, and its mdevs serve again",
+	 check_host_restart, 120, CHECK_DAEMON},
 	{"calls.answers", "callbacks answer what the contract knows", check_calls, 60, RULE_ANSWER},
 	{"calls.time", "callbacks do not block", check_calls, 60, RULE_TIME},
 	{"calls.threads", "services are called on the host's thread, for mdevs that are there",
@@ -94,6 +104,8 @@ const size_t check_count = ARRAY_SIZE(check_table);
 
 bool check_wanted(const struct conform_options *options, const struct check *check)
 {
+	if (check->rule == CHECK_DAEMON && options->no_daemon)
+		return false;
 	for (uint32_t i = 0; i < options->only_count; i++) {
 		if (strncmp(check->name, options->only[i], strlen(options->only[i])) == 0)
 			return true;

@@ -12,13 +12,15 @@
 
 /* No rule of the harness stands behind the check. */
 #define CHECK_NO_RULE (-1)
+/* Nor this time; the check needs a daemon. */
+#define CHECK_DAEMON (-2)
 
 struct check {
 	const char *name;    /* stable */
 	const char *meaning; /* what holds when it is ok */
 	void (*run)(struct kit *kit);
 	uint32_t limit_s;
-	int rule; /* enum rule: breaches that any check saw make this one fail; or CHECK_NO_RULE */
+	int rule; /* enum rule: breaches that any check saw make this one fail; or CHECK_* */
 };
 
 extern const struct check check_table[];
@@ -80,6 +82,13 @@ void check_state_damaged(struct kit *kit);
 void check_jobs_run(struct kit *kit);
 void check_qos_weights(struct kit *kit);
 void check_qos_cap(struct kit *kit);
+
+/* ---- check-daemon.c: under a real umdevd ---- */
+void check_daemon_instances(struct kit *kit);
+void check_daemon_group(struct kit *kit);
+void check_client_lost(struct kit *kit);
+void check_host_restart(struct kit *kit);
+void check_daemon_shares(struct kit *kit);
 
 /* ---- check-calls.c: the rules of the harness ---- */
 void check_calls(struct kit *kit);

@@ -182,6 +182,40 @@ void kit_close(struct kit *kit)
 	}
 }
 
+/* Types live until parent_close(), texts and all: what is asked of them later is copied. */
+static void kit_keep_types(struct kit *kit)
+{
+	size_t count = kit->info.type_count;
+	struct umdev_type *copy = calloc(count, kit->driver.table.type_size);
+	uint32_t size = kit->driver.table.type_size;
+
+	if (!copy)
+		verdict_skip("out of memory");
+	memcpy(copy, kit->info.types, count * size);
+	for (size_t i = 0; i < count; i++) {
+		struct umdev_type *t = (struct umdev_type *)((char *)copy + i * size);
+
+		t->id = strdup(t->id);
+		t->name = strdup(t->name);
+		t->class_name = NULL;
+		t->description = NULL;
+		t->attrs = NULL;
+	}
+	kit->info.types = copy;
+	kit->info.pool_unit = NULL;
+	kit->info.description = NULL;
+	kit->info.engines = NULL;
+	kit->info.engine_count = 0;
+}
+
+void kit_let_go(struct kit *kit)
+{
+	kit_keep_types(kit);
+	kit_close(kit);
+	bridge_values_free(kit->values, kit->driver.option_count);
+	kit->values = NULL;
+}
+
 /* ---- Types ---- */
 
 const struct umdev_type *kit_type_row(const struct kit *kit, uint32_t index)

@@ -32,6 +32,10 @@ void kit_up(struct kit *kit);
 /* Removes what is left, closes, and notes what the driver left behind. */
 void kit_close(struct kit *kit);
 
+/* Closes, and gives back what the options opened, so that another may open it; types stay readable.
+ */
+void kit_let_go(struct kit *kit);
+
 /* The row of the type that checks use where one is enough: --type, or the first that fits. */
 uint32_t kit_type(const struct kit *kit);
 const struct umdev_type *kit_type_row(const struct kit *kit, uint32_t index);

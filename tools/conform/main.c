@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "check.h"
+#include "daemon.h"
 #include "options.h"
 #include "report.h"
 #include "util/fd.h"
@@ -87,9 +88,10 @@ static void main_check(struct main_run *run, size_t index)
 		f->outcome = verdict_page->outcome;
 		memcpy(f->reason, verdict_page->reason, sizeof(f->reason));
 		main_collect(run, check);
+		daemon_clean();
 	}
 	run->ended[index] = *f;
-	if (check->rule != CHECK_NO_RULE && run->broken[check->rule][0]) {
+	if (check->rule >= 0 && run->broken[check->rule][0]) {
 		f->outcome = OUTCOME_FAILED;
 		memcpy(f->reason, run->broken[check->rule], sizeof(f->reason));
 	}
@@ -134,6 +136,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "umdev-conform: out of memory\n");
 		r = 1;
 	} else {
+		daemon_adopt();
 		r = main_run_checks(&run);
 	}
 	options_done(&run.options);

@@ -25,12 +25,23 @@ static const char options_usage[] =
 	"  --poke BAR:OFFSET:SIZE:VALUE  a register write that makes work; several make one job\n"
 	"  --work FILE                 such writes from a file, one a line\n"
 	"  --seed N                    of the random sequences; default 1\n"
+	"  --no-daemon                 without the checks under a private umdevd\n"
 	"  --json                      one JSON object instead of text\n"
 	"  --verbose                   also what the driver logs\n"
 	"  --list                      names the checks and what they mean\n"
 	"  --help, --version\n";
 
-enum { OPT_OPTION = 256, OPT_TYPE, OPT_ONLY, OPT_POKE, OPT_WORK, OPT_SEED, OPT_JSON, OPT_LIST };
+enum {
+	OPT_OPTION = 256,
+	OPT_TYPE,
+	OPT_ONLY,
+	OPT_POKE,
+	OPT_WORK,
+	OPT_SEED,
+	OPT_JSON,
+	OPT_LIST,
+	OPT_NO_DAEMON
+};
 
 static const struct option options_long[] = {
 	{"option", required_argument, NULL, OPT_OPTION},
@@ -41,6 +52,7 @@ static const struct option options_long[] = {
 	{"seed", required_argument, NULL, OPT_SEED},
 	{"json", no_argument, NULL, OPT_JSON},
 	{"list", no_argument, NULL, OPT_LIST},
+	{"no-daemon", no_argument, NULL, OPT_NO_DAEMON},
 	{"verbose", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, 'V'},
@@ -142,6 +154,9 @@ static int options_one(struct conform_options *options, int c, const char *arg,
 		return 0;
 	case OPT_LIST:
 		options->list = true;
+		return 0;
+	case OPT_NO_DAEMON:
+		options->no_daemon = true;
 		return 0;
 	case 'v':
 		options->verbose = true;

@@ -34,6 +34,7 @@ struct conform_options {
 	bool list;
 	bool json;
 	bool verbose;
+	bool no_daemon; /* not the checks that need one */
 };
 
 /*

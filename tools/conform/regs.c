@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "random.h"
+#include "perf/random.h"
 
 static struct regs *regs_new(void)
 {

@@ -42,6 +42,9 @@ struct verdict {
 	char doing[VERDICT_DOING]; /* the call in progress, or the last one */
 	char note[VERDICT_DOING];  /* where in the check that was, or "" */
 	char broken[RULE_COUNT][VERDICT_TEXT];
+	char root[64];	/* of a private daemon that is to be removed, or "" */
+	int32_t daemon; /* its process, 0: none */
+	int32_t reserved2;
 };
 
 /* The page that this process reports to; set by verdict_new(), inherited by its children. */
