@@ -93,6 +93,25 @@ static int device_type(struct ctl *ctl, const json_t *params, json_t *said)
 	return CTL_OK;
 }
 
+/* Writes the parameters that are short for attributes among those, as the daemon does. */
+static void device_short_forms(json_t *said)
+{
+	json_t *attrs = json_deep_copy(json_object_get(said, "attrs"));
+	const json_t *share = json_object_get(said, "min_share");
+	const char *group = ctl_text(said, "group");
+	char text[32];
+
+	if (!attrs)
+		attrs = json_array();
+	if (share && json_number_value(share) > 0) {
+		snprintf(text, sizeof(text), "%.15g", json_number_value(share));
+		json_array_append_new(attrs, json_pack("{s:s}", "mdev/min_share", text));
+	}
+	if (group[0])
+		json_array_append_new(attrs, json_pack("{s:s}", "mdev/group", group));
+	json_object_set_new(said, "attrs", attrs);
+}
+
 /* Something new, as the parameters say it. */
 static int device_from_params(struct ctl *ctl, json_t *params, json_t *devices)
 {
@@ -107,6 +126,7 @@ static int device_from_params(struct ctl *ctl, json_t *params, json_t *devices)
 
 		if (ctl_text(params, "parent")[0])
 			r = device_type(ctl, params, said);
+		device_short_forms(said);
 		definition = device_definition(said, "type");
 		json_decref(said);
 	}
@@ -149,15 +169,18 @@ static void device_override(json_t *device, const json_t *params)
 {
 	json_t *definition = json_object_get(device, "definition");
 	json_t *type = json_object_get(params, "type");
-	json_t *attrs = json_object_get(params, "attrs");
+	json_t *said;
 
 	if (!definition || json_object_get(params, "definition"))
 		return;
 	json_object_set_new(definition, "start",
 			    json_string(strcmp(ctl_text(params, "start"), "auto") == 0 ? "auto"
 										       : "manual"));
-	if (attrs)
-		json_object_set(definition, "attrs", attrs);
+	said = json_copy((json_t *)(uintptr_t)params);
+	device_short_forms(said);
+	if (json_array_size(json_object_get(said, "attrs")) > 0)
+		json_object_set(definition, "attrs", json_object_get(said, "attrs"));
+	json_decref(said);
 	if (type) {
 		json_object_set(definition, "mdev_type", type);
 		json_object_set(device, "type", type);

@@ -105,12 +105,18 @@ def test_every_command(store, scripts):
     expect("undefine", ident=ident, given=definition())
 
     for verb in ("start", "define"):
-        result = store.ctl(verb, "-t", "nvme-16m", "--attr", "mdev/weight=200", "--place", "pack")
+        result = store.ctl(verb, "-t", "nvme-16m", "--attr", "mdev/weight=200", "--place", "pack", "--min-share", "12.5")
         assert result.rc == 0 and result.err == "umdevctl: placed on store, of 1 parent by pack: 200 / 200 = 100 %\n"
         ident = result.out.strip()
-        expect(verb, ident=ident, given=definition(attrs=[("mdev/weight", "200")]))
+        expect(verb, ident=ident, given=definition(attrs=[("mdev/weight", "200"), ("mdev/min_share", "12.5")]))
+        assert store.mdev(ident, defined=verb == "define")["attrs"][1] == {"mdev/min_share": "12.5"}
         store.ok("stop" if verb == "start" else "undefine", "-u", ident)
         scripts.calls()
+
+    ident = store.ok("define", "-p", "store", "-t", "nvme-16m", "--min-share", "5").strip()
+    expect("define", ident=ident, given=definition(attrs=[("mdev/min_share", "5")]))
+    store.ok("undefine", "-u", ident)
+    scripts.calls()
 
     ident = store.ok("start", "-p", "store", "--type-name", "umdev NVMe 16 MiB").strip()
     expect("start", ident=ident, given=definition())
