@@ -144,15 +144,29 @@ static void live_end(struct live *live)
 	free(live);
 }
 
+/* The host refused the step that is under way: why, of which mdev, and what. */
+static void live_refused(struct live *live, const struct umdev_error *err)
+{
+	const struct mdev *mdev = live->mdev;
+
+	live->err = *err;
+	live->backwards = true;
+	live->at--; /* this one was not set */
+	if (strstr(err->message, mdev->uuid))
+		return;
+	if (live->at > 0)
+		error_wrap(&live->err, "mdev %s: %s", mdev->uuid,
+			   mdev->parent->attr_specs.rows[live->at - 1].name);
+	else
+		error_wrap(&live->err, "mdev %s", mdev->uuid);
+}
+
 static void live_replied(void *arg, json_t *result, const struct umdev_error *err)
 {
 	struct live *live = arg;
 
-	if (!result && live->err.word == ERROR_NONE) {
-		live->err = *err;
-		live->backwards = true;
-		live->at--; /* this one was not set */
-	}
+	if (!result && live->err.word == ERROR_NONE)
+		live_refused(live, err);
 	if (!result && err->word == ERROR_HOST_FAILED) {
 		live_end(live);
 		return;

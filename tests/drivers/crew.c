@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A driver for the tests of groups and attributes: one device of four kinds, which differ in what
- * they are to a group, a creation that fails on request, and an attribute for each time of change;
- * "mood" does not become "sad" while the device is there, whatever its row says.
+ * A driver for the tests of groups: one device of four kinds, which differ in what they are to a
+ * group, and a creation that fails on request.
  *
  *   alone   may be in none
  *   pair    on one parent only, in a group only, two at most; not while the group is used
@@ -45,19 +44,6 @@ static const struct umdev_attr crew_attrs[] = {
 	 .default_value = "0",
 	 .kind = UMDEV_KIND_BOOL,
 	 .when = UMDEV_WHEN_CREATE},
-	{.name = "seat",
-	 .description = "where it sits",
-	 .default_value = "1",
-	 .min = 1,
-	 .max = 8,
-	 .kind = UMDEV_KIND_U64,
-	 .when = UMDEV_WHEN_IDLE},
-	{.name = "mood",
-	 .description = "how it is",
-	 .default_value = "calm",
-	 .choices = "calm merry sad",
-	 .kind = UMDEV_KIND_ENUM,
-	 .when = UMDEV_WHEN_LIVE},
 	{0},
 };
 
@@ -118,17 +104,6 @@ static int crew_mdev_create(void *parent_priv, struct umdev_mdev *mdev,
 	return 0;
 }
 
-/* The guest sees seat and mood in the scratch register. */
-static int crew_attr_set(void *priv, uint32_t index, const struct umdev_value *value)
-{
-	struct crew_mdev *m = priv;
-
-	if (index == 2 && value->number == 2)
-		return host->fail(EPERM, "it does not become sad");
-	m->state->scratch = index << 16 | (uint32_t)value->number;
-	return 0;
-}
-
 static int crew_region_read(void *priv, uint32_t bar, uint64_t offset, void *buf, uint32_t len)
 {
 	struct crew_mdev *m = priv;
@@ -155,4 +130,4 @@ UMDEV_REGISTER_DRIVER(host, .name = "crew", .description = "for the tests of gro
 		      .parent_close = crew_parent_close, .mdev_create = crew_mdev_create,
 		      .mdev_remove = free, .region_read = crew_region_read,
 		      .region_write = crew_region_write, .reset = crew_reset,
-		      .attr_set = crew_attr_set, .group_check = crew_group_check)
+		      .group_check = crew_group_check)

@@ -20,6 +20,7 @@
 
 static const struct umdev_host_ops *host;
 
+enum swap_attr { SWAP_COLOR, SWAP_DEPTH, SWAP_SHAPE, SWAP_SPEED, SWAP_SIZE };
 enum swap_option { SWAP_CARDS, SWAP_CLASS, SWAP_ATTRS };
 
 static const struct umdev_option swap_options[] = {
@@ -43,38 +44,38 @@ static const struct umdev_option swap_options[] = {
 
 /* The values "no..." are refused by the device, not by the table. */
 static const struct umdev_attr swap_attrs[] = {
-	{.name = "color",
-	 .description = "live",
-	 .default_value = "red",
-	 .max = 16,
-	 .kind = UMDEV_KIND_STRING,
-	 .when = UMDEV_WHEN_LIVE},
-	{.name = "depth",
-	 .description = "live, too",
-	 .default_value = "8",
-	 .min = 1,
-	 .max = 64,
-	 .kind = UMDEV_KIND_U64,
-	 .when = UMDEV_WHEN_LIVE},
-	{.name = "shape",
-	 .description = "live as well",
-	 .default_value = "round",
-	 .max = 16,
-	 .kind = UMDEV_KIND_STRING,
-	 .when = UMDEV_WHEN_LIVE},
-	{.name = "speed",
-	 .description = "while nobody uses it",
-	 .default_value = "slow",
-	 .choices = "slow fast",
-	 .kind = UMDEV_KIND_ENUM,
-	 .when = UMDEV_WHEN_IDLE},
-	{.name = "size",
-	 .description = "at its creation",
-	 .default_value = "4096",
-	 .min = 1,
-	 .max = 1048576,
-	 .kind = UMDEV_KIND_BYTES,
-	 .when = UMDEV_WHEN_CREATE},
+	[SWAP_COLOR] = {.name = "color",
+			.description = "live",
+			.default_value = "red",
+			.max = 16,
+			.kind = UMDEV_KIND_STRING,
+			.when = UMDEV_WHEN_LIVE},
+	[SWAP_DEPTH] = {.name = "depth",
+			.description = "live, too",
+			.default_value = "8",
+			.min = 1,
+			.max = 64,
+			.kind = UMDEV_KIND_U64,
+			.when = UMDEV_WHEN_LIVE},
+	[SWAP_SHAPE] = {.name = "shape",
+			.description = "live as well",
+			.default_value = "round",
+			.max = 16,
+			.kind = UMDEV_KIND_STRING,
+			.when = UMDEV_WHEN_LIVE},
+	[SWAP_SPEED] = {.name = "speed",
+			.description = "while nobody uses it",
+			.default_value = "slow",
+			.choices = "slow fast",
+			.kind = UMDEV_KIND_ENUM,
+			.when = UMDEV_WHEN_IDLE},
+	[SWAP_SIZE] = {.name = "size",
+		       .description = "at its creation",
+		       .default_value = "4096",
+		       .min = 1,
+		       .max = 1048576,
+		       .kind = UMDEV_KIND_BYTES,
+		       .when = UMDEV_WHEN_CREATE},
 	{0},
 };
 
@@ -85,9 +86,13 @@ struct swap_parent {
 	char text[257];
 };
 
+/* What a guest reads in BAR 0. */
 struct swap_state {
 	uint32_t id;
 	uint32_t scratch;
+	uint32_t depth;
+	char color[4]; /* its beginning */
+	uint32_t sets; /* attributes that were set while it was there */
 };
 
 struct swap_mdev {
@@ -184,8 +189,17 @@ static int swap_reset(void *priv, uint32_t kind)
 {
 	struct swap_mdev *m = priv;
 
-	*m->state = (struct swap_state){.id = 0x70617773};
+	m->state->id = 0x70617773;
+	m->state->scratch = 0;
 	return 0;
+}
+
+static void swap_take(struct swap_state *state, uint32_t index, const struct umdev_value *value)
+{
+	if (index == SWAP_DEPTH)
+		state->depth = (uint32_t)value->number;
+	if (index == SWAP_COLOR)
+		memcpy(state->color, value->text, strnlen(value->text, sizeof(state->color)));
 }
 
 static int swap_mdev_create(void *parent_priv, struct umdev_mdev *mdev,
@@ -199,6 +213,8 @@ static int swap_mdev_create(void *parent_priv, struct umdev_mdev *mdev,
 	m->state = args->state;
 	if (args->state_origin == UMDEV_STATE_NEW)
 		swap_reset(m, UMDEV_RESET_DEVICE);
+	for (uint32_t i = 0; i < args->value_count; i++)
+		swap_take(m->state, i, &args->values[i]);
 	ret_device->vendor_id = 0x1b36;
 	ret_device->device_id = 0x00fc;
 	ret_device->class_code = 0xff0000;
@@ -210,8 +226,12 @@ static int swap_mdev_create(void *parent_priv, struct umdev_mdev *mdev,
 
 static int swap_attr_set(void *priv, uint32_t index, const struct umdev_value *value)
 {
+	struct swap_mdev *m = priv;
+
 	if (value->text && strncmp(value->text, "no", 2) == 0)
 		return host->fail(EIO, "the device takes no %s", value->text);
+	swap_take(m->state, index, value);
+	m->state->sets++;
 	return 0;
 }
 
