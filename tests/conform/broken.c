@@ -56,7 +56,7 @@ enum {
 	GROUP_ACTS,
 	BAD_DEVICE,
 	EARLY_END,
-	REFUSES_TO_RESUME,
+	CRASHES_ON_RESUME,
 	SECOND_REFUSED,
 };
 
@@ -284,8 +284,8 @@ static int mdev_limits(const struct broken_parent *p, const struct umdev_mdev_ar
 		return host->fail(ENOSPC, "there is no room");
 	if (args->piece_start + args->piece_size > UNITS)
 		return host->fail(EINVAL, "the piece lies outside of the pool");
-	if (HAS(REFUSES_TO_RESUME) && args->state_origin == UMDEV_STATE_RESUME)
-		return host->fail(EIO, "it knows nothing of that");
+	if (HAS(CRASHES_ON_RESUME) && args->state_origin == UMDEV_STATE_RESUME)
+		abort();
 	if (HAS(SECOND_REFUSED) && args->piece_start == 1)
 		return host->fail(EIO, "the second unit is broken");
 	if (args->state_origin == UMDEV_STATE_RESUME && !HAS(STATE_BELIEVED) &&

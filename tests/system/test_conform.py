@@ -7,6 +7,7 @@ alone. They run side by side, because most of a run is waiting.
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from umdevtest.daemon import TOP, build_directory, program
 
 LIMIT_S = 300
 AT_ONCE = 4
+TOO_BUSY = "the machine is too busy to tell"
 WORK = ["--poke", "0:8:4:1"]
 
 # fault -> the check that has to fail, a part of its reason, and checks that may fail with it
@@ -84,6 +86,12 @@ def failures(report: dict) -> dict:
     return {name: reason for name, (outcome, reason) in outcomes(report).items() if outcome == "failed"}
 
 
+def assert_ok(report: dict, name: str) -> None:
+    """The check was made and is ok, unless it measures time on a machine that has none."""
+    outcome, reason = outcomes(report)[name]
+    assert outcome == "ok" or TOO_BUSY in reason, (name, outcome, reason)
+
+
 def build_broken(directory, fault: str):
     """Compiles the driver with that fault."""
     name = fault.lower().replace("_", "")[:15]
@@ -113,7 +121,8 @@ def test_without_a_fault_it_passes(broken):
     status, report = broken["NO_FAULT"].result()
     assert not failures(report)
     assert status == 0
-    skipped = {name for name, (outcome, _) in outcomes(report).items() if outcome == "skipped"}
+    skipped = {name for name, (outcome, reason) in outcomes(report).items()
+               if outcome == "skipped" and TOO_BUSY not in reason}
     assert skipped == {"pool.discard"}
 
 
@@ -124,7 +133,7 @@ def test_a_fault_fails_its_check(broken, fault):
     status, report = broken[fault].result()
     failed = failures(report)
     assert reason in failed.get(check, ""), failed
-    assert set(failed) - set(along) == {check}
+    assert set(failed) - set(along) == {check}, failed
     assert status == 1
     assert report["failed"] == len(failed)
 
@@ -132,7 +141,7 @@ def test_a_fault_fails_its_check(broken, fault):
 @pytest.mark.parametrize("fault, check, reason", [
     ("SECOND_REFUSED", "daemon.instances", "and it does not start: the second unit is broken"),
     ("LOST_KEEPS", "client.lost", "for the client after one that was lost, byte 0x4 of BAR 0 is"),
-    ("REFUSES_TO_RESUME", "host.restart", "for"),
+    ("CRASHES_ON_RESUME", "host.restart", "no client can connect|the parent does not come back"),
     ("CRASHES_HIGH", None, ""),
 ])
 def test_a_fault_is_seen_under_a_daemon(tmp_path, fault, check, reason):
@@ -141,7 +150,7 @@ def test_a_fault_is_seen_under_a_daemon(tmp_path, fault, check, reason):
                         build_broken(tmp_path, fault))
     failed = failures(report)
     assert (check in failed) if check else not failed, failed
-    assert reason in failed.get(check, "")
+    assert re.search(reason, failed.get(check, "")), failed
     assert not list(Path("/tmp").glob("umdev-conform-*"))
 
 
@@ -166,9 +175,9 @@ def test_nvme_passes(tmp_path, options):
     assert not failures(report)
     assert status == 0
     for name in ("qos.weights", "qos.cap", "pool.discard", "state.resume", "jobs.run"):
-        assert outcomes(report)[name][0] == "ok", outcomes(report)[name]
+        assert_ok(report, name)
     if "parallelism=4" in options:
-        assert outcomes(report)["daemon.shares"][0] == "ok", outcomes(report)["daemon.shares"]
+        assert_ok(report, "daemon.shares")
 
 
 @pytest.mark.parametrize("backend", ["pty", "unix"])
@@ -261,7 +270,7 @@ def test_a_driver_from_outside_passes(installed, tmp_path):
     checked = subprocess.run([*run, "check"], env=env, check=False, timeout=LIMIT_S, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert " 0 failed" in checked.stdout.splitlines()[-1]
-    assert "ok      qos.weights" in checked.stdout
+    assert "ok      qos.weights" in checked.stdout or TOO_BUSY in checked.stdout
     subprocess.run([*run, "install"], env=dict(env, DESTDIR=str(destination)), check=True, timeout=LIMIT_S,
                    stdout=subprocess.DEVNULL)
     found = {path.parent for path in destination.rglob("umdev-driver-*.so")}

@@ -82,6 +82,10 @@ void check_state_damaged(struct kit *kit);
 void check_jobs_run(struct kit *kit);
 void check_qos_weights(struct kit *kit);
 void check_qos_cap(struct kit *kit);
+/* How long process @pid has waited for a processor; and skips the check when, within @wall_ns, that
+ * was too long to measure shares. */
+uint64_t check_delay_ns(pid_t pid);
+void check_need_quiet(uint64_t wall_ns, uint64_t delay_ns);
 
 /* ---- check-daemon.c: under a real umdevd ---- */
 void check_daemon_instances(struct kit *kit);
