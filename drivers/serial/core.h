@@ -107,6 +107,8 @@ struct serial_mdev {
 	uint64_t idle_armed_ns; /* of the timer; 0: it is not */
 	uint64_t service_ns;	/* the guest serves the interrupt, until then; 0: it does not */
 	bool gathering;
+	uint64_t served_from_ns; /* when it began to serve */
+	uint64_t rest_ns;	 /* until then nothing is put into its receivers; 0: no rest */
 	struct serial_port ports[SERIAL_PORTS_MAX];
 };
 
@@ -142,8 +144,17 @@ void serial_stats_get(void *priv, uint64_t *values);
  */
 void serial_irq_update(struct serial_mdev *mdev);
 
-/* The guest was told a cause, or that there is none. */
+/*
+ * The guest was told a cause, or that there is none.
+ *
+ * While it serves, and for half that time after, its receivers get nothing new. On a real line the
+ * speed leaves it that time; a handler that finds the next burst there each time it has read one
+ * would not end, and what it reads would fill the guest's buffers until they run over.
+ */
 void serial_irq_served(struct serial_mdev *mdev, bool more);
+
+/* It has served, up to now. */
+void serial_rest(struct serial_mdev *mdev, uint64_t now_ns);
 
 /* 0, or -EBADMSG after saying what is wrong with the state that an earlier process left. */
 int serial_state_check(const struct serial_state *state);

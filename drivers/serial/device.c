@@ -14,7 +14,9 @@
 #define SERIAL_DEVICE_BASE 0x0001u /* 0x0002 has one port, 0x0003 two */
 
 /* A guest that serves an interrupt touches a register at least so often. */
-#define SERIAL_SERVICE_NS 1000000u
+#define SERIAL_SERVICE_NS  1000000u
+
+#define SERIAL_REST_MAX_NS 10000000u
 
 /* ---- Interrupt ---- */
 
@@ -38,9 +40,24 @@ void serial_irq_update(struct serial_mdev *m)
 
 void serial_irq_served(struct serial_mdev *m, bool more)
 {
-	m->service_ns = more ? serial_host->now_ns() + SERIAL_SERVICE_NS : 0;
-	if (more)
-		uart_idle_arm(m);
+	uint64_t now_ns = serial_host->now_ns();
+
+	if (more) {
+		if (m->service_ns == 0)
+			m->served_from_ns = now_ns;
+		m->service_ns = now_ns + SERIAL_SERVICE_NS;
+	} else if (m->service_ns) {
+		m->service_ns = 0;
+		serial_rest(m, now_ns);
+	}
+	uart_idle_arm(m);
+}
+
+void serial_rest(struct serial_mdev *m, uint64_t now_ns)
+{
+	uint64_t rest_ns = (now_ns - m->served_from_ns) / 2;
+
+	m->rest_ns = now_ns + (rest_ns < SERIAL_REST_MAX_NS ? rest_ns : SERIAL_REST_MAX_NS);
 }
 
 /* ---- Registers ---- */
@@ -101,6 +118,7 @@ int serial_reset(void *priv, uint32_t kind)
 	/* The host has lowered the line by itself. */
 	m->level = false;
 	m->service_ns = 0;
+	m->rest_ns = 0;
 	return 0;
 }
 

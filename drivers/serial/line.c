@@ -233,14 +233,14 @@ static uint32_t line_rx_begin(struct serial_port *port)
 	return (uint32_t)n;
 }
 
-/* What is on the line arrives, as far as there is room. */
+/* What is on the line arrives, as far as there is room, and unless the guest needs its time. */
 static void line_rx_end(struct serial_port *port)
 {
 	struct serial_state_port *st = port->st;
 	uint32_t room = uart_rx_room(st);
 	uint32_t count = st->rx_wire_count < room ? st->rx_wire_count : room;
 
-	if (count == 0)
+	if (count == 0 || port->mdev->service_ns || port->mdev->rest_ns)
 		return;
 	for (uint32_t i = 0; i < count; i++) {
 		uart_rx_push(st, st->rx_wire[i], st->rx_wire_error[i]);

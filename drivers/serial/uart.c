@@ -96,8 +96,15 @@ static void uart_idle_expired(void *arg)
 		m->ports[i].idle_ns = 0;
 		m->ports[i].st->pending |= SERIAL_PENDING_TIMEOUT;
 	}
-	if (m->service_ns <= now_ns)
+	if (m->service_ns && m->service_ns <= now_ns) {
 		m->service_ns = 0;
+		serial_rest(m, now_ns);
+	}
+	if (m->rest_ns && m->rest_ns <= now_ns) {
+		m->rest_ns = 0;
+		for (uint32_t i = 0; i < m->port_count; i++)
+			line_update(&m->ports[i]);
+	}
 	uart_idle_arm(m);
 	serial_irq_update(m);
 }
@@ -106,6 +113,9 @@ static void uart_idle_expired(void *arg)
 void uart_idle_arm(struct serial_mdev *m)
 {
 	uint64_t first_ns = m->service_ns;
+
+	if (m->rest_ns && (first_ns == 0 || m->rest_ns < first_ns))
+		first_ns = m->rest_ns;
 
 	for (uint32_t i = 0; i < m->port_count; i++) {
 		uint64_t at_ns = m->ports[i].idle_ns;

@@ -208,6 +208,39 @@ static void test_slow_guest(void **state)
 	free(got);
 }
 
+/* A handler comes to an end, and the guest to itself, however much there is to come. */
+static void test_handler_ends(void **state)
+{
+	static const uint8_t much[256];
+	int fd;
+
+	fake_up(&by_unix);
+	fd = peer_open(0);
+	guest_open(0);
+	guest_out(0, UART_IER, UART_IER_RDI);
+	assert_int_equal(peer_send(fd, much, sizeof(much)), sizeof(much));
+	fake_settle();
+	for (uint32_t burst = 0; burst < sizeof(much) / UART_FIFO; burst++) {
+		assert_true(fake.level);
+		assert_int_equal(guest_in(0, UART_IIR) & 0x0f, UART_IIR_RDI);
+		for (uint32_t i = 0; i < UART_FIFO; i++) {
+			assert_int_equal(guest_in(0, UART_LSR) & UART_LSR_DR, UART_LSR_DR);
+			(void)guest_in(0, UART_RBR);
+			fake_pass(50000);
+		}
+		assert_int_equal(guest_in(0, UART_LSR) & UART_LSR_DR, 0);
+		assert_int_equal(guest_in(0, UART_IIR) & 0x0f, UART_IIR_NONE);
+		fake_pass(399999);
+		assert_int_equal(guest_in(0, UART_LSR) & UART_LSR_DR, 0);
+		assert_false(fake.level);
+		fake_pass(1);
+	}
+	assert_false(fake.level);
+	close(fd);
+	fake_settle();
+	fake_down();
+}
+
 /* Carrier: whether somebody is there. What he sent is delivered before it falls. */
 static void test_carrier(void **state)
 {
@@ -459,13 +492,13 @@ static void test_speed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_transparent),    cmocka_unit_test(test_gathered),
-		cmocka_unit_test(test_slow_program),   cmocka_unit_test(test_cleared_while_held),
-		cmocka_unit_test(test_slow_guest),     cmocka_unit_test(test_carrier),
-		cmocka_unit_test(test_nobody),	       cmocka_unit_test(test_short_visit),
-		cmocka_unit_test(test_one_connection), cmocka_unit_test(test_break_dropped),
-		cmocka_unit_test(test_break_marked),   cmocka_unit_test(test_marks_in_pieces),
-		cmocka_unit_test(test_speed),
+		cmocka_unit_test(test_transparent),	cmocka_unit_test(test_gathered),
+		cmocka_unit_test(test_slow_program),	cmocka_unit_test(test_cleared_while_held),
+		cmocka_unit_test(test_slow_guest),	cmocka_unit_test(test_handler_ends),
+		cmocka_unit_test(test_carrier),		cmocka_unit_test(test_nobody),
+		cmocka_unit_test(test_short_visit),	cmocka_unit_test(test_one_connection),
+		cmocka_unit_test(test_break_dropped),	cmocka_unit_test(test_break_marked),
+		cmocka_unit_test(test_marks_in_pieces), cmocka_unit_test(test_speed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
