@@ -147,7 +147,7 @@ void serial_irq_update(struct serial_mdev *mdev);
 /*
  * The guest was told a cause, or that there is none.
  *
- * While it serves, and for half that time after, its receivers get nothing new. On a real line the
+ * While it serves, and for half that time after, nothing new moves. On a real line the
  * speed leaves it that time; a handler that finds the next burst there each time it has read one
  * would not end, and what it reads would fill the guest's buffers until they run over.
  */

@@ -37,6 +37,9 @@ static bool line_tx_wanted(const struct serial_port *port)
 {
 	const struct serial_state_port *st = port->st;
 
+	/* An empty transmitter would keep a handler busy, too, and what it receives waiting. */
+	if (port->mdev->service_ns || port->mdev->rest_ns)
+		return false;
 	return st->tx_wire_count > 0 || (st->tx_count > 0 && port->tx_ripe) || st->break_queued;
 }
 
