@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What is in the tree is what anybody was told: after calls, for those who watch, and among many at once."""
 
+import contextlib
 import errno
 import os
 import random
@@ -448,7 +449,7 @@ def test_two_remove_one(store):
         flag = store.directory / f"go{turn}"
         ident = store.ok("start", "-p", "store", "-t", TYPE).strip()
         children = [Child(store.uid, remove, Tree(store).device(ident) / "remove") for _ in range(4)]
-        wait_for(lambda: all(sum("remove" in os.readlink(link) for link in links(child.pid)) for child in children),
+        wait_for(lambda: all(any("remove" in name for name in links(child.pid)) for child in children),
                  "all to have it open")
         flag.touch()
         results = [child.result() for child in children]
@@ -457,8 +458,12 @@ def test_two_remove_one(store):
 
 
 def links(pid: int) -> list:
-    """The open files of a process."""
-    return list(Path(f"/proc/{pid}/fd").iterdir())
+    """The names of the open files of a process; one that is closed meanwhile is none."""
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(link))
+    return found
 
 
 def test_two_create_one(store):
