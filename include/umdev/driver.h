@@ -399,6 +399,19 @@ struct umdev_host_ops {
 	/* As job_done(), for a device that tells when the job ended: @ended_ns of now_ns(), not in
 	 * the future. The mdev is charged up to then, however late it is noticed. */
 	void (*job_done_at)(struct umdev_mdev *mdev, struct umdev_job *job, uint64_t ended_ns);
+
+	/*
+	 * The number of the access that region_read() or region_write() is being called for: the
+	 * same again when an access is repeated because the process that had begun it died, another
+	 * one for every other access. 0 outside of these calls. An access that must not happen
+	 * twice is told apart by it: keep it in the state, together with what the access led to.
+	 */
+	uint64_t (*access_id)(struct umdev_mdev *mdev);
+	/* Has @fd kept outside of the process as number @index (0..7) of the mdev's, for a
+	 * successor to find. It stays the caller's. Returns 0 or -errno. */
+	int (*keep)(struct umdev_mdev *mdev, uint32_t index, int fd);
+	/* A duplicate, the caller's to close, of what was kept as @index; -ENOENT without. */
+	int (*kept)(struct umdev_mdev *mdev, uint32_t index);
 };
 
 /* ---- The driver

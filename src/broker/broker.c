@@ -27,10 +27,10 @@ const struct broker_config broker_defaults = {
 	.exit_timeout_ns = 8 * NS_PER_S,
 	.settle_timeout_ns = 500 * NS_PER_MS,
 	.lock_timeout_ns = 10 * NS_PER_S,
-	.restart_delay_ns = 100 * NS_PER_MS,
+	.restart_delay_ns = 50 * NS_PER_MS,
 	.restart_delay_max_ns = 5 * NS_PER_S,
-	.restart_window_ns = 60 * NS_PER_S,
-	.restart_deaths_max = 5,
+	.restart_probation_ns = 500 * NS_PER_MS,
+	.restart_deaths_max = 6,
 	.keep_fds_max = 4096,
 };
 

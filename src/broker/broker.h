@@ -40,11 +40,11 @@ struct broker_config {
 	uint64_t exit_timeout_ns;    /* the orderly end of a host */
 	uint64_t settle_timeout_ns;  /* before a definition that is gone or half written counts */
 	uint64_t lock_timeout_ns;    /* at start: for the hosts of a daemon that died to let go */
-	uint64_t restart_delay_ns;   /* after a host's first death; doubles up to ... */
+	uint64_t restart_delay_ns;   /* after the second death in a row; doubles up to ... */
 	uint64_t restart_delay_max_ns;
-	uint64_t restart_window_ns; /* restart_deaths_max deaths within this end the restarts */
-	unsigned restart_deaths_max;
-	uint32_t keep_fds_max; /* descriptors kept for one mdev */
+	uint64_t restart_probation_ns; /* a host that lived so long has proven itself */
+	unsigned restart_deaths_max;   /* hosts that did not, in a row, end the restarts */
+	uint32_t keep_fds_max;	       /* descriptors kept for one mdev */
 };
 
 /* The figures that umdevd works with; paths are NULL. */

@@ -289,6 +289,15 @@ int host_call(struct host *host, const struct host_request *request, link_reply_
 	return 0;
 }
 
+int host_notify(struct host *host, const char *method, json_t *params, const int *fds, size_t nfds)
+{
+	if (!params || host->closed || host->stopping || host->error.word != ERROR_NONE) {
+		json_decref(params);
+		return params ? -ENOTCONN : -ENOMEM;
+	}
+	return link_notify(&host->link, method, params, fds, nfds);
+}
+
 /* ---- The process ----------------------------------------------------------------------------- */
 
 /* In the child: nothing but the link, /dev/null and stderr goes on. Does not return. */

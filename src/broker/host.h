@@ -63,6 +63,10 @@ struct host_request {
 int host_call(struct host *host, const struct host_request *request, link_reply_fn *reply,
 	      void *arg) umdev_warn_unused;
 
+/* Tells the host something, with descriptors (borrowed). @params is stolen. Returns 0 or -errno. */
+int host_notify(struct host *host, const char *method, json_t *params, const int *fds,
+		size_t nfds) umdev_warn_unused;
+
 /* Answers request @id of the host: done (NULL), or why not. */
 void host_answer(struct host *host, uint64_t id, const struct umdev_error *err);
 

@@ -161,25 +161,23 @@ static uint64_t parent_restart_delay(struct parent *parent)
 	const struct broker_config *c = &parent->broker->config;
 	uint64_t delay = c->restart_delay_ns;
 
-	for (unsigned i = 1; i < parent->death_count && delay < c->restart_delay_max_ns; i++)
+	/* Guests wait: the first time, at once. */
+	if (parent->death_count <= 1)
+		return 0;
+	for (unsigned i = 2; i < parent->death_count && delay < c->restart_delay_max_ns; i++)
 		delay *= 2;
 	return MIN(delay, c->restart_delay_max_ns);
 }
 
-/* Notes a death and forgets those that are long past. */
+/* A host that served for a while has proven itself, so its death begins a new count. */
 static void parent_count_death(struct parent *parent)
 {
-	uint64_t now = clock_now_ns();
-	unsigned kept = 0;
+	uint64_t lived = parent->ready_ns ? clock_now_ns() - parent->ready_ns : 0;
 
-	for (unsigned i = 0; i < parent->death_count; i++) {
-		if (now - parent->deaths[i] < parent->broker->config.restart_window_ns)
-			parent->deaths[kept++] = parent->deaths[i];
-	}
-	if (kept == PARENT_DEATHS_MAX)
-		memmove(parent->deaths, parent->deaths + 1, --kept * sizeof(parent->deaths[0]));
-	parent->deaths[kept++] = now;
-	parent->death_count = kept;
+	if (lived >= parent->broker->config.restart_probation_ns)
+		parent->death_count = 0;
+	parent->death_count++;
+	parent->ready_ns = 0;
 }
 
 static void parent_restart_later(struct parent *parent, const struct umdev_error *err)
@@ -196,7 +194,9 @@ static void parent_restart_later(struct parent *parent, const struct umdev_error
 	if (parent->death_count >= parent->broker->config.restart_deaths_max) {
 		struct umdev_error why = *err;
 
-		error_wrap(&why, "given up after %u deaths of its host; the last",
+		error_wrap(&why,
+			   "given up after %u hosts in a row that died soon after their start; the "
+			   "last",
 			   parent->death_count);
 		parent_failed(parent, &why);
 		return;
@@ -322,6 +322,7 @@ void parent_now_ready(struct parent *parent)
 		return;
 	}
 	parent->opened = true;
+	parent->ready_ns = clock_now_ns();
 	parent->state = PARENT_READY;
 	memset(&parent->error, 0, sizeof(parent->error));
 	backings_settle(&parent->backings);
@@ -453,6 +454,16 @@ int parent_call(struct parent *parent, const char *method, json_t *params, link_
 		return -ENOTCONN;
 	}
 	return host_call(parent->host, &request, reply, arg);
+}
+
+int parent_notify(struct parent *parent, const char *method, json_t *params, const int *fds,
+		  size_t nfds)
+{
+	if (!parent->host) {
+		json_decref(params);
+		return -ENOTCONN;
+	}
+	return host_notify(parent->host, method, params, fds, nfds);
 }
 
 /* ---- The pool -------------------------------------------------------------------------------- */

@@ -26,7 +26,6 @@
 #include "model/spec.h"
 #include "model/type.h"
 
-#define PARENT_DEATHS_MAX   16
 #define PARENT_EVENTS_PER_S 200 /* of a host; the rest is not recorded */
 
 enum parent_state {
@@ -81,8 +80,8 @@ struct parent {
 	bool failing; /* the host is being killed because of error */
 	unsigned autostarting;
 	unsigned restarts;
-	uint64_t deaths[PARENT_DEATHS_MAX]; /* monotonic times of the last ones */
-	unsigned death_count;
+	uint64_t ready_ns;	    /* when the present host became ready */
+	unsigned death_count;	    /* of hosts that died on probation, in a row */
 	struct reactor_timer timer; /* the next start of a host, or try of a lock */
 	uint64_t lock_deadline_ns;
 };
@@ -121,6 +120,10 @@ int parent_check_ready(const struct parent *parent, struct umdev_error *err) umd
 /* Asks the host, with the usual time to answer; as host_call(), -ENOTCONN when there is none. */
 int parent_call(struct parent *parent, const char *method, json_t *params, link_reply_fn *reply,
 		void *arg) umdev_warn_unused;
+
+/* Tells the host something, with descriptors (borrowed). @params is stolen. Returns 0 or -errno. */
+int parent_notify(struct parent *parent, const char *method, json_t *params, const int *fds,
+		  size_t nfds) umdev_warn_unused;
 
 /* Writes the map of pieces. */
 int parent_store_map(struct parent *parent, struct umdev_error *err) umdev_warn_unused;

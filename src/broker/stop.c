@@ -125,10 +125,15 @@ void mdev_host_died(struct mdev *mdev)
 		group_start_host_died(mdev, &mdev->parent->error);
 	if (mdev->state != MDEV_ACTIVE)
 		return;
+	mdev_set_state(mdev, MDEV_RESTARTING);
+}
+
+/* The device begins anew or not at all: its client is lost. */
+static void mdev_lose_client(struct mdev *mdev)
+{
 	mdev->in_use = false;
 	mdev->client = (struct group_client){0};
 	keeper_drop_all(&mdev->keeper);
-	mdev_set_state(mdev, MDEV_RESTARTING);
 }
 
 void mdev_host_gone(struct mdev *mdev)
@@ -136,6 +141,7 @@ void mdev_host_gone(struct mdev *mdev)
 	if (mdev->state != MDEV_RESTARTING)
 		return;
 	mdev->error = mdev->parent->error;
+	mdev_lose_client(mdev);
 	mdev_set_state(mdev, MDEV_FAILED);
 	if (mdev->stop_next)
 		mdev_stop_next(mdev);
@@ -144,6 +150,7 @@ void mdev_host_gone(struct mdev *mdev)
 static void mdev_back_failed(struct mdev *mdev, const struct umdev_error *err)
 {
 	mdev->error = *err;
+	mdev_lose_client(mdev);
 	mdev_set_state(mdev, MDEV_FAILED);
 	mdev_event(mdev, "mdev.stopped", LOG_ERR, "not started again on the new host: %s",
 		   err->message);
@@ -184,7 +191,7 @@ static void mdev_send_anew(struct mdev *mdev)
 	struct umdev_error err = {0};
 	int r = keeper_page_new(&mdev->keeper, mdev->parent->page_size);
 
-	keeper_drop_all(&mdev->keeper);
+	mdev_lose_client(mdev);
 	if (r < 0) {
 		error_set(&err, error_word_from_errno(r), "cannot make the state page of %s: %s",
 			  mdev->uuid, strerror(-r));
@@ -207,6 +214,31 @@ static void mdev_back_resumed(void *arg, json_t *result, const struct umdev_erro
 	mdev_send_anew(mdev);
 }
 
+/* Gives the new host what the old one had kept. A host that cannot be told is dying; the next one
+ * gets it. */
+static int mdev_give(struct mdev *mdev)
+{
+	const struct keeper *keeper = &mdev->keeper;
+	size_t at = 0;
+
+	while (at < keeper->count) {
+		int fds[LINK_FDS_MAX];
+		size_t n = MIN(keeper->count - at, (size_t)LINK_FDS_MAX);
+		json_t *slots = json_array();
+
+		for (size_t i = 0; i < n; i++) {
+			fds[i] = keeper->slots[at + i].fd;
+			json_array_append_new(slots, json_integer(keeper->slots[at + i].slot));
+		}
+		if (parent_notify(mdev->parent, LINK_GIVE,
+				  json_pack("{s:s,s:o}", "uuid", mdev->uuid, "slots", slots), fds,
+				  n) < 0)
+			return -ENOTCONN;
+		at += n;
+	}
+	return 0;
+}
+
 void mdev_host_back(struct mdev *mdev)
 {
 	if (mdev->state == MDEV_FAILED)
@@ -215,6 +247,6 @@ void mdev_host_back(struct mdev *mdev)
 		return;
 	if (mdev->keeper.page_fd < 0 || mdev->keeper.page_size != mdev->parent->page_size)
 		mdev_send_anew(mdev);
-	else
+	else if (mdev_give(mdev) == 0)
 		mdev_send_again(mdev, 1, mdev_back_resumed);
 }

@@ -41,6 +41,9 @@ struct host_flow {
 struct host_group;
 struct host_join;
 
+/* What an earlier host had kept (given.c). */
+struct host_given;
+
 struct umdev_parent {
 	struct reactor *reactor;
 	struct link link;
@@ -54,6 +57,7 @@ struct umdev_parent {
 	struct list mdevs;
 	uint32_t mdev_count;
 	struct list groups;
+	struct list given; /* for devices to come (given.c) */
 	struct list watches;
 	struct host_engine engines[HOST_ENGINES_MAX];
 	uint32_t engine_count;
@@ -88,6 +92,7 @@ struct umdev_mdev {
 	struct pci_function pci;
 	struct vfio_session *session;
 	int bar_fds[UMDEV_BAR_COUNT];
+	int kept_fds[VFIO_SLOT_DRIVER_MAX]; /* by the driver */
 	int32_t endpoints[UMDEV_ENDPOINTS_MAX];
 	uint32_t endpoint_count;
 	void *bar_memory[UMDEV_BAR_COUNT];
@@ -102,8 +107,9 @@ struct umdev_mdev {
 	uint32_t flow_count;
 	json_t *drops; /* slots that the broker is not told of yet, or NULL */
 	struct reactor_task drop;
-	bool created; /* the driver knows it */
-	bool level;   /* what the driver last said of INTx */
+	uint32_t piece; /* of the present access that the driver is called for */
+	bool created;	/* the driver knows it */
+	bool level;	/* what the driver last said of INTx */
 	bool in_use;
 	uint64_t remove_id; /* the request that waits for the removal, or 0 */
 	bool removing;
@@ -145,6 +151,7 @@ struct host_create {
 	int *listener;
 	int *endpoints;
 	uint32_t endpoint_count;
+	struct host_given *given; /* NULL: nothing; what is used is taken */
 };
 
 /* Builds an mdev whole or not at all. */
@@ -160,6 +167,9 @@ int host_mdev_remove(struct umdev_mdev *mdev, uint64_t id, bool force,
 
 /* The mdev of that name (lower case), or NULL. */
 struct umdev_mdev *host_mdev_find(struct umdev_parent *parent, const char *uuid);
+
+/* Has the broker keep @fd (borrowed) as @slot, before anybody rests on it. */
+int host_mdev_keep(struct umdev_mdev *mdev, uint32_t slot, int fd) umdev_warn_unused;
 
 /* The driver finished a reset that took time. */
 void host_mdev_reset_done(struct umdev_mdev *mdev);
@@ -229,17 +239,3 @@ json_t *host_usage_print(const struct umdev_parent *parent, const char *uuid, bo
 /* Reads knobs as LINK_CREATE and LINK_QOS bring them, within their ranges. */
 int host_knobs_parse(json_t *object, struct qos_knobs *ret_knobs,
 		     struct umdev_error *err) umdev_warn_unused;
-
-/* ---- values.c ---- */
-
-/*
- * Reads @texts (JSON object name -> text) into one value per row of the driver's option or
- * attribute table, with defaults. Texts are copied. Free with host_values_free().
- */
-int host_option_values(const struct host_driver *driver, json_t *texts,
-		       struct umdev_value **ret_values, struct umdev_error *err) umdev_warn_unused;
-int host_attr_values(const struct host_driver *driver, json_t *texts,
-		     struct umdev_value **ret_values, struct umdev_error *err) umdev_warn_unused;
-int host_attr_value(const struct umdev_attr *attr, const char *text, struct umdev_value *ret_value,
-		    struct umdev_error *err) umdev_warn_unused;
-void host_values_free(struct umdev_value *values, uint32_t count);

@@ -16,7 +16,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "host/given.h"
 #include "host/host.h"
+#include "host/values.h"
 #include "util/log.h"
 
 static const char host_usage[] = "usage: umdev-host --driver NAME --driver-dir DIR --name PARENT\n"
@@ -120,6 +122,7 @@ static int host_serve(const struct host_options *options)
 		return -ENOMEM;
 	list_init(&parent->mdevs);
 	list_init(&parent->groups);
+	list_init(&parent->given);
 	list_init(&parent->watches);
 	snprintf(parent->name, sizeof(parent->name), "%s", options->name);
 	parent->reactor = reactor_new();
@@ -132,6 +135,7 @@ static int host_serve(const struct host_options *options)
 		r = reactor_run(parent->reactor);
 	alarm(0);
 	host_watches_free(parent);
+	host_given_free_all(parent);
 	link_done(&parent->link);
 	host_values_free(parent->values, parent->driver.option_count);
 	reactor_free(parent->reactor);

@@ -14,7 +14,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
+#include "host/given.h"
 #include "host/group.h"
 #include "host/host.h"
 #include "util/clock.h"
@@ -52,14 +54,17 @@ static void mdev_drop_task(struct reactor_task *task)
 	mdev_flush_drops(container_of(task, struct umdev_mdev, drop));
 }
 
-static int mdev_keep(void *device, uint32_t slot, int fd)
+int host_mdev_keep(struct umdev_mdev *mdev, uint32_t slot, int fd)
 {
-	struct umdev_mdev *mdev = device;
-
 	mdev_flush_drops(mdev); /* one of them may be this very slot */
 	return link_notify_sync(&mdev->parent->link, LINK_KEEP,
 				json_pack("{s:s,s:[i]}", "uuid", mdev->uuid, "slots", (int)slot),
 				&fd, 1, KEEP_TIMEOUT_NS);
+}
+
+static int mdev_keep(void *device, uint32_t slot, int fd)
+{
+	return host_mdev_keep(device, slot, fd);
 }
 
 static void mdev_drop(void *device, uint32_t slot)
@@ -107,6 +112,17 @@ static void mdev_left(void *device)
 	host_group_unask(device);
 }
 
+static void mdev_resumed(void *device, const struct ucred *peer, bool joined)
+{
+	struct umdev_mdev *mdev = device;
+
+	(void)peer;
+	mdev->asked = mdev->group != NULL;
+	mdev->in_use = joined;
+	if (joined)
+		mdev->client_since_ns = clock_wall_ns();
+}
+
 static void mdev_joined(void *device, const struct ucred *peer)
 {
 	struct umdev_mdev *mdev = device;
@@ -149,6 +165,7 @@ static const struct vfio_session_ops mdev_session_ops = {
 	.drop = mdev_drop,
 	.admit = mdev_admit,
 	.left = mdev_left,
+	.resumed = mdev_resumed,
 	.joined = mdev_joined,
 	.lost = mdev_lost,
 	.refused = mdev_refused,
@@ -176,6 +193,7 @@ static void mdev_free(struct umdev_mdev *mdev)
 	}
 	for (uint32_t i = 0; i < mdev->endpoint_count; i++)
 		fd_close(&mdev->endpoints[i]);
+	fd_close_all(mdev->kept_fds, ARRAY_SIZE(mdev->kept_fds));
 	page_close(&mdev->page);
 	free(mdev);
 }
@@ -256,16 +274,24 @@ struct umdev_mdev *host_mdev_find(struct umdev_parent *parent, const char *uuid)
 /* ---- Building ---- */
 
 /* Memory behind the mmap areas of a BAR, kept by the broker because clients keep using it. */
-static int mdev_bar_memory(struct umdev_mdev *mdev, uint32_t bar, struct umdev_error *err)
+static int mdev_bar_memory(struct umdev_mdev *mdev, uint32_t bar, struct host_given *given,
+			   struct umdev_error *err)
 {
 	const struct umdev_bar *b = &mdev->pci.device.bars[bar];
+	int *old = host_given_slot(given, VFIO_SLOT_BAR + bar);
+	struct stat st;
 	void *map;
 	int fd;
 	int r;
 
 	if (b->mmap[0].size == 0 && b->mmap[1].size == 0)
 		return 0;
-	fd = fd_memfd("umdev-bar", b->size);
+	if (old && fstat(*old, &st) == 0 && (uint64_t)st.st_size == b->size)
+		fd = umdev_steal_fd(old);
+	else
+		old = NULL;
+	if (!old)
+		fd = fd_memfd("umdev-bar", b->size);
 	if (fd < 0)
 		return error_set(err, ERROR_NO_MEMORY, "memory of BAR %u: %s", bar, strerror(-fd));
 	mdev->bar_fds[bar] = fd;
@@ -274,6 +300,8 @@ static int mdev_bar_memory(struct umdev_mdev *mdev, uint32_t bar, struct umdev_e
 		return error_set(err, ERROR_NO_MEMORY, "memory of BAR %u: %s", bar,
 				 strerror(errno));
 	mdev->bar_memory[bar] = map;
+	if (old)
+		return 0;
 	r = mdev_keep(mdev, VFIO_SLOT_BAR + bar, fd);
 	if (r < 0)
 		return error_set(err, ERROR_INTERNAL, "the broker does not keep BAR %u: %s", bar,
@@ -354,6 +382,46 @@ static int mdev_build_device(struct umdev_mdev *mdev, const struct host_create *
 	return 0;
 }
 
+/* After another host: has dropped what nobody used, and sets back a device whose client is gone. */
+static void mdev_resume(struct umdev_mdev *mdev, struct host_given *given)
+{
+	bool client = vfio_session_client(mdev->session, NULL);
+	bool had_client = false;
+
+	for (size_t i = 0; given && i < given->count; i++) {
+		uint32_t slot = given->rows[i].slot;
+		bool of_client = slot == VFIO_SLOT_CONNECTION || slot >= VFIO_SLOT_MEMORY;
+
+		had_client |= slot == VFIO_SLOT_CONNECTION;
+		if (given->rows[i].fd >= 0 || (of_client && !client))
+			mdev_drop(mdev, slot);
+	}
+	if (client) {
+		host_intx_update(mdev);
+		return;
+	}
+	if (had_client)
+		host_event(mdev->parent, mdev, LOG_WARNING, EVENT_CLIENT_DISCONNECTED, NULL,
+			   "the client could not be served on after its host died");
+	if (mdev->group) {
+		mdev->asked = true;
+		host_group_unask(mdev);
+	}
+	if (host_mdev_reset(mdev, UMDEV_RESET_LOST) == -EINPROGRESS)
+		mdev->pending = HOST_PENDING_RESET;
+}
+
+/* The descriptors that the driver had kept. */
+static void mdev_take_kept(struct umdev_mdev *mdev, struct host_given *given)
+{
+	for (uint32_t i = 0; i < VFIO_SLOT_DRIVER_MAX; i++) {
+		int *fd = host_given_slot(given, VFIO_SLOT_DRIVER + i);
+
+		if (fd)
+			mdev->kept_fds[i] = umdev_steal_fd(fd);
+	}
+}
+
 static int mdev_build(struct umdev_mdev *mdev, const struct host_create *create,
 		      struct umdev_error *err)
 {
@@ -370,6 +438,7 @@ static int mdev_build(struct umdev_mdev *mdev, const struct host_create *create,
 	r = page_open(&mdev->page, create->page_fd, &layout, create->resume, err);
 	if (r < 0)
 		return r;
+	mdev_take_kept(mdev, create->given);
 	r = mdev_build_device(mdev, create, err);
 	if (r == 0 && create->group)
 		r = host_group_join(mdev, create->group, &create->group_knobs, err);
@@ -378,17 +447,19 @@ static int mdev_build(struct umdev_mdev *mdev, const struct host_create *create,
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < UMDEV_BAR_COUNT; i++) {
-		r = mdev_bar_memory(mdev, i, err);
+		r = mdev_bar_memory(mdev, i, create->given, err);
 		if (r < 0)
 			return r;
 	}
 	mdev_session_info(mdev, &info);
 	r = vfio_session_new(parent->reactor, &info, &mdev_session_ops, mdev, mdev->page.session,
-			     umdev_steal_fd(create->listener), &mdev->session);
+			     umdev_steal_fd(create->listener),
+			     create->given ? create->given->rows : NULL,
+			     create->given ? create->given->count : 0, &mdev->session);
 	if (r < 0)
 		return error_set(err, ERROR_INTERNAL, "serving %s: %s", mdev->uuid, strerror(-r));
-	if (create->resume && host_mdev_reset(mdev, UMDEV_RESET_LOST) == -EINPROGRESS)
-		mdev->pending = HOST_PENDING_RESET;
+	if (create->resume)
+		mdev_resume(mdev, create->given);
 	return 0;
 }
 
@@ -410,6 +481,7 @@ int host_mdev_create(struct umdev_parent *parent, const struct host_create *crea
 	mdev->page.fd = -1;
 	for (uint32_t i = 0; i < UMDEV_BAR_COUNT; i++)
 		mdev->bar_fds[i] = -1;
+	memset(mdev->kept_fds, -1, sizeof(mdev->kept_fds));
 	snprintf(mdev->uuid, sizeof(mdev->uuid), "%s", create->uuid);
 	for (uint32_t i = 0; i < create->endpoint_count; i++)
 		mdev->endpoints[mdev->endpoint_count++] = umdev_steal_fd(&create->endpoints[i]);

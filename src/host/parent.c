@@ -8,8 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/given.h"
 #include "host/group.h"
 #include "host/host.h"
+#include "host/values.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -186,7 +188,9 @@ static int parent_create(struct umdev_parent *parent, json_t *params, int *fds, 
 	create.page_fd = &fds[0];
 	create.listener = &fds[1];
 	create.endpoints = &fds[2];
+	create.given = host_given_claim(parent, create.uuid);
 	r = host_mdev_create(parent, &create, err);
+	host_given_free(create.given);
 	host_values_free(values, parent->driver.attr_count);
 	return r;
 }
@@ -417,6 +421,11 @@ static void parent_request(struct link *link, uint64_t id, const char *method, j
 {
 	struct umdev_error err = {0};
 
+	if (id == 0) {
+		if (strcmp(method, LINK_GIVE) == 0)
+			host_given_take(link->data, params, fds, nfds);
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(parent_methods); i++) {
 		if (strcmp(parent_methods[i].method, method) == 0) {
 			parent_methods[i].handle(link->data, id, params, fds, nfds);

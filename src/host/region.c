@@ -110,6 +110,7 @@ static int region_driver(struct umdev_mdev *mdev, uint32_t bar, bool write, uint
 {
 	const struct host_driver *d = &mdev->parent->driver;
 
+	mdev->piece = 0;
 	while (count > 0) {
 		uint32_t len = region_piece(offset, count);
 		int r = write ? driver_region_write(d, mdev->priv, bar, offset, buf, len)
@@ -117,6 +118,7 @@ static int region_driver(struct umdev_mdev *mdev, uint32_t bar, bool write, uint
 
 		if (r < 0)
 			return r;
+		mdev->piece++;
 		offset += len;
 		buf += len;
 		count -= len;

@@ -2,14 +2,17 @@
 /* The services that a driver is given: struct umdev_host_ops of umdev/driver.h. Thin: each leads to
  * its room. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "host/host.h"
 #include "util/clock.h"
+#include "util/fd.h"
 #include "util/log.h"
 
 #define EVENTS_WINDOW_NS  (10 * NS_PER_S)
@@ -292,6 +295,43 @@ services_event(struct umdev_mdev *mdev, const char *fmt, ...)
 	host_event(mdev->parent, mdev, LOG_WARNING, EVENT_DRIVER, NULL, text);
 }
 
+static uint64_t services_access_id(struct umdev_mdev *mdev)
+{
+	uint64_t id = mdev->session ? vfio_session_access_id(mdev->session) : 0;
+
+	return id ? id + mdev->piece : 0;
+}
+
+static int services_keep(struct umdev_mdev *mdev, uint32_t index, int fd)
+{
+	int copy;
+	int r;
+
+	if (index >= VFIO_SLOT_DRIVER_MAX)
+		return -EINVAL;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (copy < 0)
+		return -errno;
+	r = host_mdev_keep(mdev, VFIO_SLOT_DRIVER + index, copy);
+	if (r < 0) {
+		close(copy);
+		return r;
+	}
+	fd_close(&mdev->kept_fds[index]);
+	mdev->kept_fds[index] = copy;
+	return 0;
+}
+
+static int services_kept(struct umdev_mdev *mdev, uint32_t index)
+{
+	int copy;
+
+	if (index >= VFIO_SLOT_DRIVER_MAX || mdev->kept_fds[index] < 0)
+		return -ENOENT;
+	copy = fcntl(mdev->kept_fds[index], F_DUPFD_CLOEXEC, 0);
+	return copy < 0 ? -errno : copy;
+}
+
 const struct umdev_host_ops host_ops = {
 	.struct_size = sizeof(struct umdev_host_ops),
 	.abi_version = UMDEV_ABI_VERSION,
@@ -318,4 +358,7 @@ const struct umdev_host_ops host_ops = {
 	.discard_done = services_discard_done,
 	.event = services_event,
 	.job_done_at = host_job_done_at,
+	.access_id = services_access_id,
+	.keep = services_keep,
+	.kept = services_kept,
 };

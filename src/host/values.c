@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "host/host.h"
+#include "host/values.h"
 #include "util/parse.h"
 
 #define VALUE_TEXT_MAX 4096

@@ -34,6 +34,8 @@
  *         endpoint of the type
  *         cap in hundredths of a percent; the knobs of group are those of the whole, priority 0
  *      -> { }
+ * give    { uuid, slots: [ number ] } + one fd per slot: to the host, before a create with origin 1;
+ *                                       what an earlier host had kept. It drops what it does not use
  * remove  { uuid, force: bool }         DEVICE_BUSY with a client connected and force false
  *      -> { }
  * attr    { uuid, name, value: text }   name without the driver's prefix
@@ -73,6 +75,7 @@
 #define LINK_FAILED    "failed"
 #define LINK_OPEN      "open"
 #define LINK_CREATE    "create"
+#define LINK_GIVE      "give"
 #define LINK_REMOVE    "remove"
 #define LINK_ATTR      "attr"
 #define LINK_STATS     "stats"

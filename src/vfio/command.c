@@ -138,6 +138,7 @@ static void command_answer(struct vfio_session *s, int status, uint32_t len)
 {
 	struct vfio_page_tx *tx = &s->page->tx;
 	const struct wire_header *header = &s->request.header;
+	struct wire_header reply;
 
 	if (status < 0)
 		s->stats.bad_requests++;
@@ -148,9 +149,8 @@ static void command_answer(struct vfio_session *s, int status, uint32_t len)
 	}
 	if (status < 0)
 		tx->region = 0;
-	tx->header = wire_reply_header(header, len, status < 0 ? -status : 0);
-	tx->sent = 0;
-	__atomic_store_n(&tx->len, tx->header.size, __ATOMIC_RELEASE);
+	reply = wire_reply_header(header, len, status < 0 ? -status : 0);
+	tx_begin(s, &reply);
 	rx_finish(s);
 	if (s->connection.fd >= 0)
 		tx_send(s);
@@ -182,8 +182,6 @@ void command_serve(struct vfio_session *s)
 	int status;
 
 	s->stats.requests++;
-	s->page->rx.multi_next = 0;
-	s->page->rx.multi_count = 0;
 	s->in_command = true;
 	status = command_call(s, &len);
 	s->in_command = false;

@@ -233,6 +233,73 @@ void dma_clear(struct vfio_session *s, bool keep)
 	dma->dying = false;
 }
 
+/* ---- After another process */
+
+static int dma_compare_starts(const void *a, const void *b)
+{
+	const struct dma_entry *x = a;
+	const struct dma_entry *y = b;
+
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+/* The files that rows speak of. One without maps was about to come or to go. */
+static int dma_resume_files(struct vfio_session *s, const int *fds)
+{
+	s->dma.files = calloc(VFIO_SLOT_MEMORY_MAX, sizeof(struct dma_file *));
+	if (!s->dma.files)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < s->page->files_used; i++) {
+		int r;
+
+		if (!s->page->files[i].valid)
+			continue;
+		r = fds[i] < 0 ? -EBADF : dma_file_resume(s, i, fds[i]);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int dma_resume(struct vfio_session *s, const int *fds)
+{
+	struct dma_table *dma = &s->dma;
+	int r = 0;
+
+	if (s->page->files_used > 0)
+		r = dma_resume_files(s, fds);
+	if (r < 0 || s->page->maps_used == 0)
+		return r;
+	dma->capacity = MAX(s->page->maps_used, 64u);
+	dma->entries = calloc(dma->capacity, sizeof(*dma->entries));
+	dma->free_rows = calloc(dma->capacity, sizeof(*dma->free_rows));
+	if (!dma->entries || !dma->free_rows)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < s->page->maps_used; i++) {
+		const struct vfio_page_map *row = &s->page->maps[i];
+		struct dma_entry *e = &dma->entries[dma->count];
+
+		if (!row->valid) {
+			dma->free_rows[dma->free_count++] = i;
+			continue;
+		}
+		*e = (struct dma_entry){.start = row->addr,
+					.last = row->addr + (row->size - 1),
+					.row = i,
+					.access = row->access};
+		if (row->file != VFIO_MAP_NO_FILE) {
+			e->file = dma->files[row->file];
+			e->file->refs++;
+			e->host = e->file->base + row->offset;
+		}
+		dma->count++;
+	}
+	qsort(dma->entries, dma->count, sizeof(dma->entries[0]), dma_compare_starts);
+	dma->dying = true; /* those that no map needs */
+	dma_unmap_finish(s);
+	return 0;
+}
+
 /* ---- Translation */
 
 /* Whether a client is there whose memory may be used. */

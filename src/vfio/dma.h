@@ -102,6 +102,10 @@ void dma_unmap_finish(struct vfio_session *s);
  * slots stay as they are. */
 void dma_clear(struct vfio_session *s, bool keep);
 
+/* Makes the table anew from the rows of the page. @fds: of the memory files by number, -1 without.
+ */
+int dma_resume(struct vfio_session *s, const int *fds) umdev_warn_unused;
+
 /* ---- dma_file.c */
 
 /* The mapped file that holds [@offset, +@size) of @fd, mapped and kept if it is new. */
@@ -113,6 +117,9 @@ void dma_file_free(struct vfio_session *s, struct dma_file *file, bool keep);
 
 /* Whether @fd is the file behind @file. */
 bool dma_file_same(const struct vfio_session *s, const struct dma_file *file, int fd);
+
+/* Maps the file of row @number as an earlier process had it, from its descriptor (borrowed). */
+int dma_file_resume(struct vfio_session *s, uint32_t number, int fd) umdev_warn_unused;
 
 /* The handler of s->wake. */
 void dma_file_wake(struct reactor_fd *source, uint32_t events);
@@ -130,6 +137,12 @@ void message_reply(struct vfio_session *s);
 
 /* Ends every transfer with @status. */
 void message_cancel(struct vfio_session *s, int status);
+
+/* After another process: nobody waits any more for the replies to what it sent; they will come. */
+void message_resume(struct vfio_session *s);
+
+/* The reply in s->request was taken by another process, which may have looked at it or not. */
+void message_forget_reply(struct vfio_session *s);
 
 /* Frees the objects, calls nobody. */
 void message_free(struct vfio_session *s);

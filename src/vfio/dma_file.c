@@ -201,6 +201,29 @@ int dma_file_get(struct vfio_session *s, int fd, const struct wire_dma_map *map,
 	return 0;
 }
 
+int dma_file_resume(struct vfio_session *s, uint32_t number, int fd)
+{
+	const struct vfio_page_file *row = &s->page->files[number];
+	struct dma_file_facts facts;
+	struct dma_file *file;
+	int r = dma_file_facts(fd, &facts);
+
+	if (r < 0)
+		return r;
+	if (row->dev != facts.dev || row->ino != facts.ino || row->writable != facts.writable ||
+	    row->size > facts.size)
+		return -ESTALE;
+	facts.size = row->size;
+	r = dma_file_watch(s);
+	if (r == 0)
+		r = dma_file_map(s, fd, &facts, number, &file);
+	if (r < 0)
+		return r;
+	file->checked |= row->checked;
+	s->dma.files[number] = file;
+	return 0;
+}
+
 bool dma_file_same(const struct vfio_session *s, const struct dma_file *file, int fd)
 {
 	const struct vfio_page_file *row = &s->page->files[file->number];

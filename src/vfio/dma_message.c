@@ -66,20 +66,20 @@ static void message_send(struct vfio_session *s, uint32_t number, uint16_t comma
 	struct vfio_page_message *row = &s->page->messages[number];
 	struct vfio_page_tx *tx = &s->page->tx;
 	uint32_t len = sizeof(struct wire_header) + sizeof(access);
+	struct wire_header header;
 
 	row->id = (uint16_t)(s->page->next_id++ * VFIO_MESSAGE_COUNT + number);
 	row->command = command;
 	row->addr = access.addr;
 	row->count = access.count;
-	__atomic_store_n(&row->state, VFIO_MESSAGE_WAITING, __ATOMIC_RELEASE);
 	memcpy(tx->body, &access, sizeof(access));
 	if (data) {
 		memcpy(tx->body + sizeof(access), data, access.count);
 		len += (uint32_t)access.count;
 	}
-	tx->header = (struct wire_header){.id = row->id, .command = command, .size = len};
-	tx->sent = 0;
-	__atomic_store_n(&tx->len, len, __ATOMIC_RELEASE);
+	header = (struct wire_header){.id = row->id, .command = command, .size = len};
+	tx_begin(s, &header);
+	__atomic_store_n(&row->state, VFIO_MESSAGE_WAITING, __ATOMIC_RELEASE);
 	tx_send(s);
 }
 
@@ -243,6 +243,34 @@ void message_cancel(struct vfio_session *s, int status)
 		list_del(&t->link);
 		message_end(s, t, status);
 	}
+}
+
+void message_resume(struct vfio_session *s)
+{
+	const struct vfio_page_tx *tx = &s->page->tx;
+
+	/* The one that stands in tx is on its way, whether or not its row says so yet. */
+	if (tx->len > 0 && (tx->header.flags & WIRE_FLAG_TYPE) == WIRE_TYPE_COMMAND) {
+		struct vfio_page_message *row =
+			&s->page->messages[tx->header.id % VFIO_MESSAGE_COUNT];
+
+		row->id = tx->header.id;
+		row->command = tx->header.command;
+		row->state = VFIO_MESSAGE_ABANDONED;
+	}
+	for (uint32_t i = 0; i < VFIO_MESSAGE_COUNT; i++) {
+		if (s->page->messages[i].state == VFIO_MESSAGE_WAITING)
+			s->page->messages[i].state = VFIO_MESSAGE_ABANDONED;
+	}
+}
+
+void message_forget_reply(struct vfio_session *s)
+{
+	const struct wire_header *header = &s->request.header;
+	struct vfio_page_message *row = &s->page->messages[header->id % VFIO_MESSAGE_COUNT];
+
+	if (row->id == header->id)
+		__atomic_store_n(&row->state, VFIO_MESSAGE_FREE, __ATOMIC_RELEASE);
 }
 
 void message_free(struct vfio_session *s)

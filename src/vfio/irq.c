@@ -82,7 +82,7 @@ static void irq_intx_update(struct vfio_session *s)
 	if (!intx->level || intx->masked || s->info.irq_counts[VFIO_IRQ_INTX] == 0 ||
 	    s->irq_fds[VFIO_IRQ_INTX][IRQ_INTX_TRIGGER] < 0)
 		return;
-	intx->masked = 1;
+	intx->masked = VFIO_INTX_BY_FIRING;
 	irq_fire(s, VFIO_IRQ_INTX, IRQ_INTX_TRIGGER);
 }
 
@@ -144,6 +144,55 @@ static void irq_disable(struct vfio_session *s, uint32_t index)
 		irq_unassign(s, index, vector);
 	if (index == VFIO_IRQ_INTX)
 		s->page->intx.masked = 0;
+}
+
+/* Listens to the eventfd by which the client unmasks. */
+static int irq_watch_unmask(struct vfio_session *s)
+{
+	int r;
+
+	s->unmask.fd = s->irq_fds[VFIO_IRQ_INTX][IRQ_INTX_UNMASK];
+	s->unmask.events = EPOLLIN;
+	s->unmask.ready = irq_unmask_ready;
+	r = reactor_fd_add(s->reactor, &s->unmask);
+	if (r < 0)
+		irq_unassign(s, VFIO_IRQ_INTX, IRQ_INTX_UNMASK);
+	return r;
+}
+
+bool irq_resume_fd(struct vfio_session *s, uint32_t slot, int *fd)
+{
+	uint32_t index = (slot - VFIO_SLOT_IRQ) >> 12;
+	uint32_t vector = (slot - VFIO_SLOT_IRQ) & 4095u;
+
+	if (index >= VFIO_IRQ_COUNT || vector >= s->page->irqs_used[index] ||
+	    !s->page->irqs[index][vector] || s->irq_fds[index][vector] >= 0)
+		return false;
+	s->irq_fds[index][vector] = umdev_steal_fd(fd);
+	return true;
+}
+
+int irq_resume(struct vfio_session *s)
+{
+	for (uint32_t index = 0; index < VFIO_IRQ_COUNT; index++) {
+		for (uint32_t vector = 0; vector < s->page->irqs_used[index]; vector++) {
+			if (s->page->irqs[index][vector] && s->irq_fds[index][vector] < 0)
+				return -EBADF;
+		}
+	}
+	if (s->irq_fds[VFIO_IRQ_INTX][IRQ_INTX_UNMASK] >= 0)
+		return irq_watch_unmask(s);
+	return 0;
+}
+
+void irq_resume_intx(struct vfio_session *s)
+{
+	struct vfio_page_intx *intx = &s->page->intx;
+
+	/* It may have been masked for firing, and the signal not been sent. */
+	if (intx->masked == VFIO_INTX_BY_FIRING)
+		intx->masked = 0;
+	irq_intx_update(s);
 }
 
 void irq_clear(struct vfio_session *s)
@@ -234,20 +283,14 @@ static int irq_mask(struct vfio_session *s, struct vfio_request *q,
 		r = irq_assign_all(s, q, VFIO_IRQ_INTX, IRQ_INTX_UNMASK);
 		if (r < 0)
 			return r;
-		s->unmask.fd = s->irq_fds[VFIO_IRQ_INTX][IRQ_INTX_UNMASK];
-		s->unmask.events = EPOLLIN;
-		s->unmask.ready = irq_unmask_ready;
-		r = reactor_fd_add(s->reactor, &s->unmask);
-		if (r < 0)
-			irq_unassign(s, VFIO_IRQ_INTX, IRQ_INTX_UNMASK);
-		return r;
+		return irq_watch_unmask(s);
 	}
 	if (bools && !bools[0])
 		return 0;
 	if (unmask)
 		irq_intx_unmask(s);
 	else
-		s->page->intx.masked = 1;
+		s->page->intx.masked = VFIO_INTX_BY_CLIENT;
 	return 0;
 }
 

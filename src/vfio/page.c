@@ -10,7 +10,7 @@ _Static_assert(sizeof(struct vfio_page_peer) == 32, "no holes");
 _Static_assert(sizeof(struct vfio_page_message) == 24, "no holes");
 _Static_assert(sizeof(struct vfio_page_file) == 40, "no holes");
 _Static_assert(sizeof(struct vfio_page_map) == 40, "no holes");
-_Static_assert(offsetof(struct vfio_page, peer) == 56, "no holes");
+_Static_assert(offsetof(struct vfio_page, peer) == 64, "no holes");
 _Static_assert(offsetof(struct vfio_page, rx) % 8 == 0, "requests are aligned");
 _Static_assert(offsetof(struct vfio_page_rx, header) % 8 == 0, "requests are aligned");
 _Static_assert(sizeof(struct vfio_page) % 8 == 0, "what follows is aligned");
@@ -43,6 +43,7 @@ void vfio_page_reset(struct vfio_page *page, bool was_valid)
 		memset(&page->rx, 0, offsetof(struct vfio_page_rx, body));
 		memset(&page->tx, 0, offsetof(struct vfio_page_tx, body));
 		page->intx.masked = 0;
+		page->served = 0;
 		page->maps_used = 0;
 		page->files_used = 0;
 	}
@@ -52,24 +53,40 @@ void vfio_page_reset(struct vfio_page *page, bool was_valid)
 	__atomic_store_n(&page->magic, VFIO_PAGE_MAGIC, __ATOMIC_RELEASE);
 }
 
-/* The message in the page, and the reply. */
-static bool vfio_page_check_messages(const struct vfio_page *page)
+/* The request in the page. */
+static bool vfio_page_check_rx(const struct vfio_page *page)
 {
 	const struct vfio_page_rx *rx = &page->rx;
+	const uint32_t taken = move_total(&rx->take);
+	const uint32_t both = VFIO_RX_PEEKED | VFIO_RX_TAKING;
+
+	if (rx->take.before > WIRE_MESSAGE_MAX || rx->take.moved > WIRE_MESSAGE_MAX ||
+	    taken > WIRE_MESSAGE_MAX)
+		return false;
+	if ((rx->flags & ~both) || rx->flags == both || rx->fd_count > WIRE_FDS_MAX ||
+	    rx->multi_count > rx->multi_next + 1 || rx->number > page->served ||
+	    page->served - rx->number > 1)
+		return false;
+	if ((rx->flags & VFIO_RX_PEEKED) && taken > 0)
+		return false;
+	if ((rx->flags || taken >= sizeof(rx->header)) &&
+	    (wire_header_check(&rx->header) < 0 || taken > rx->header.size))
+		return false;
+	return page->state != VFIO_STATE_BUSY ||
+	       (vfio_rx_have(rx) >= sizeof(rx->header) && vfio_rx_have(rx) == rx->header.size);
+}
+
+/* The request, the reply, and requests of our own. */
+static bool vfio_page_check_messages(const struct vfio_page *page)
+{
 	const struct vfio_page_tx *tx = &page->tx;
 
-	if (rx->have > WIRE_MESSAGE_MAX || (rx->flags & ~(VFIO_RX_PEEKED | VFIO_RX_TAKING)) ||
-	    rx->fd_count > WIRE_FDS_MAX || rx->multi_count > rx->multi_next)
+	if (!vfio_page_check_rx(page))
 		return false;
-	if (rx->have >= sizeof(rx->header) && rx->header.size != 0 &&
-	    (wire_header_check(&rx->header) < 0 || rx->have > rx->header.size))
+	if (tx->len > WIRE_MESSAGE_MAX || tx->region > VFIO_REGION_COUNT)
 		return false;
-	if (page->state == VFIO_STATE_BUSY &&
-	    (rx->have < sizeof(rx->header) || rx->have != rx->header.size))
-		return false;
-	if (tx->len > WIRE_MESSAGE_MAX || tx->sent > tx->len || tx->region > VFIO_REGION_COUNT)
-		return false;
-	if (tx->len > 0 && tx->header.size != tx->len)
+	if (tx->len > 0 && (tx->header.size != tx->len || tx->send.before > tx->len ||
+			    tx->send.moved > tx->len || move_total(&tx->send) > tx->len))
 		return false;
 	for (uint32_t i = 0; i < VFIO_MESSAGE_COUNT; i++) {
 		const struct vfio_page_message *m = &page->messages[i];
@@ -152,7 +169,8 @@ static bool vfio_page_check_irqs(const struct vfio_page *page, const struct vfio
 				return false;
 		}
 	}
-	return page->intx.level <= 1 && page->intx.masked <= 1;
+	return page->intx.level <= 1 &&
+	       !(page->intx.masked & ~(VFIO_INTX_BY_CLIENT | VFIO_INTX_BY_FIRING));
 }
 
 int vfio_page_check(const struct vfio_page *page, const struct vfio_device_info *info)

@@ -5,19 +5,19 @@
  * Pointer-free, of fixed size, in a memfd that outlives the process. Descriptors stand in it as
  * slot numbers (session.h). What the order of writes promises to a successor:
  *
- * - A request: its header is peeked; then rx.header.size is cleared and the message is received
- * into rx. While the kernel still has it, the size is 0; otherwise it is here, whole when it came
- * in one piece, and rx.have is set to how much there is right after. A request that brings
- * descriptors is only copied here (VFIO_RX_PEEKED), acted on, its descriptors kept, and taken off
- * the socket by the same rule at the end (VFIO_RX_TAKING); to act on such a request twice changes
- * nothing.
- * - A reply: built in tx and tx.len set before the first byte is sent; tx.sent grows afterwards.
- *   tx.region says which region's descriptor rides on the first byte.
+ * - A request: rx.number is set, then its bytes are taken into rx, counted by rx.take. One that
+ * brings descriptors is only copied here (VFIO_RX_PEEKED), acted on, its descriptors kept, and
+ * taken off the socket at the end (VFIO_RX_TAKING); to act on such a request twice changes nothing.
+ * - Its end: the reply is built in tx and tx.len set, if it wants one; then served passes
+ * rx.number; then rx is emptied. So a whole request is to be served (again) exactly if no reply to
+ * it stands in tx and served is not beyond its number.
+ * - A reply: sent bytes are counted by tx.send. tx.region says which region's descriptor rides on
+ *   the first byte.
  * - A DMA row, a memory file: every field, then valid, last. They are taken back by clearing valid,
  *   and the descriptor's slot is dropped after that. A slot is kept before its row is valid.
- * - A request of our own: its row in messages is filled before it is sent.
- * - While state is VFIO_STATE_BUSY, rx holds the command whose effect is pending and
- *   multi_next says how far a REGION_WRITE_MULTI got.
+ * - A request of our own: the fields of its row in messages, then tx.len, then the row's state.
+ * - While state is VFIO_STATE_BUSY, rx holds the command whose effect is pending. multi_next says
+ * how far a REGION_WRITE_MULTI got; the entry there may have been written.
  *
  * Rows at and above a *_used number are zero: none was valid since the client connected. So a page
  * costs memory only for what it holds.
@@ -26,11 +26,12 @@
 
 #include <stdint.h>
 
+#include "vfio/move.h"
 #include "vfio/session.h"
 #include "vfio/wire.h"
 
 #define VFIO_PAGE_MAGIC	   0x70666976u /* "vifp" */
-#define VFIO_PAGE_VERSION  1u
+#define VFIO_PAGE_VERSION  2u
 #define VFIO_MESSAGE_COUNT 64u /* requests of our own in flight */
 #define VFIO_VECTOR_MAX	   4096u
 
@@ -61,14 +62,14 @@ struct vfio_page_peer {
 	uint64_t max_data_xfer;
 };
 
-#define VFIO_RX_PEEKED 1u /* what is here still stands in the socket, too */
-#define VFIO_RX_TAKING 2u /* it is being taken off: header.size says whether that has happened */
+#define VFIO_RX_PEEKED 1u /* a whole message, which still stands in the socket, too */
+#define VFIO_RX_TAKING 2u /* that one is being taken off */
 
 struct vfio_page_rx {
-	uint32_t have; /* bytes of the present message */
+	struct vfio_page_move take;
 	uint32_t flags;
-	uint32_t fd_count; /* descriptors that came with it */
-	uint32_t reserved;
+	uint32_t fd_count;    /* descriptors that came with it */
+	uint64_t number;      /* of the message, counted from when the client connected */
 	uint64_t multi_next;  /* REGION_WRITE_MULTI: the entry to go on with */
 	uint64_t multi_count; /* entries that were written */
 	struct wire_header header;
@@ -76,10 +77,9 @@ struct vfio_page_rx {
 };
 
 struct vfio_page_tx {
-	uint32_t len; /* 0: nothing to send */
-	uint32_t sent;
+	struct vfio_page_move send;
+	uint32_t len;	 /* 0: nothing to send */
 	uint32_t region; /* 1 + the region whose descriptor goes along, or 0 */
-	uint32_t reserved;
 	struct wire_header header;
 	uint8_t body[WIRE_MESSAGE_MAX - sizeof(struct wire_header)];
 };
@@ -99,9 +99,12 @@ struct vfio_page_message {
 	uint64_t count;
 };
 
+#define VFIO_INTX_BY_CLIENT 1u
+#define VFIO_INTX_BY_FIRING 2u /* perhaps without having signalled yet */
+
 struct vfio_page_intx {
 	uint32_t level;	 /* as the device wants it */
-	uint32_t masked; /* by the client, or by having fired */
+	uint32_t masked; /* VFIO_INTX_BY_* */
 };
 
 /* One file of guest memory, mapped whole. Its slot is VFIO_SLOT_MEMORY + the row's number. */
@@ -138,6 +141,7 @@ struct vfio_page {
 	uint32_t maps_used;
 	uint32_t irqs_used[VFIO_IRQ_COUNT];
 	uint32_t reserved2;
+	uint64_t served; /* messages that were dealt with */
 	struct vfio_page_peer peer;
 	struct vfio_page_intx intx;
 	struct vfio_page_message messages[VFIO_MESSAGE_COUNT];
@@ -147,6 +151,12 @@ struct vfio_page {
 	struct vfio_page_tx tx;
 	struct vfio_page_map maps[WIRE_DMA_MAPS_MAX];
 };
+
+/* Bytes of the present message that are in @rx. */
+static inline uint32_t vfio_rx_have(const struct vfio_page_rx *rx)
+{
+	return rx->flags & VFIO_RX_PEEKED ? rx->header.size : move_total(&rx->take);
+}
 
 /* Makes @page the page of a session without client. @was_valid: its *_used numbers can be
  * believed, so only what was used is cleared. */

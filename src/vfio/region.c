@@ -163,6 +163,14 @@ int region_write_serve(struct vfio_session *s, struct vfio_request *q, uint32_t 
 	return r;
 }
 
+/* The entry at multi_next is dealt with. */
+static void region_multi_next(struct vfio_page_rx *rx, bool written)
+{
+	if (written)
+		rx->multi_count = MIN(rx->multi_count + 1, rx->multi_next + 1);
+	rx->multi_next++;
+}
+
 /* Writes the entries from multi_next on, until one takes time. One that is refused is skipped, as
  * if it had been sent alone. */
 static int region_multi_run(struct vfio_session *s, struct vfio_request *q, uint32_t *ret_len)
@@ -176,16 +184,14 @@ static int region_multi_run(struct vfio_session *s, struct vfio_request *q, uint
 		return -EINVAL;
 	while (rx->multi_next < count) {
 		wire_multi_entry(q->body, rx->multi_next, &entry);
-		rx->multi_next++;
 		r = -EINVAL;
 		if (entry.count > 0 && entry.count <= sizeof(entry.data))
 			r = region_write(s, entry.region, entry.offset, entry.data, entry.count);
 		if (r == -EINPROGRESS)
 			return r;
-		if (r == 0)
-			rx->multi_count++;
-		else
+		if (r < 0)
 			s->stats.bad_requests++;
+		region_multi_next(rx, r == 0);
 	}
 	memcpy(s->page->tx.body, &rx->multi_count, sizeof(rx->multi_count));
 	*ret_len = sizeof(rx->multi_count);
@@ -200,7 +206,14 @@ int region_multi_serve(struct vfio_session *s, struct vfio_request *q, uint32_t 
 int region_multi_resume(struct vfio_session *s, struct vfio_request *q, int status,
 			uint32_t *ret_len)
 {
-	if (status == 0)
-		s->page->rx.multi_count++;
+	region_multi_next(&s->page->rx, status == 0);
 	return region_multi_run(s, q, ret_len);
+}
+
+uint64_t vfio_session_access_id(const struct vfio_session *session)
+{
+	const struct vfio_page_rx *rx = &session->page->rx;
+
+	return session->in_command ? (rx->number + 1) << VFIO_ACCESS_SHIFT | rx->multi_next << 3
+				   : 0;
 }

@@ -5,7 +5,8 @@
  * A header is peeked first, so that its size tells how much to take and descriptors can be handed
  * on while the message still stands in the socket; then the whole message is taken in one call. Two
  * calls a message, never a byte beyond it. Fragments of headers and bodies take more turns, and
- * not for ever. page.h says what a successor can read from the state between any two steps.
+ * not for ever. page.h says what a successor can read from the state between any two steps; it
+ * begins with rx_resume().
  */
 #include <errno.h>
 #include <string.h>
@@ -52,43 +53,52 @@ static void rx_close_fds(struct vfio_request *q)
 	q->fds_lost = false;
 }
 
-/* One recvmsg; descriptors that come along are taken with MSG_PEEK and dropped by the kernel
- * without. Returns the bytes, or -EAGAIN, or another -errno with the session doomed. */
-static ssize_t rx_recv(struct vfio_session *s, void *buf, size_t len, int flags)
+/* The connection has nothing (0 bytes), or an error, to give. Returns -EAGAIN or, with the session
+ * doomed, another -errno. */
+static ssize_t rx_failed(struct vfio_session *s, ssize_t n)
+{
+	if (n == -EAGAIN)
+		return n;
+	session_doom(s, false, "client closed the connection%s",
+		     vfio_rx_have(&s->page->rx) ? " in the middle of a message" : "");
+	return -ECONNRESET;
+}
+
+/* Looks at up to @len bytes, taking the descriptors that come along. Returns as rx_failed(). */
+static ssize_t rx_peek(struct vfio_session *s, void *buf, size_t len)
 {
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(FD_MESSAGE_MAX * sizeof(int))];
 	struct iovec iov = {.iov_base = buf, .iov_len = len};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
+			     .msg_controllen = sizeof(control)};
 	ssize_t n;
 
-	if (flags & MSG_PEEK) {
-		msg.msg_control = control;
-		msg.msg_controllen = sizeof(control);
-	}
 	do {
-		n = recvmsg(s->connection.fd, &msg, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+		n = recvmsg(s->connection.fd, &msg, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	} while (n < 0 && errno == EINTR);
-	if (n > 0) {
-		if (flags & MSG_PEEK)
-			rx_add_fds(&s->request, &msg);
-		return n;
-	}
-	if (n < 0 && errno == EAGAIN)
-		return -EAGAIN;
-	session_doom(s, false, "client closed the connection%s",
-		     s->page->rx.have ? " in the middle of a message" : "");
-	return -ECONNRESET;
+	if (n <= 0)
+		return rx_failed(s, n < 0 ? -errno : 0);
+	rx_add_fds(&s->request, &msg);
+	return n;
 }
 
 /* Takes @len bytes more of the present message, fewer when there are fewer. */
 static ssize_t rx_take(struct vfio_session *s, size_t len)
 {
 	struct vfio_page_rx *rx = &s->page->rx;
-	ssize_t n = rx_recv(s, (uint8_t *)&rx->header + rx->have, len, 0);
+	ssize_t n = move_receive(s->connection.fd, &rx->take,
+				 (uint8_t *)&rx->header + move_total(&rx->take), len);
 
-	if (n > 0)
-		rx->have += (uint32_t)n;
-	return n;
+	return n > 0 ? n : rx_failed(s, n);
+}
+
+/* Notes how many descriptors came. Those of a message that comes in pieces are in this process
+ * alone. */
+static void rx_count_fds(struct vfio_session *s)
+{
+	s->page->rx.fd_count = (uint32_t)MIN(s->request.fd_count, (size_t)WIRE_FDS_MAX);
 }
 
 /* The message is not whole yet: it gets some time. */
@@ -104,14 +114,16 @@ static int rx_wait(struct vfio_session *s)
 static int rx_head(struct vfio_session *s, struct wire_header *header)
 {
 	struct vfio_page_rx *rx = &s->page->rx;
+	uint32_t have = move_total(&rx->take);
 	uint8_t bytes[sizeof(*header)];
 	ssize_t n;
 
-	memcpy(bytes, &rx->header, rx->have);
-	n = rx_recv(s, bytes + rx->have, sizeof(bytes) - rx->have, MSG_PEEK);
+	memcpy(bytes, &rx->header, have);
+	n = rx_peek(s, bytes + have, sizeof(bytes) - have);
 	if (n < 0)
 		return n == -EAGAIN ? 0 : (int)n;
-	if (rx->have + (size_t)n < sizeof(bytes)) {
+	if (have + (size_t)n < sizeof(bytes)) {
+		rx_count_fds(s);
 		n = rx_take(s, (size_t)n);
 		return n < 0 && n != -EAGAIN ? (int)n : rx_wait(s);
 	}
@@ -135,21 +147,15 @@ static int rx_head(struct vfio_session *s, struct wire_header *header)
 static bool rx_peek_whole(struct vfio_session *s, const struct wire_header *header)
 {
 	struct vfio_page_rx *rx = &s->page->rx;
-	struct iovec iov = {.iov_base = &rx->header, .iov_len = header->size};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 	ssize_t n;
 
-	rx->flags = VFIO_RX_PEEKED;
 	do {
-		n = recvmsg(s->connection.fd, &msg, MSG_PEEK | MSG_DONTWAIT);
+		n = recv(s->connection.fd, &rx->header, header->size, MSG_PEEK | MSG_DONTWAIT);
 	} while (n < 0 && errno == EINTR);
-	if (n == (ssize_t)header->size) {
-		rx->have = header->size;
-		return true;
-	}
-	rx->header.size = 0;
-	rx->flags = 0;
-	return false;
+	if (n != (ssize_t)header->size)
+		return false;
+	__atomic_store_n(&rx->flags, VFIO_RX_PEEKED, __ATOMIC_RELEASE);
+	return true;
 }
 
 /* The message is whole: shows it as a request. */
@@ -163,53 +169,63 @@ static int rx_deliver(struct vfio_session *s)
 	q->header = rx->header;
 	q->body = rx->body;
 	q->len = q->header.size - (uint32_t)sizeof(q->header);
-	rx->fd_count = (uint32_t)MIN(q->fd_count, (size_t)WIRE_FDS_MAX);
+	rx_count_fds(s);
 	return 1;
 }
 
 int rx_receive(struct vfio_session *s)
 {
 	struct vfio_page_rx *rx = &s->page->rx;
+	uint32_t have = move_total(&rx->take);
 	struct wire_header header;
 	ssize_t n;
 	int r;
 
-	if (rx->have < sizeof(header)) {
+	if (have == 0) {
+		rx->number = s->page->served;
+		rx->multi_next = 0;
+		rx->multi_count = 0;
+	}
+	if (have < sizeof(header)) {
 		r = rx_head(s, &header);
 		if (r <= 0)
 			return r;
-		if (rx->have == 0 && s->request.fd_count > 0 && rx_peek_whole(s, &header))
+		if (have == 0 && s->request.fd_count > 0 && rx_peek_whole(s, &header))
 			return rx_deliver(s);
-		if (rx->have == 0)
-			rx->header.size = 0;
 	} else {
 		header = rx->header;
 	}
-	if (rx->have < header.size) {
-		n = rx_take(s, header.size - rx->have);
+	if (have < header.size) {
+		rx_count_fds(s);
+		n = rx_take(s, header.size - have);
 		if (n < 0 && n != -EAGAIN)
 			return (int)n;
 	}
-	return rx->have < header.size ? rx_wait(s) : rx_deliver(s);
+	return move_total(&rx->take) < header.size ? rx_wait(s) : rx_deliver(s);
+}
+
+/* Takes off the socket what stands in the page already. */
+static void rx_take_peeked(struct vfio_session *s)
+{
+	struct vfio_page_rx *rx = &s->page->rx;
+	const uint32_t size = rx->header.size;
+
+	__atomic_store_n(&rx->flags, VFIO_RX_TAKING, __ATOMIC_RELEASE);
+	while (move_total(&rx->take) < size) {
+		if (rx_take(s, size - move_total(&rx->take)) < 0)
+			break;
+	}
+	if (move_total(&rx->take) < size)
+		session_doom(s, false, "the connection failed");
 }
 
 void rx_finish(struct vfio_session *s)
 {
 	struct vfio_page_rx *rx = &s->page->rx;
 
-	if ((rx->flags & VFIO_RX_PEEKED) && s->connection.fd >= 0) {
-		uint32_t size = rx->have;
-
-		rx->flags = VFIO_RX_TAKING;
-		rx->header.size = 0;
-		rx->have = 0;
-		while (rx->have < size) {
-			if (rx_take(s, size - rx->have) < 0)
-				break;
-		}
-		if (rx->have < size)
-			session_doom(s, false, "the connection failed");
-	}
+	s->page->served = rx->number + 1;
+	if (rx->flags && s->connection.fd >= 0)
+		rx_take_peeked(s);
 	rx_abort(s);
 }
 
@@ -218,8 +234,49 @@ void rx_abort(struct vfio_session *s)
 	struct vfio_page_rx *rx = &s->page->rx;
 
 	rx_close_fds(&s->request);
-	rx->header.size = 0;
-	rx->have = 0;
-	rx->flags = 0;
 	rx->fd_count = 0;
+	/* In this order: the other way round, the next message would seem to be this one. */
+	__atomic_store_n(&rx->flags, 0, __ATOMIC_RELEASE);
+	move_set(&rx->take, 0);
+}
+
+/* Whether the reply to the request in rx stands in tx. */
+static bool rx_answered(const struct vfio_page *page)
+{
+	const struct wire_header *reply = &page->tx.header;
+	const struct wire_header *request = &page->rx.header;
+
+	return page->tx.len > 0 && (reply->flags & WIRE_FLAG_TYPE) == WIRE_TYPE_REPLY &&
+	       reply->id == request->id && reply->command == request->command;
+}
+
+bool rx_resume(struct vfio_session *s)
+{
+	struct vfio_page *page = s->page;
+	struct vfio_page_rx *rx = &page->rx;
+	uint32_t have = vfio_rx_have(rx);
+
+	if (rx->flags & VFIO_RX_TAKING) {
+		rx_finish(s);
+		return false;
+	}
+	if (rx->fd_count > 0 && !rx->flags && page->served == rx->number) {
+		session_doom(s, true,
+			     "the host died while the client passed descriptors in a message of "
+			     "several pieces");
+		return false;
+	}
+	if (have < sizeof(rx->header) || have < rx->header.size)
+		return false;
+	if (page->served > rx->number || rx_answered(page)) {
+		rx_finish(s);
+		return false;
+	}
+	if (rx->flags & VFIO_RX_PEEKED) {
+		/* It is in the socket, with its descriptors. */
+		rx_abort(s);
+		return false;
+	}
+	rx_deliver(s);
+	return true;
 }

@@ -2,9 +2,10 @@
 /*
  * What the files of the session share. Everything here belongs to the reactor's thread.
  *
- * The files: session.c (life and states), rx.c and tx.c (bytes), command.c (one request to one
- * reply), region.c (accesses), irq.c and irq_signal.c, dma.c (the table), dma_file.c (mapped
- * memory), dma_message.c (transfers by message), share.c (is the memory really shared).
+ * The files: session.c (life and states), resume.c (after another process), rx.c and tx.c (bytes),
+ * command.c (one request to one reply), region.c (accesses), irq.c and irq_signal.c, dma.c (the
+ * table), dma_file.c (mapped memory), dma_message.c (transfers by message), share.c (is the memory
+ * really shared).
  *
  * Reentrancy: the device may call any session function from within any ops call. What could pull
  * the ground from under a caller (losing the client, a callback, a message of our own) therefore
@@ -62,7 +63,8 @@ struct vfio_session {
 	bool gone;	  /* the connection ended while device_busy */
 	bool completed;	  /* vfio_session_complete() was called, not yet acted upon */
 	int completion;
-	bool doomed; /* to be thrown out as soon as it is safe */
+	bool resuming; /* session_resume_go() is still to come */
+	bool doomed;   /* to be thrown out as soon as it is safe */
 	bool doom_blames;
 	char reason[VFIO_REASON_MAX];
 
@@ -85,12 +87,24 @@ struct vfio_session {
 void session_doom(struct vfio_session *s, bool blame, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* The connection is readable, writable or over. */
+void session_ready(struct reactor_fd *source, uint32_t events);
+
 /* Has the task run what was noted. */
 void session_kick(struct vfio_session *s);
 
 /* Enter and leave the session from the loop. */
 void session_enter(struct vfio_session *s);
 void session_leave(struct vfio_session *s);
+
+/* ---- resume.c */
+
+/* Takes the client of an earlier process over, with its descriptors, as far as that can be done
+ * outside of the loop. Returns 0, 1 when there was none, or -errno when it is lost. */
+int session_resume(struct vfio_session *s, struct vfio_kept *kept, size_t count) umdev_warn_unused;
+
+/* The rest of it. */
+void session_resume_go(struct vfio_session *s);
 
 /* ---- rx.c */
 
@@ -107,10 +121,21 @@ void rx_finish(struct vfio_session *s);
 /* Forgets the present message, with the connection. */
 void rx_abort(struct vfio_session *s);
 
+/* Goes on from what an earlier process left of a message. Returns whether a whole one stands in
+ * s->request, to be served (again). */
+bool rx_resume(struct vfio_session *s);
+
 /* ---- tx.c */
+
+/* The message whose body stands in tx is complete: from here on it will be sent, whatever happens.
+ */
+void tx_begin(struct vfio_session *s, const struct wire_header *header);
 
 /* Sends what stands in tx, as far as it goes now. */
 void tx_send(struct vfio_session *s);
+
+/* Forgets what stands in tx. */
+void tx_end(struct vfio_session *s);
 
 /* ---- command.c */
 
@@ -150,6 +175,12 @@ int irq_signal(int fd) umdev_warn_unused;
 /* Allocates the tables; frees them, with every descriptor. */
 int irq_init(struct vfio_session *s) umdev_warn_unused;
 void irq_done(struct vfio_session *s);
+
+/* After another process: takes the eventfd *@fd if the page has it at @slot; whether all have come;
+ * fires INTx again. */
+bool irq_resume_fd(struct vfio_session *s, uint32_t slot, int *fd);
+int irq_resume(struct vfio_session *s) umdev_warn_unused;
+void irq_resume_intx(struct vfio_session *s);
 
 /* Unassigns everything, as when the client leaves. */
 void irq_clear(struct vfio_session *s);

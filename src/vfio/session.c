@@ -105,7 +105,7 @@ static void session_serve(struct vfio_session *s)
 	}
 }
 
-static void session_ready(struct reactor_fd *source, uint32_t events)
+void session_ready(struct reactor_fd *source, uint32_t events)
 {
 	struct vfio_session *s = container_of(source, struct vfio_session, connection);
 
@@ -292,8 +292,7 @@ static void session_close(struct vfio_session *s)
 	reactor_fd_del(s->reactor, &s->listener);
 	reactor_timer_cancel(s->reactor, &s->accept_pause);
 	fd_close(&s->connection.fd);
-	s->page->tx.len = 0;
-	s->page->tx.region = 0;
+	tx_end(s);
 	if (s->doom_blames)
 		s->ops->refused(s->device, s->reason);
 	/* What the device was asked to do, it ends first. */
@@ -342,6 +341,8 @@ static void session_completed(struct vfio_session *s)
 static void session_progress(struct vfio_session *s)
 {
 	session_enter(s);
+	if (s->resuming)
+		session_resume_go(s);
 	if (s->doomed)
 		session_close(s);
 	if (s->completed)
@@ -434,13 +435,21 @@ static int session_check_info(const struct vfio_device_info *info)
 	return info->irq_counts[VFIO_IRQ_INTX] > 1 ? -EINVAL : 0;
 }
 
-static int session_start(struct vfio_session *s)
+/* Goes on with the client that an earlier process had, or begins without one. */
+static int session_start(struct vfio_session *s, struct vfio_kept *kept, size_t kept_count)
 {
-	/* A client that an earlier process served is not resumed yet: its connection is gone. */
 	int r = vfio_page_check(s->page, &s->info);
+	bool valid = r != -EBADMSG;
 
-	vfio_page_reset(s->page, r != -EBADMSG);
-	r = irq_init(s);
+	if (r == 0)
+		r = session_resume(s, kept, kept_count);
+	if (r != 0) {
+		fd_close(&s->connection.fd);
+		irq_done(s);
+		dma_clear(s, true);
+		vfio_page_reset(s->page, valid);
+		r = irq_init(s);
+	}
 	if (r == 0)
 		r = fd_set_nonblock(s->listener.fd, true);
 	if (r == 0)
@@ -450,7 +459,8 @@ static int session_start(struct vfio_session *s)
 
 int vfio_session_new(struct reactor *reactor, const struct vfio_device_info *info,
 		     const struct vfio_session_ops *ops, void *device, struct vfio_page *page,
-		     int listener, struct vfio_session **ret_session)
+		     int listener, struct vfio_kept *kept, size_t kept_count,
+		     struct vfio_session **ret_session)
 {
 	umdev_autoclose int listener_fd = listener;
 	struct vfio_session *s;
@@ -478,7 +488,7 @@ int vfio_session_new(struct reactor *reactor, const struct vfio_device_info *inf
 	s->task.run = session_task;
 	list_init(&s->transfers);
 	list_init(&s->spare);
-	r = session_start(s);
+	r = session_start(s, kept, kept_count);
 	if (r < 0) {
 		vfio_session_free(s);
 		return r;

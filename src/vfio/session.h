@@ -38,6 +38,8 @@
 #define VFIO_SLOT_BAR                                                                              \
 	1u /* + the BAR's number: the memfd behind its mmap areas (the device's, not the           \
 	      session's) */
+#define VFIO_SLOT_DRIVER     8u /* + number: what a driver had kept (the device's) */
+#define VFIO_SLOT_DRIVER_MAX 8u
 #define VFIO_SLOT_MEMORY     16u /* + file number: guest memory */
 #define VFIO_SLOT_MEMORY_MAX 1024u
 #define VFIO_SLOT_IRQ	     2048u /* + (index << 12) + vector: interrupt eventfds */
@@ -95,6 +97,9 @@ struct vfio_session_ops {
 	/* The peer that admit() last let pass, or was asked about, has left, and nothing of it is
 	 * in use any more. The next one may come. Optional. */
 	void (*left)(void *device);
+	/* The client of an earlier process, which admit() had let pass, is served on; with @joined,
+	 * it had agreed on the version. Comes once the loop runs. */
+	void (*resumed)(void *device, const struct ucred *peer, bool joined);
 	/* A client is connected and agreed on the protocol version. */
 	void (*joined)(void *device, const struct ucred *peer);
 	/*
@@ -109,16 +114,26 @@ struct vfio_session_ops {
 	void (*refused)(void *device, const char *reason);
 };
 
+/* A descriptor that an earlier process had kept. */
+struct vfio_kept {
+	uint32_t slot;
+	int fd;
+};
+
 /* Bytes of the session's part of a state page. */
 size_t vfio_page_size(void);
 
 /*
  * Serves on @listener (taken over, also on failure) with @page zeroed or left by an earlier process
- * of the same layout. Returns 0 or -errno.
+ * of the same layout. With what that one had kept, its client is served on, in the middle of
+ * whatever it was doing; a page that breaks a rule, or lacks a descriptor, costs the client. Of
+ * @kept what is used is set to -1; the rest may be closed and dropped. Whether there is a client
+ * says vfio_session_client(). Returns 0 or -errno.
  */
 int vfio_session_new(struct reactor *reactor, const struct vfio_device_info *info,
 		     const struct vfio_session_ops *ops, void *device, struct vfio_page *page,
-		     int listener, struct vfio_session **ret_session) umdev_warn_unused;
+		     int listener, struct vfio_kept *kept, size_t kept_count,
+		     struct vfio_session **ret_session) umdev_warn_unused;
 
 /*
  * Ends the service, closes every descriptor and mapping; the page and the kept slots stay as they
@@ -142,6 +157,14 @@ void vfio_session_expel(struct vfio_session *session, const char *reason);
 /* Whether a client is connected, or memory of one that left is still in use; if so and @ret_peer is
  * not NULL, who. */
 bool vfio_session_client(const struct vfio_session *session, struct ucred *ret_peer);
+
+/*
+ * The number of the access that region_access() is being called for: the same when an access is
+ * repeated because the process that had begun it died, another one for every other; 0 outside of
+ * such calls. Its low bits are 0, for the pieces of one access.
+ */
+uint64_t vfio_session_access_id(const struct vfio_session *session);
+#define VFIO_ACCESS_SHIFT 20
 
 /* ---- Interrupts
  * --------------------------------------------------------------------------------------------- */

@@ -1,19 +1,27 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Sending what stands in tx: one message at a time, one sendmsg when the socket has room. */
+/* Sending what stands in tx: one message at a time, one call when the socket has room. */
 #include <errno.h>
 
-#include "util/fd.h"
 #include "vfio/session-internal.h"
+
+void tx_begin(struct vfio_session *s, const struct wire_header *header)
+{
+	struct vfio_page_tx *tx = &s->page->tx;
+
+	tx->header = *header;
+	move_set(&tx->send, 0);
+	__atomic_store_n(&tx->len, header->size, __ATOMIC_RELEASE);
+}
 
 void tx_send(struct vfio_session *s)
 {
 	struct vfio_page_tx *tx = &s->page->tx;
+	uint32_t sent = move_total(&tx->send);
 
-	while (tx->sent < tx->len) {
-		const int *fd =
-			tx->region && tx->sent == 0 ? &s->info.regions[tx->region - 1].fd : NULL;
-		ssize_t n = fd_send(s->connection.fd, (const uint8_t *)&tx->header + tx->sent,
-				    tx->len - tx->sent, fd, fd ? 1 : 0);
+	while (sent < tx->len) {
+		int fd = tx->region && sent == 0 ? s->info.regions[tx->region - 1].fd : -1;
+		ssize_t n = move_send(s->connection.fd, &tx->send,
+				      (const uint8_t *)&tx->header + sent, tx->len - sent, fd);
 
 		if (n == -EAGAIN)
 			return;
@@ -21,9 +29,13 @@ void tx_send(struct vfio_session *s)
 			session_doom(s, false, "client closed the connection");
 			break;
 		}
-		tx->sent += (uint32_t)n;
+		sent = move_total(&tx->send);
 	}
-	tx->len = 0;
-	tx->sent = 0;
-	tx->region = 0;
+	tx_end(s);
+}
+
+void tx_end(struct vfio_session *s)
+{
+	__atomic_store_n(&s->page->tx.len, 0, __ATOMIC_RELEASE);
+	s->page->tx.region = 0;
 }

@@ -177,7 +177,10 @@ MEMBER(umdev_host_ops, reset_done, 160, 8);
 MEMBER(umdev_host_ops, discard_done, 168, 8);
 MEMBER(umdev_host_ops, event, 176, 8);
 MEMBER(umdev_host_ops, job_done_at, 184, 8);
-TYPE(umdev_host_ops, 192);
+MEMBER(umdev_host_ops, access_id, 192, 8);
+MEMBER(umdev_host_ops, keep, 200, 8);
+MEMBER(umdev_host_ops, kept, 208, 8);
+TYPE(umdev_host_ops, 216);
 
 MEMBER(umdev_driver, struct_size, 0, 4);
 MEMBER(umdev_driver, abi_version, 4, 4);

@@ -378,7 +378,7 @@ static void fuzz_open(struct fuzz *f)
 	f->info.irq_counts[VFIO_IRQ_MSIX] = 16;
 	f->info.irq_counts[VFIO_IRQ_ERR] = 1;
 	fuzz_check(vfio_session_new(f->reactor, &f->info, &fuzz_ops, f, f->page, fuzz_listen(),
-				    &f->session) == 0);
+				    NULL, 0, &f->session) == 0);
 }
 
 /* The client hangs up and the device lets go: nothing may be left. */

@@ -7,6 +7,7 @@
 
 #include "broker/backing.h"
 #include "host/host.h"
+#include "host/values.h"
 
 json_t *bridge_types(const struct host_driver *driver, const struct umdev_parent_info *info)
 {

@@ -431,7 +431,7 @@ static void test_too_many_deaths(void **state)
 	assert_string_equal(fixture_get(f, "parent.list", "{}", "parents.0.state"), "failed");
 	snprintf(message, sizeof(message), "%s",
 		 fixture_get(f, "parent.list", "{}", "parents.0.error"));
-	assert_non_null(strstr(message, "5 deaths"));
+	assert_non_null(strstr(message, "6 hosts in a row"));
 	assert_string_equal(fixture_get(f, "mdev.list", "{}", "mdevs.0.state"), "failed");
 	assert_string_equal(fixture_get(f, "mdev.list", "{}", "mdevs.0.error"), message);
 	fixture_fails(f, ERROR_DEVICE_BUSY, "parent.remove", "{\"name\":\"p\"}");

@@ -370,7 +370,7 @@ static void test_host_dies(void **state)
 	struct fixture *f = *state;
 
 	f->broker->config.call_timeout_ns = NS_PER_S;
-	f->broker->config.restart_window_ns = 1; /* more deaths than it would bear */
+	f->broker->config.restart_probation_ns = 0; /* more deaths than it would bear */
 	for (size_t i = 0; i < ARRAY_SIZE(scripts); i++) {
 		bool refused = strncmp(scripts[i], "refuse", 6) == 0;
 		char *log;

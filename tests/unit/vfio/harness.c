@@ -226,7 +226,7 @@ int fixture_setup(void **state)
 	fx->info.irq_counts[VFIO_IRQ_ERR] = 1;
 	fx->info.irq_counts[VFIO_IRQ_REQ] = 1;
 	assert_int_equal(vfio_session_new(fx->reactor, &fx->info, &device_ops, fx, fx->page,
-					  fixture_listen(fx->path), &fx->session),
+					  fixture_listen(fx->path), NULL, 0, &fx->session),
 			 0);
 	*state = fx;
 	return 0;

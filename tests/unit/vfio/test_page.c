@@ -40,10 +40,10 @@ static int page_setup(void **state)
 	page->irqs_used[VFIO_IRQ_INTX] = 2;
 	page->irqs[VFIO_IRQ_INTX][1] = 1;
 	page->rx.header = (struct wire_header){1, WIRE_DEVICE_RESET, 16, 0, 0};
-	page->rx.have = 16;
+	page->rx.take.before = 16;
 	page->tx.header = (struct wire_header){1, WIRE_DEVICE_RESET, 40, 1, 0};
 	page->tx.len = 40;
-	page->tx.sent = 20;
+	page->tx.send.before = 20;
 	page->messages[3] = (struct vfio_page_message){VFIO_MESSAGE_WAITING, 67, WIRE_DMA_READ, 0,
 						       WIRE_TRANSFER_MAX};
 	return 0;
@@ -81,7 +81,7 @@ static void test_rules(void **state)
 	REFUSED(peer.minor, WIRE_MINOR + 1);
 	REFUSED(peer.flags, 16);
 	REFUSED(intx.level, 2);
-	REFUSED(intx.masked, 2);
+	REFUSED(intx.masked, 4);
 	REFUSED(files[0].size, 0);
 	REFUSED(files[0].size, UINT64_MAX);
 	REFUSED(files[0].valid, 2);
@@ -118,18 +118,26 @@ static void test_maps(void **state)
 
 static void test_messages(void **state)
 {
-	REFUSED(rx.have, 15);
-	REFUSED(rx.have, 17);
-	REFUSED(rx.have, UINT32_MAX);
+	REFUSED(rx.take.before, 15);
+	REFUSED(rx.take.before, 17);
+	REFUSED(rx.take.before, UINT32_MAX);
 	REFUSED(rx.header.size, WIRE_MESSAGE_MAX + 1);
 	REFUSED(rx.header.size, 8);
 	REFUSED(rx.header.flags, 2);
 	REFUSED(rx.flags, 4);
 	REFUSED(rx.fd_count, WIRE_FDS_MAX + 1);
-	REFUSED(rx.multi_count, 1);
+	REFUSED(rx.multi_count, 2);
+	REFUSED(rx.flags, VFIO_RX_PEEKED | VFIO_RX_TAKING);
+	REFUSED(rx.flags, VFIO_RX_PEEKED);
+	REFUSED(rx.take.moved, 1);
+	REFUSED(rx.take.moved, UINT32_MAX);
+	REFUSED(rx.number, 1);
+	REFUSED(served, 2);
+	REFUSED(tx.send.moved, 21);
+	REFUSED(tx.send.moved, UINT32_MAX);
 	REFUSED(tx.len, WIRE_MESSAGE_MAX + 1);
 	REFUSED(tx.len, 39);
-	REFUSED(tx.sent, 41);
+	REFUSED(tx.send.before, 41);
 	REFUSED(tx.region, VFIO_REGION_COUNT + 1);
 	REFUSED(messages[3].state, VFIO_MESSAGE_STATE_COUNT);
 	REFUSED(messages[3].count, WIRE_TRANSFER_MAX + 1);
