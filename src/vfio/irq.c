@@ -180,7 +180,8 @@ int irq_resume(struct vfio_session *s)
 				return -EBADF;
 		}
 	}
-	if (s->irq_fds[VFIO_IRQ_INTX][IRQ_INTX_UNMASK] >= 0)
+	if (s->info.irq_counts[VFIO_IRQ_INTX] > 0 &&
+	    s->irq_fds[VFIO_IRQ_INTX][IRQ_INTX_UNMASK] >= 0)
 		return irq_watch_unmask(s);
 	return 0;
 }

@@ -10,7 +10,7 @@ _Static_assert(sizeof(struct vfio_page_peer) == 32, "no holes");
 _Static_assert(sizeof(struct vfio_page_message) == 24, "no holes");
 _Static_assert(sizeof(struct vfio_page_file) == 40, "no holes");
 _Static_assert(sizeof(struct vfio_page_map) == 40, "no holes");
-_Static_assert(offsetof(struct vfio_page, peer) == 64, "no holes");
+_Static_assert(offsetof(struct vfio_page, peer) == 72, "no holes");
 _Static_assert(offsetof(struct vfio_page, rx) % 8 == 0, "requests are aligned");
 _Static_assert(offsetof(struct vfio_page_rx, header) % 8 == 0, "requests are aligned");
 _Static_assert(sizeof(struct vfio_page) % 8 == 0, "what follows is aligned");
@@ -43,7 +43,8 @@ void vfio_page_reset(struct vfio_page *page, bool was_valid)
 		memset(&page->rx, 0, offsetof(struct vfio_page_rx, body));
 		memset(&page->tx, 0, offsetof(struct vfio_page_tx, body));
 		page->intx.masked = 0;
-		page->served = 0;
+		page->rx.number = page->served;
+		page->first = page->served;
 		page->maps_used = 0;
 		page->files_used = 0;
 	}

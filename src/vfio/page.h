@@ -69,7 +69,7 @@ struct vfio_page_rx {
 	struct vfio_page_move take;
 	uint32_t flags;
 	uint32_t fd_count;    /* descriptors that came with it */
-	uint64_t number;      /* of the message, counted from when the client connected */
+	uint64_t number;      /* of the message */
 	uint64_t multi_next;  /* REGION_WRITE_MULTI: the entry to go on with */
 	uint64_t multi_count; /* entries that were written */
 	struct wire_header header;
@@ -141,7 +141,8 @@ struct vfio_page {
 	uint32_t maps_used;
 	uint32_t irqs_used[VFIO_IRQ_COUNT];
 	uint32_t reserved2;
-	uint64_t served; /* messages that were dealt with */
+	uint64_t served; /* messages that were dealt with, since the page was made */
+	uint64_t first;	 /* the number of the present client's first message */
 	struct vfio_page_peer peer;
 	struct vfio_page_intx intx;
 	struct vfio_page_message messages[VFIO_MESSAGE_COUNT];

@@ -88,7 +88,7 @@ static void resume_state(struct vfio_session *s, bool again)
 	if (page->state == VFIO_STATE_BUSY)
 		page->state = VFIO_STATE_SERVING;
 	if (page->state == VFIO_STATE_SERVING && again &&
-	    s->request.header.command == WIRE_VERSION && page->rx.number == 0)
+	    s->request.header.command == WIRE_VERSION && page->rx.number == page->first)
 		page->state = VFIO_STATE_NEGOTIATING;
 	if (page->state == VFIO_STATE_ASKING) {
 		resume_asking(s, &peer);

@@ -188,6 +188,7 @@ static int session_admit(struct vfio_session *s, int *fd, struct umdev_error *er
 		return error_set(err, ERROR_INTERNAL, "client turned away: %s", strerror(-r));
 	}
 	*fd = -1;
+	s->page->first = s->page->served;
 	*peer = (struct vfio_page_peer){.pid = cred.pid, .uid = cred.uid, .gid = cred.gid};
 	s->page->state = asking ? VFIO_STATE_ASKING : VFIO_STATE_NEGOTIATING;
 	reactor_timer_set(s->reactor, &s->deadline, reactor_now_ns(s->reactor) + VFIO_STALL_NS);
