@@ -9,6 +9,7 @@
 BUILD       := build
 ASAN_BUILD  := build-asan
 CLANG_BUILD := build-clang
+FAULTS_BUILD := build-faults
 JOBS        := $(shell nproc)
 MESON_FLAGS :=
 comma       := ,
@@ -25,7 +26,7 @@ PACKAGES_PLOTS := $(PACKAGES_BUILD) python3-matplotlib
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: help build demo check check-quick check-asan build-asan build-clang tidy bench bench-qos plots install \
+.PHONY: help build demo check check-quick check-asan build-asan build-clang build-faults tidy bench bench-qos plots install \
 	clean dist deps deps-build deps-demo deps-check deps-bench deps-plots
 
 help:
@@ -96,7 +97,12 @@ tidy: build-clang
 demo: deps-demo build
 	@tools/vm/demo
 
-check: deps-check build build-asan
+# Hosts that kill themselves at labelled steps; tests run them.
+build-faults: deps-build
+	$(call configure,$(FAULTS_BUILD),-Dfaults=true -Dtests=false)
+	@ninja -j$(JOBS) -C $(FAULTS_BUILD)
+
+check: deps-check build build-asan build-faults
 	@tools/run-tests --build $(BUILD) --asan $(ASAN_BUILD)
 
 check-quick: deps-check build
@@ -122,4 +128,4 @@ dist: build
 	@meson dist -C $(BUILD) --no-tests --formats xztar
 
 clean:
-	rm -rf $(BUILD) $(ASAN_BUILD) $(CLANG_BUILD)
+	rm -rf $(BUILD) $(ASAN_BUILD) $(CLANG_BUILD) $(FAULTS_BUILD)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core.h"
+#include "fault.h"
 
 static void ctrl_mark_dirty(struct nvme_ctrl *ctrl)
 {
@@ -92,8 +93,10 @@ static void cq_fill(struct nvme_ctrl *ctrl, uint32_t cqid, struct nvme_request *
 	cmd->cq_seq = ctrl->state->cq[cqid].posted;
 	cmd->sq_head = (uint16_t)ctrl->sq[cmd->sqid].head;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	FAULT_POINT("cq.placed");
 	cmd->phase = NVME_SLOT_ENDING;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	FAULT_POINT("cq.ending");
 	*ret_cqe = (struct nvme_cqe){
 		.result = cmd->result,
 		.sq_head = cmd->sq_head,
@@ -110,8 +113,10 @@ static void cq_posted(struct nvme_ctrl *ctrl, uint32_t cqid)
 	struct nvme_request *req = TAILQ_FIRST(&cq->pending);
 
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	FAULT_POINT("cq.written");
 	ctrl->state->cq[cqid].posted++;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	FAULT_POINT("cq.posted");
 	if (++cq->tail == ctrl->state->cq[cqid].size) {
 		cq->tail = 0;
 		cq->phase ^= 1u;
@@ -190,6 +195,7 @@ static uint32_t cq_post_direct(struct nvme_ctrl *ctrl, uint32_t cqid, struct nvm
 		cq_fill(ctrl, cqid, TAILQ_FIRST(&ctrl->cq[cqid].pending), &cqe);
 		memcpy(words, &cqe, sizeof(words));
 		__atomic_store_n((uint64_t *)(void *)&to[i], words[0], __ATOMIC_RELAXED);
+		FAULT_POINT("cq.writing");
 		__atomic_store_n((uint64_t *)(void *)&to[i] + 1, words[1], __ATOMIC_RELEASE);
 		cq_posted(ctrl, cqid);
 	}
@@ -208,6 +214,9 @@ static uint32_t cq_post_batch(struct nvme_ctrl *ctrl, uint32_t cqid)
 	struct iovec iov;
 	int rc;
 
+	/* Its place was settled by an earlier process, and the guest may have taken it already. */
+	if (n == 0 && TAILQ_FIRST(&cq->pending)->cmd->phase == NVME_SLOT_ENDING)
+		n = 1;
 	if (n == 0) {
 		nvme_doorbell_head(ctrl, cqid);
 		n = cq_room(ctrl, cqid);
@@ -346,7 +355,9 @@ void nvme_irq_raise(struct nvme_ctrl *ctrl, uint32_t cqid)
 		return;
 	}
 	ctrl->counters.interrupts++;
+	FAULT_POINT("irq.raising");
 	nvme_host->irq_raise(ctrl->mdev, st->vector);
+	FAULT_POINT("irq.raised");
 }
 
 void nvme_irq_update(struct nvme_ctrl *ctrl)

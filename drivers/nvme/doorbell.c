@@ -20,6 +20,7 @@
 #include <errno.h>
 
 #include "core.h"
+#include "fault.h"
 
 #define SPIN_NS	      50000u
 #define SHARED_MIN_NS 50000u
@@ -73,6 +74,7 @@ static bool doorbell_tail(struct nvme_ctrl *ctrl, uint32_t qid, uint32_t value)
 	if (value == st->tail)
 		return false;
 	st->tail = value;
+	FAULT_POINT("sq.rung");
 	nvme_bit_set(ctrl->ready, qid);
 	return true;
 }
@@ -88,6 +90,7 @@ static bool doorbell_new_head(struct nvme_ctrl *ctrl, uint32_t qid, uint32_t val
 		moved = (value + st->size - st->head) % st->size;
 		if (moved <= posted) {
 			st->head = value;
+			FAULT_POINT("cq.rung");
 			nvme_bit_clear(ctrl->bad_head, qid);
 			return moved > 0;
 		}
@@ -268,6 +271,7 @@ static bool doorbell_sleep(struct nvme_ctrl *ctrl)
 		if (ctrl->state->sq[qid].size > 0)
 			__atomic_store_n(&ei[qid * 2], ctrl->state->sq[qid].tail, __ATOMIC_RELAXED);
 	}
+	FAULT_POINT("sq.sleeping");
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return nvme_doorbell_scan(ctrl) > 0;
 }

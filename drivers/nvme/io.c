@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core.h"
+#include "fault.h"
 
 void nvme_job_submit(struct nvme_request *req, uint32_t engine)
 {
@@ -270,6 +271,7 @@ void nvme_io_ended(struct nvme_request *req, int error, uint64_t ended_ns)
 /* The storage is done with it, and so is the job unless it takes longer than that. */
 static void io_worked(struct nvme_request *req, int error)
 {
+	FAULT_POINT("io.done");
 	if (req->held)
 		nvme_host->dma_release(req->ctrl->mdev, req->hold);
 	req->held = 0;
@@ -398,6 +400,7 @@ void nvme_job_start(void *mdev_priv, struct umdev_job *job)
 			io_worked(req, 0);
 		return;
 	}
+	FAULT_POINT("io.starting");
 	backend->ops->start(backend, &req->io);
 }
 
@@ -405,7 +408,9 @@ void nvme_jobs_flush(void *parent_priv)
 {
 	struct nvme_parent *parent = parent_priv;
 
+	FAULT_POINT("io.submitting");
 	parent->backend->ops->flush(parent->backend);
+	FAULT_POINT("io.submitted");
 	/* What was in the page cache has ended already. */
 	if (parent->backend->polled)
 		parent->backend->ops->reap(parent->backend);

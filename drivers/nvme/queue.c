@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core.h"
+#include "fault.h"
 
 #define SERVICE_BUDGET 256u
 
@@ -86,10 +87,13 @@ static void sq_take(struct nvme_ctrl *ctrl, uint32_t sqid, const uint8_t *entrie
 		req->cmd->sq_seq = st->fetched;
 		req->cmd->result = 0;
 		req->replayed = 0;
+		FAULT_POINT("sq.copied");
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 		req->cmd->phase = NVME_SLOT_ACTIVE;
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+		FAULT_POINT("sq.active");
 		st->fetched++;
+		FAULT_POINT("sq.fetched");
 		if (++ctrl->sq[sqid].head == st->size)
 			ctrl->sq[sqid].head = 0;
 		nvme_dispatch(req);

@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "core.h"
+#include "fault.h"
 
 static int state_bad(const char *what)
 {
@@ -201,6 +202,7 @@ void nvme_state_go(struct nvme_ctrl *ctrl)
 			(void)resume_ending(ctrl, req);
 	}
 	nvme_completions_post(ctrl);
+	FAULT_POINT("resume.posted");
 	resume_admin(ctrl);
 	for (uint32_t i = 0; i < ctrl->used && ctrl->running; i++) {
 		struct nvme_request *req = &ctrl->arena->requests[i];
@@ -217,6 +219,7 @@ void nvme_state_go(struct nvme_ctrl *ctrl)
 	}
 	if ((ctrl->state->csts & NVME_CSTS_SHST_MASK) == NVME_CSTS_SHST_BUSY)
 		nvme_flush_begin(ctrl);
+	FAULT_POINT("resume.replayed");
 	nvme_doorbell_scan(ctrl);
 	ctrl->last_work_ns = 0;
 	nvme_turn(ctrl);

@@ -25,12 +25,14 @@
 #include "broker/tree.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/parse.h"
 
-#define EXIT_USAGE 2
+#define EXIT_USAGE	  2
+#define DAEMON_DEATHS_MAX 1000000u
 
 static const char daemon_usage[] =
 	"usage: umdevd [--root DIR] [--foreground] [--no-tree] [--driver-dir DIR] [--host-path FILE]\n"
-	"              [--sysfs-path FILE] [--debug]\n"
+	"              [--sysfs-path FILE] [--host-deaths N] [--debug]\n"
 	"Shares physical devices between virtual machines. See umdevd(8).\n";
 
 struct daemon_options {
@@ -38,6 +40,7 @@ struct daemon_options {
 	char *host_path;
 	char *driver_dir;
 	char *sysfs_path;
+	uint64_t host_deaths;
 	bool no_tree;
 	bool foreground;
 	bool debug;
@@ -81,6 +84,7 @@ static int daemon_parse(int argc, char **argv, struct daemon_options *o, const c
 		{"host-path", required_argument, NULL, 'H'},
 		{"no-tree", no_argument, NULL, 'n'},
 		{"sysfs-path", required_argument, NULL, 'S'},
+		{"host-deaths", required_argument, NULL, 'N'},
 		{"debug", no_argument, NULL, 'd'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
@@ -110,6 +114,16 @@ static int daemon_parse(int argc, char **argv, struct daemon_options *o, const c
 		case 'S':
 			free(o->sysfs_path);
 			o->sysfs_path = strdup(optarg);
+			break;
+		case 'N':
+			if (parse_u64(optarg, &o->host_deaths) < 0 || o->host_deaths < 1 ||
+			    o->host_deaths > DAEMON_DEATHS_MAX) {
+				fprintf(stderr,
+					"umdevd: --host-deaths is a number from 1 to %u, not "
+					"'%s'\n",
+					DAEMON_DEATHS_MAX, optarg);
+				return daemon_usage_error();
+			}
 			break;
 		case 'd':
 			o->debug = true;
@@ -324,6 +338,8 @@ static int daemon_run(const struct daemon_options *o, int ready_fd)
 	d.config.root = o->root;
 	d.config.host_path = o->host_path;
 	d.config.driver_dir = o->driver_dir;
+	if (o->host_deaths)
+		d.config.restart_deaths_max = (unsigned)o->host_deaths;
 	d.sysfs_path = o->no_tree ? NULL : o->sysfs_path;
 	r = daemon_start(&d, &err);
 	if (r < 0) {

@@ -20,6 +20,7 @@
 #include "host/group.h"
 #include "host/host.h"
 #include "util/clock.h"
+#include "util/fault.h"
 #include "util/fd.h"
 #include "util/log.h"
 
@@ -57,6 +58,7 @@ static void mdev_drop_task(struct reactor_task *task)
 int host_mdev_keep(struct umdev_mdev *mdev, uint32_t slot, int fd)
 {
 	mdev_flush_drops(mdev); /* one of them may be this very slot */
+	FAULT_POINT("keep.sending");
 	return link_notify_sync(&mdev->parent->link, LINK_KEEP,
 				json_pack("{s:s,s:[i]}", "uuid", mdev->uuid, "slots", (int)slot),
 				&fd, 1, KEEP_TIMEOUT_NS);

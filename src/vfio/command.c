@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "util/fault.h"
 #include "vfio/session-internal.h"
 
 struct command {
@@ -185,6 +186,7 @@ void command_serve(struct vfio_session *s)
 	s->in_command = true;
 	status = command_call(s, &len);
 	s->in_command = false;
+	FAULT_POINT("command.acted");
 	command_end(s, status, len);
 }
 

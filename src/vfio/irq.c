@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "util/fault.h"
 #include "util/fd.h"
 #include "vfio/session-internal.h"
 
@@ -70,6 +71,7 @@ static void irq_write(struct vfio_session *s, int fd)
 
 static void irq_fire(struct vfio_session *s, uint32_t index, uint32_t vector)
 {
+	FAULT_POINT("irq.firing");
 	if (s->irq_fds[index][vector] >= 0)
 		irq_write(s, s->irq_fds[index][vector]);
 }

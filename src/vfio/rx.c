@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "util/fault.h"
 #include "util/fd.h"
 #include "vfio/session-internal.h"
 
@@ -91,7 +92,10 @@ static ssize_t rx_take(struct vfio_session *s, size_t len)
 	ssize_t n = move_receive(s->connection.fd, &rx->take,
 				 (uint8_t *)&rx->header + move_total(&rx->take), len);
 
-	return n > 0 ? n : rx_failed(s, n);
+	if (n <= 0)
+		return rx_failed(s, n);
+	FAULT_POINT("rx.taken");
+	return n;
 }
 
 /* Notes how many descriptors came. Those of a message that comes in pieces are in this process
@@ -155,6 +159,7 @@ static bool rx_peek_whole(struct vfio_session *s, const struct wire_header *head
 	if (n != (ssize_t)header->size)
 		return false;
 	__atomic_store_n(&rx->flags, VFIO_RX_PEEKED, __ATOMIC_RELEASE);
+	FAULT_POINT("rx.peeked");
 	return true;
 }
 
@@ -224,6 +229,7 @@ void rx_finish(struct vfio_session *s)
 	struct vfio_page_rx *rx = &s->page->rx;
 
 	s->page->served = rx->number + 1;
+	FAULT_POINT("rx.served");
 	if (rx->flags && s->connection.fd >= 0)
 		rx_take_peeked(s);
 	rx_abort(s);

@@ -2,6 +2,7 @@
 /* Sending what stands in tx: one message at a time, one call when the socket has room. */
 #include <errno.h>
 
+#include "util/fault.h"
 #include "vfio/session-internal.h"
 
 void tx_begin(struct vfio_session *s, const struct wire_header *header)
@@ -11,6 +12,7 @@ void tx_begin(struct vfio_session *s, const struct wire_header *header)
 	tx->header = *header;
 	move_set(&tx->send, 0);
 	__atomic_store_n(&tx->len, header->size, __ATOMIC_RELEASE);
+	FAULT_POINT("tx.begun");
 }
 
 void tx_send(struct vfio_session *s)
@@ -29,6 +31,7 @@ void tx_send(struct vfio_session *s)
 			session_doom(s, false, "client closed the connection");
 			break;
 		}
+		FAULT_POINT("tx.sent");
 		sent = move_total(&tx->send);
 	}
 	tx_end(s);

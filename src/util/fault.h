@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Labelled steps at which a build for tests (meson -Dfaults=true) kills its process. In any other
+ * build FAULT_POINT() is nothing.
+ *
+ * UMDEV_FAULTS in the environment: "SEED LABEL LABEL ...". Each process chooses one of the labels
+ * and how often it passes it before it dies there, both by SEED and its own number, and says so in
+ * one line on stderr: "fault: LABEL".
+ */
+#pragma once
+
+#ifdef UMDEV_FAULTS
+
+/* A step was reached. Kills the process if it is the chosen one. Drivers find it in the host. */
+__attribute__((visibility("default"))) void umdev_fault_point(const char *label);
+
+#define FAULT_POINT(label) umdev_fault_point(label)
+#else
+#define FAULT_POINT(label) ((void)0)
+#endif

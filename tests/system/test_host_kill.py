@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Hosts that die under load: their clients notice nothing but a pause.
+
+umdev-perf verifies every block against what it wrote last, sees that each command is completed once,
+and fails at the first error.
+
+UMDEV_KILLS         kills at random moments (12)
+UMDEV_FAULT_KILLS   kills at labelled steps (60)
+UMDEV_FAULTS_BUILD  a build with -Dfaults=true (build-faults beside the build under test)
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from umdevtest import Failure, wait_for
+from umdevtest.daemon import Daemon, build_directory
+from umdevtest.load import Load
+from umdevtest.mortal import faults_hit, kill_host, kill_often, labels, seeded, wait_back
+
+KILLS = int(os.environ.get("UMDEV_KILLS", "12"))
+FAULT_KILLS = int(os.environ.get("UMDEV_FAULT_KILLS", "60"))
+FAULTS_BUILD = Path(os.environ.get("UMDEV_FAULTS_BUILD") or build_directory().parent / "build-faults")
+# What must be reached for a kill at a step to count as tried.
+PER_KILL_S = 2.0
+BACKENDS = {"file": ["path={directory}/disk.img", "size=64M"], "memory": ["ram=64M"]}
+
+
+def drive(daemon, backend: str = "file", *attributes) -> str:
+    """A drive on a parent p."""
+    words = [text.format(directory=daemon.directory) for text in (*BACKENDS[backend], "types=16m")]
+    daemon.ok("parent", "add", "p", "--driver", "nvme", *(word for text in words for word in ("--option", text)))
+    return daemon.ok("start", "-p", "p", "-t", "nvme-16m",
+                     *(word for text in attributes for word in ("--attr", text))).strip()
+
+
+def verified(daemon, ident: str, **options) -> Load:
+    """Load that verifies what it reads, on four queues."""
+    options = {"rw": "randrw", "queues": 4, "depth": 64, "verify": True, "timeout": 20, **options}
+    load = Load(daemon, ident, 3600, **options)
+    wait_for(lambda: daemon.mdev(ident)["in_use"] or not load.running, "the client", 20)
+    return load
+
+
+def check_report(daemon, ident: str, report: dict, kills: int) -> None:
+    """Nothing was lost, nobody was disconnected, the client is the same one."""
+    assert report["errors"] == report["mismatches"] == 0
+    assert report["verified_blocks"] > 0
+    events = [event["event"] for event in daemon.events(ident)]
+    assert events.count("client.connected") == 1 and "client.refused" not in events
+    assert [event["event"] for event in daemon.events()].count("host.started") >= kills
+
+
+@pytest.mark.parametrize("backend,options,attributes", [
+    ("file", {}, ()),
+    ("memory", {}, ()),
+    ("file", {"mixed": True, "doorbells": "trapped"}, ()),
+    ("file", {"doorbells": "shared", "poll": True}, ("nvme/doorbells=shared",)),
+    ("memory", {"bs": "128k", "depth": 16, "sgl": True}, ("nvme/interrupts=msi",)),
+    ("file", {"depth": 1, "queues": 1}, ("nvme/interrupts=intx",)),
+], ids=["shadow", "memory", "trapped-mixed", "shared", "large-msi", "single-intx"])
+def test_random_moments(daemon, record_property, backend, options, attributes):
+    """Killed by SIGKILL now and then, with every way of ringing and of being told."""
+    rnd = seeded()
+    kills = max(2, KILLS // 3)
+    ident = drive(daemon, backend, *attributes)
+    load = verified(daemon, ident, **options)
+    kill_often(daemon, "p", kills, rnd, lambda: load.running)
+    time.sleep(0.3)
+    report = load.stop()
+    check_report(daemon, ident, report, kills)
+    record_property("figures", f"{kills} kills: longest command {report['lat_ns']['max'] / 1e6:.0f} ms")
+    print(f"{kills} kills: longest command {report['lat_ns']['max'] / 1e6:.0f} ms of {report['commands']}")
+
+
+@pytest.mark.parametrize("sign", [signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM], ids=lambda sign: sign.name)
+def test_other_signals(daemon, sign):
+    """It need not be SIGKILL."""
+    ident = drive(daemon)
+    load = verified(daemon, ident)
+    time.sleep(0.3)
+    wait_back(daemon, "p", kill_host(daemon, "p", sign))
+    time.sleep(0.3)
+    check_report(daemon, ident, load.stop(), 1)
+
+
+def test_many_clients(daemon):
+    """All devices of the parent go on, and so does one on another parent, which sees nothing."""
+    rnd = seeded()
+    idents = [drive(daemon)]
+    idents += [daemon.ok("start", "-p", "p", "-t", "nvme-16m").strip() for _ in range(2)]
+    daemon.ok("parent", "add", "other", "--driver", "nvme", "--option", "ram=16M", "--option", "types=16m")
+    other = daemon.ok("start", "-p", "other", "-t", "nvme-16m").strip()
+    bystander = daemon.host_pid("other")
+    all_loads = [verified(daemon, ident, queues=1, depth=32) for ident in [*idents, other]]
+    kill_often(daemon, "p", 3, rnd, lambda: all(load.running for load in all_loads))
+    time.sleep(0.3)
+    reports = [load.stop() for load in all_loads]
+    for ident, report in zip(idents, reports):
+        check_report(daemon, ident, report, 3)
+    assert reports[-1]["errors"] == reports[-1]["mismatches"] == 0
+    assert daemon.host_pid("other") == bystander
+
+
+def test_group_keeps_its_consumer(daemon):
+    """The client of a group is still its one consumer after its host died."""
+    group = "8d2f9d6c-3a52-4d0e-93c6-5f2d9a1b7c11"
+    daemon.ok("parent", "add", "p", "--driver", "nvme", "--option", "ram=64M", "--option", "types=16m")
+    idents = [daemon.ok("define", "-p", "p", "-t", "nvme-16m", "--group", group).strip() for _ in range(2)]
+    daemon.ok("group", "start", group)
+    load = verified(daemon, idents[0])
+    time.sleep(0.3)
+    wait_back(daemon, "p", kill_host(daemon, "p"))
+    stranger = Load(daemon, idents[1], 1)
+    with pytest.raises(Failure):
+        stranger.result()
+    assert "turned away" in daemon.mdev(idents[1])["last_refusal"]
+    load.stop()
+    wait_for(lambda: not daemon.mdev(idents[0])["in_use"], "the client's end")
+    Load(daemon, idents[1], 0.2).result()
+
+
+def test_given_up(daemon):
+    """A host that dies as soon as it serves is tried so often, with pauses, and then said to have failed."""
+    ident = drive(daemon)
+    seen = set()
+
+    def failed():
+        parent = daemon.parent("p")
+        pid = (parent.get("host") or {}).get("pid")
+        if pid and pid not in seen and parent["state"] == "ready":
+            seen.add(pid)
+            os.kill(pid, signal.SIGKILL)
+        return parent["state"] == "failed"
+    wait_for(failed, "the parent to be given up", 30)
+    assert len(seen) == 6
+    assert "6 hosts in a row" in daemon.parent("p")["error"]
+    assert daemon.mdev(ident)["state"] == "failed"
+    assert "6 hosts in a row" in daemon.mdev(ident)["error"]
+    assert any("6 hosts in a row" in event["message"] for event in daemon.events() if event["event"] == "parent.failed")
+    assert "6 hosts in a row" in daemon.ctl("doctor").out
+
+
+def test_every_step(tmp_path, record_property):
+    """Hosts die at each labelled step of the path of a command, over and over."""
+    if not (FAULTS_BUILD / "bin/umdev-host").exists():
+        pytest.fail(f"there is no build with -Dfaults=true in {FAULTS_BUILD}: run make build-faults")
+    rnd = seeded()
+    steps = labels()
+    hit = {}
+    daemon = Daemon(bindir=FAULTS_BUILD / "bin",
+                    arguments=["--host-deaths", FAULT_KILLS + 1], environment={"UMDEV_FAULTS": " ".join([str(rnd.randrange(1 << 30)), *steps])})
+    with daemon:
+        ident = drive(daemon)
+        load = verified(daemon, ident, depth=256, mixed=True)
+        for _ in range(FAULT_KILLS):
+            before = daemon.host_pid("p")
+            deadline = time.monotonic() + rnd.uniform(0.5, PER_KILL_S)
+            while time.monotonic() < deadline and daemon.parent("p")["state"] == "ready" and \
+                    daemon.host_pid("p") == before:
+                time.sleep(0.01)
+            if daemon.host_pid("p") == before:  # its step is too rare
+                os.kill(before, signal.SIGKILL)
+            wait_back(daemon, "p", before)
+            if not load.running:
+                break
+        report = load.stop()
+        for label in faults_hit(daemon.log()):
+            hit[label] = hit.get(label, 0) + 1
+        check_report(daemon, ident, report, FAULT_KILLS)
+    text = f"{FAULT_KILLS} kills, {sum(hit.values())} at {len(hit)} of {len(steps)} steps; longest command " \
+           f"{report['lat_ns']['max'] / 1e6:.0f} ms; never: {' '.join(set(steps) - set(hit)) or 'none'}"
+    record_property("figures", text)
+    print(text, hit)
+    assert sum(hit.values()) > FAULT_KILLS // 3
+    if FAULT_KILLS >= 1000:
+        assert set(hit) == set(steps)
