@@ -16,6 +16,7 @@ int nvme_region_read(void *mdev_priv, uint32_t bar, uint64_t offset, void *buf, 
 int nvme_region_write(void *mdev_priv, uint32_t bar, uint64_t offset, const void *buf,
 		      uint32_t len);
 int nvme_reset(void *mdev_priv, uint32_t kind);
+int nvme_quiesce(void *mdev_priv);
 uint32_t nvme_poll(void *mdev_priv);
 void nvme_job_start(void *mdev_priv, struct umdev_job *job);
 void nvme_jobs_flush(void *parent_priv);

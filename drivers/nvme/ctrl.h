@@ -182,6 +182,7 @@ struct nvme_ctrl {
 	uint8_t reset_asked; /* reset_done() is due */
 	bool timer_armed;
 	bool resuming;	      /* nvme_state_go() is still to come */
+	bool leaving;	      /* another process will go on from the state */
 	uint32_t outstanding; /* requests not FREE, fetches and posts by message */
 	uint32_t working;     /* requests between fetch and DONE, without PARKED */
 	uint32_t used;	      /* requests ever taken from the arena */

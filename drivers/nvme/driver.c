@@ -131,6 +131,6 @@ UMDEV_REGISTER_DRIVER(nvme_host, .name = "nvme",
 		      .parent_open = nvme_parent_open, .parent_close = nvme_parent_close,
 		      .mdev_create = nvme_mdev_create, .mdev_remove = nvme_mdev_remove,
 		      .region_read = nvme_region_read, .region_write = nvme_region_write,
-		      .reset = nvme_reset, .poll = nvme_poll, .job_start = nvme_job_start,
-		      .jobs_flush = nvme_jobs_flush, .stats_get = nvme_stats_get,
-		      .discard = nvme_parent_discard)
+		      .reset = nvme_reset, .quiesce = nvme_quiesce, .poll = nvme_poll,
+		      .job_start = nvme_job_start, .jobs_flush = nvme_jobs_flush,
+		      .stats_get = nvme_stats_get, .discard = nvme_parent_discard)

@@ -47,7 +47,9 @@ void nvme_request_release(struct nvme_request *req)
 	if (req->stage != NVME_STAGE_DONE && req->stage != NVME_STAGE_PARKED)
 		ctrl->working--;
 	req->stage = NVME_STAGE_FREE;
-	req->cmd->phase = NVME_SLOT_FREE;
+	/* What was not told to the guest is for the next process to do again. */
+	if (!ctrl->leaving)
+		req->cmd->phase = NVME_SLOT_FREE;
 	TAILQ_INSERT_HEAD(&ctrl->free, req, link);
 	ctrl->free_count++;
 	ctrl->outstanding--;

@@ -122,6 +122,10 @@ void nvme_drain_check(struct nvme_ctrl *ctrl)
 
 	if (!ctrl->draining || ctrl->outstanding > 0 || ctrl->drain_held)
 		return;
+	if (ctrl->leaving) {
+		nvme_host->quiesce_done(ctrl->mdev);
+		return;
+	}
 	ctrl_drained(ctrl);
 	if (reset)
 		nvme_host->reset_done(ctrl->mdev);
@@ -151,6 +155,19 @@ void nvme_drain(struct nvme_ctrl *ctrl)
 {
 	if (drain_begin(ctrl))
 		ctrl_drained(ctrl);
+}
+
+int nvme_quiesce(void *mdev_priv)
+{
+	struct nvme_ctrl *ctrl = mdev_priv;
+
+	nvme_host->timer(ctrl->mdev, NVME_TIMER_SHARED, 0, NULL, NULL);
+	nvme_host->timer(ctrl->mdev, NVME_TIMER_RESUME, 0, NULL, NULL);
+	ctrl->leaving = true;
+	/* What an earlier process left stands in the state still. */
+	if (ctrl->resuming)
+		return 0;
+	return drain_begin(ctrl) ? 0 : -EINPROGRESS;
 }
 
 int nvme_reset(void *mdev_priv, uint32_t kind)

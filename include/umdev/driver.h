@@ -412,6 +412,8 @@ struct umdev_host_ops {
 	int (*keep)(struct umdev_mdev *mdev, uint32_t index, int fd);
 	/* A duplicate, the caller's to close, of what was kept as @index; -ENOENT without. */
 	int (*kept)(struct umdev_mdev *mdev, uint32_t index);
+	/* Ends a quiesce() that returned -EINPROGRESS. */
+	void (*quiesce_done)(struct umdev_mdev *mdev);
 };
 
 /* ---- The driver
@@ -521,6 +523,16 @@ struct umdev_driver {
 	 */
 	int (*group_check)(void *parent_priv, const char *group,
 			   const struct umdev_group_member *members, uint32_t count);
+
+	/*
+	 * Comes to rest, because another process will go on from the state: begins nothing, takes
+	 * back what was not started, lets what was started end, and leaves in the state whatever
+	 * has to be done again, untold to the guest. Transfers end with -ECANCELED right after this
+	 * call. Returns 0 with no transfer, hold or job left, or -EINPROGRESS and calls
+	 * ops->quiesce_done() then, within 2 s. Only mdev_remove() follows. Optional for a driver
+	 * without jobs; one with jobs that lacks it is ended as if it had crashed.
+	 */
+	int (*quiesce)(void *mdev_priv);
 };
 
 /*

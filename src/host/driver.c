@@ -302,6 +302,15 @@ int driver_reset(const struct host_driver *driver, void *mdev_priv, uint32_t kin
 	return -EIO;
 }
 
+int driver_quiesce(const struct host_driver *driver, void *mdev_priv)
+{
+	int r = driver->table.job_start ? -ENOTSUP : 0;
+
+	if (driver->table.quiesce)
+		r = driver->table.quiesce(mdev_priv);
+	return r == 0 || r == -EINPROGRESS ? r : -ENOTSUP;
+}
+
 void driver_client_joined(const struct host_driver *driver, void *mdev_priv)
 {
 	if (driver->table.client_joined)

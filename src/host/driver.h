@@ -58,6 +58,8 @@ int driver_region_read(const struct host_driver *driver, void *mdev_priv, uint32
 int driver_region_write(const struct host_driver *driver, void *mdev_priv, uint32_t bar,
 			uint64_t offset, const void *buf, uint32_t len);
 int driver_reset(const struct host_driver *driver, void *mdev_priv, uint32_t kind);
+/* -ENOTSUP: its process can only be ended. */
+int driver_quiesce(const struct host_driver *driver, void *mdev_priv);
 void driver_client_joined(const struct host_driver *driver, void *mdev_priv);
 uint32_t driver_poll(const struct host_driver *driver, void *mdev_priv);
 void driver_job_start(const struct host_driver *driver, void *mdev_priv, struct umdev_job *job);

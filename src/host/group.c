@@ -223,6 +223,14 @@ int host_group_ask(struct umdev_mdev *mdev, const struct ucred *peer, struct umd
 	return -EINPROGRESS;
 }
 
+void host_group_forget(struct umdev_mdev *mdev)
+{
+	if (mdev->join)
+		mdev->join->mdev = NULL;
+	mdev->join = NULL;
+	mdev->asked = false;
+}
+
 void host_group_unask(struct umdev_mdev *mdev)
 {
 	if (mdev->join)

@@ -21,6 +21,10 @@ int host_group_set(struct umdev_parent *parent, const char *uuid, const struct q
 int host_group_check(struct umdev_parent *parent, json_t *params,
 		     struct umdev_error *err) umdev_warn_unused;
 
+/* Forgets the question, and that the client counts, without telling the broker: another process
+ * will serve it. */
+void host_group_forget(struct umdev_mdev *mdev);
+
 /* Asks the broker whether @peer may use the mdev: -EINPROGRESS, or another errno with @err set. The
  * second ends that, and what a grant meant. */
 int host_group_ask(struct umdev_mdev *mdev, const struct ucred *peer,

@@ -66,6 +66,7 @@ struct umdev_parent {
 	uint64_t jobs_ns;		/* the time as jobs.c knows it */
 	bool dispatching;		/* in a round of starts */
 	uint64_t discard_id;		/* the request that waits for discard_done(), or 0 */
+	uint64_t release_id; /* the request that waits for all mdevs to be let go, or 0 */
 };
 
 /* What an mdev is waiting for its driver to finish. */
@@ -113,6 +114,7 @@ struct umdev_mdev {
 	bool in_use;
 	uint64_t remove_id; /* the request that waits for the removal, or 0 */
 	bool removing;
+	bool releasing;		     /* another process will go on */
 	struct reactor_timer finish; /* of a removal */
 	uint64_t client_since_ns;
 	uint64_t jobs_done;
@@ -174,6 +176,17 @@ int host_mdev_keep(struct umdev_mdev *mdev, uint32_t slot, int fd) umdev_warn_un
 /* The driver finished a reset that took time. */
 void host_mdev_reset_done(struct umdev_mdev *mdev);
 
+/* Frees it at once, telling nobody; it is in no list any more. For release.c. */
+void host_mdev_free(struct umdev_mdev *mdev);
+
+/* ---- release.c ---- */
+
+/* Lets go of all mdevs without a change to what they are, answering request @id. */
+void host_release(struct umdev_parent *parent, uint64_t id);
+
+/* The driver of @mdev has come to rest. */
+void host_release_quiet(struct umdev_mdev *mdev);
+
 /* ---- region.c ---- */
 
 /* A client's access to a region (vfio_session_ops.region_access). */
@@ -185,30 +198,6 @@ int host_mdev_reset(struct umdev_mdev *mdev, uint32_t kind);
 
 /* Drives the INTx line from what driver, command register and interrupt kind say. */
 void host_intx_update(struct umdev_mdev *mdev);
-
-/* ---- jobs.c ---- */
-
-/* Makes a scheduler for each engine that the open parent declared; ends them. */
-int host_jobs_init(struct umdev_parent *parent, struct umdev_error *err) umdev_warn_unused;
-void host_jobs_done(struct umdev_parent *parent);
-
-/* Lets an mdev compete for the engines, and ends that; safe on one that does not. */
-int host_mdev_join(struct umdev_mdev *mdev, const struct qos_knobs *knobs,
-		   struct umdev_error *err) umdev_warn_unused;
-void host_mdev_leave(struct umdev_mdev *mdev);
-
-/* Changes all three knobs, in effect from the next start of a job, or none. */
-int host_mdev_set_knobs(struct umdev_mdev *mdev, const struct qos_knobs *knobs,
-			struct umdev_error *err) umdev_warn_unused;
-
-/* The job services of umdev/driver.h, which has their contract. */
-void host_job_submit(struct umdev_mdev *mdev, struct umdev_job *job);
-/* As above. */
-int host_job_withdraw(struct umdev_mdev *mdev, struct umdev_job *job);
-/* As above. */
-void host_job_done(struct umdev_mdev *mdev, struct umdev_job *job);
-/* As above. */
-void host_job_done_at(struct umdev_mdev *mdev, struct umdev_job *job, uint64_t ended_ns);
 
 /* ---- services.c ---- */
 

@@ -19,6 +19,7 @@
 #include "host/given.h"
 #include "host/group.h"
 #include "host/host.h"
+#include "host/jobs.h"
 #include "util/clock.h"
 #include "util/fault.h"
 #include "util/fd.h"
@@ -198,6 +199,13 @@ static void mdev_free(struct umdev_mdev *mdev)
 	fd_close_all(mdev->kept_fds, ARRAY_SIZE(mdev->kept_fds));
 	page_close(&mdev->page);
 	free(mdev);
+}
+
+void host_mdev_free(struct umdev_mdev *mdev)
+{
+	/* Its client stays one of the group. */
+	host_group_forget(mdev);
+	mdev_free(mdev);
 }
 
 /* Ends a removal that waited for the client to be gone. */

@@ -11,6 +11,7 @@
 #include "host/given.h"
 #include "host/group.h"
 #include "host/host.h"
+#include "host/jobs.h"
 #include "host/values.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -402,6 +403,12 @@ static void parent_on_discard(struct umdev_parent *parent, uint64_t id, json_t *
 		link_reply(&parent->link, id, NULL);
 }
 
+static void parent_on_release(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
+			      size_t nfds)
+{
+	host_release(parent, id);
+}
+
 /* ---- The link ---- */
 
 static const struct {
@@ -409,11 +416,12 @@ static const struct {
 	void (*handle)(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
 		       size_t nfds);
 } parent_methods[] = {
-	{LINK_OPEN, parent_on_open},	 {LINK_CREATE, parent_on_create},
-	{LINK_REMOVE, parent_on_remove}, {LINK_ATTR, parent_on_attr},
-	{LINK_STATS, parent_on_stats},	 {LINK_DISCARD, parent_on_discard},
-	{LINK_GROUP, parent_on_group},	 {LINK_GROUP_QOS, parent_on_group_qos},
-	{LINK_QOS, parent_on_qos},	 {LINK_USAGE, parent_on_usage},
+	{LINK_OPEN, parent_on_open},	   {LINK_CREATE, parent_on_create},
+	{LINK_REMOVE, parent_on_remove},   {LINK_ATTR, parent_on_attr},
+	{LINK_STATS, parent_on_stats},	   {LINK_DISCARD, parent_on_discard},
+	{LINK_GROUP, parent_on_group},	   {LINK_GROUP_QOS, parent_on_group_qos},
+	{LINK_QOS, parent_on_qos},	   {LINK_USAGE, parent_on_usage},
+	{LINK_RELEASE, parent_on_release},
 };
 
 static void parent_request(struct link *link, uint64_t id, const char *method, json_t *params,

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "host/host.h"
+#include "host/jobs.h"
 #include "util/clock.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -332,6 +333,11 @@ static int services_kept(struct umdev_mdev *mdev, uint32_t index)
 	return copy < 0 ? -errno : copy;
 }
 
+static void services_quiesce_done(struct umdev_mdev *mdev)
+{
+	host_release_quiet(mdev);
+}
+
 const struct umdev_host_ops host_ops = {
 	.struct_size = sizeof(struct umdev_host_ops),
 	.abi_version = UMDEV_ABI_VERSION,
@@ -361,4 +367,5 @@ const struct umdev_host_ops host_ops = {
 	.access_id = services_access_id,
 	.keep = services_keep,
 	.kept = services_kept,
+	.quiesce_done = services_quiesce_done,
 };

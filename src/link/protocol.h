@@ -38,6 +38,10 @@
  *                                       what an earlier host had kept. It drops what it does not use
  * remove  { uuid, force: bool }         DEVICE_BUSY with a client connected and force false
  *      -> { }
+ * release { }                           of all mdevs: they come to rest and are forgotten, page and kept
+ *                                       descriptors stay for another process, or for a create with
+ *                                       origin 1 of this one
+ *      -> { }
  * attr    { uuid, name, value: text }   name without the driver's prefix
  *      -> { }
  * qos     { uuid, cap, weight, priority }   all at once, or none
@@ -77,6 +81,7 @@
 #define LINK_CREATE    "create"
 #define LINK_GIVE      "give"
 #define LINK_REMOVE    "remove"
+#define LINK_RELEASE   "release"
 #define LINK_ATTR      "attr"
 #define LINK_STATS     "stats"
 #define LINK_QOS       "qos"

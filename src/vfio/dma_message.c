@@ -36,7 +36,7 @@ int message_start(struct vfio_session *s, struct dma_transfer transfer)
 	struct dma_transfer *t;
 
 	/* While a reset is in progress nothing is sent: see command_end(). */
-	if (s->connection.fd < 0 || s->doomed || s->device_busy)
+	if (s->connection.fd < 0 || s->doomed || s->device_busy || s->paused)
 		return -ECANCELED;
 	if (s->transfer_count == VFIO_TRANSFERS_MAX)
 		return -EAGAIN;

@@ -64,6 +64,7 @@ struct vfio_session {
 	bool completed;	  /* vfio_session_complete() was called, not yet acted upon */
 	int completion;
 	bool resuming; /* session_resume_go() is still to come */
+	bool paused;   /* another process will go on */
 	bool doomed;   /* to be thrown out as soon as it is safe */
 	bool doom_blames;
 	char reason[VFIO_REASON_MAX];

@@ -38,7 +38,8 @@ static void session_progress(struct vfio_session *s);
 
 void session_kick(struct vfio_session *s)
 {
-	reactor_task_add(s->reactor, &s->task);
+	if (!s->paused)
+		reactor_task_add(s->reactor, &s->task);
 }
 
 void session_doom(struct vfio_session *s, bool blame, const char *fmt, ...)
@@ -65,7 +66,7 @@ void session_leave(struct vfio_session *s)
 {
 	uint32_t events = EPOLLIN;
 
-	if (--s->depth > 0 || s->connection.fd < 0 || s->doomed)
+	if (--s->depth > 0 || s->connection.fd < 0 || s->doomed || s->paused)
 		return;
 	if (s->page->tx.len > 0)
 		events = EPOLLOUT;
@@ -405,6 +406,23 @@ bool vfio_session_client(const struct vfio_session *session, struct ucred *ret_p
 void vfio_session_stats(const struct vfio_session *session, struct vfio_session_stats *ret_stats)
 {
 	*ret_stats = session->stats;
+}
+
+void vfio_session_pause(struct vfio_session *session)
+{
+	session->paused = true;
+	reactor_task_del(session->reactor, &session->task);
+	reactor_timer_cancel(session->reactor, &session->deadline);
+	reactor_timer_cancel(session->reactor, &session->grace);
+	reactor_timer_cancel(session->reactor, &session->accept_pause);
+	reactor_fd_del(session->reactor, &session->listener);
+	reactor_fd_del(session->reactor, &session->connection);
+	reactor_fd_del(session->reactor, &session->unmask);
+}
+
+void vfio_session_cancel(struct vfio_session *session)
+{
+	message_cancel(session, -ECANCELED);
 }
 
 /* ---- New and free */

@@ -142,6 +142,13 @@ int vfio_session_new(struct reactor *reactor, const struct vfio_device_info *inf
  */
 void vfio_session_free(struct vfio_session *session);
 
+/* Nothing more is read, accepted, or done about what is under way: another process will go on.
+ * Guest memory can be used until vfio_session_free(), which alone may follow, but for: */
+void vfio_session_pause(struct vfio_session *session);
+
+/* ends transfers by message with -ECANCELED. */
+void vfio_session_cancel(struct vfio_session *session);
+
 /* Ends what returned -EINPROGRESS, with its outcome. What follows happens before the loop sleeps
  * again, not within the call. */
 void vfio_session_complete(struct vfio_session *session, int status);

@@ -180,7 +180,8 @@ MEMBER(umdev_host_ops, job_done_at, 184, 8);
 MEMBER(umdev_host_ops, access_id, 192, 8);
 MEMBER(umdev_host_ops, keep, 200, 8);
 MEMBER(umdev_host_ops, kept, 208, 8);
-TYPE(umdev_host_ops, 216);
+MEMBER(umdev_host_ops, quiesce_done, 216, 8);
+TYPE(umdev_host_ops, 224);
 
 MEMBER(umdev_driver, struct_size, 0, 4);
 MEMBER(umdev_driver, abi_version, 4, 4);
@@ -216,4 +217,5 @@ MEMBER(umdev_driver, stats_get, 200, 8);
 MEMBER(umdev_driver, discard, 208, 8);
 MEMBER(umdev_driver, qos_set, 216, 8);
 MEMBER(umdev_driver, group_check, 224, 8);
-TYPE(umdev_driver, 232);
+MEMBER(umdev_driver, quiesce, 232, 8);
+TYPE(umdev_driver, 240);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "host/host.h"
+#include "host/jobs.h"
 #include "util/clock.h"
 
 #define JOBS 64

@@ -10,6 +10,7 @@
 
 #include "host/group.h"
 #include "host/host.h"
+#include "host/jobs.h"
 #include "util/clock.h"
 
 #define JOBS   64

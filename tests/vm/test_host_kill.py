@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Hosts that are killed while machines write to their drives and read back what they wrote.
+
+The machine's own driver must see nothing: no error, no timeout, no reset, and every byte as it was
+written. How long the drive stood still is printed, from the kill to the first command that the next
+host completed.
+
+UMDEV_KILLS   how many kills in all, at random moments (8)
+"""
+
+import json
+import os
+import re
+import signal
+import socket
+import statistics
+import time
+
+import pytest
+
+from umdevtest.mortal import seeded
+
+pytestmark = pytest.mark.umdev_only
+
+KILLS = int(os.environ.get("UMDEV_KILLS", "8"))
+BACK_LIMIT_S = 30
+COMPLAINTS = re.compile(r"nvme.*(timeout|abort|reset|error|controller is down)|I/O error|blk_update", re.IGNORECASE)
+
+# Random data goes to its half of the drive and comes back from there, until /tmp/stop is there. The file of
+# data is rewritten in each round, so that no old block passes for a new one.
+WORKER = """
+set -e
+rounds=0
+while [ ! -e /tmp/stop ]; do
+	dd if=/dev/urandom of=/tmp/data.{number} bs=64k count={count} 2>/dev/null
+	dd if=/tmp/data.{number} of=/dev/nvme0n1 bs={size} seek={seek} oflag=direct conv=notrunc 2>/dev/null
+	want=$(md5sum < /tmp/data.{number})
+	got=$(dd if=/dev/nvme0n1 bs={size} skip={seek} count={blocks} iflag=direct 2>/dev/null | md5sum)
+	[ "$want" = "$got" ]
+	rounds=$((rounds + 1))
+done
+echo $rounds
+"""
+
+# Something to be completed at any time.
+READER = """
+while [ ! -e /tmp/stop ]; do
+	dd if=/dev/nvme0n1 of=/dev/null bs=4k count=256 iflag=direct 2>/dev/null || exit 1
+done
+"""
+
+
+def worker(number: int, size: int, count: int = 16) -> str:
+    """The script that uses its own MiB of the drive, in transfers of so many KiB."""
+    total = 64 * count
+    return WORKER.format(number=number, count=count, size=f"{size}k", seek=number * total // size, blocks=total // size)
+
+
+class Watch:
+    """The daemon's RPC, asked often."""
+
+    def __init__(self, root):
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(root / "run/umdev/control.sock"))
+        self._file = self._socket.makefile("rb")
+
+    def call(self, method: str, **params):
+        """A method's result."""
+        self._socket.sendall(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode() + b"\n")
+        return json.loads(self._file.readline())["result"]
+
+    def host(self, parent: str):
+        """The process that serves a parent, None while there is none that does."""
+        (found,) = [p for p in self.call("parent.list")["parents"] if p["name"] == parent]
+        return found["host"]["pid"] if found["host"] and found["state"] == "ready" else None
+
+    def jobs(self, ident: str) -> int:
+        """Commands that its present host has completed; 0 where that cannot be told now."""
+        (mdev,) = self.call("mdev.list", uuid=ident)["mdevs"]
+        return (mdev.get("statistics") or {}).get("jobs", 0)
+
+    def close(self):
+        """Ends the connection."""
+        self._file.close()
+        self._socket.close()
+
+
+def kill_and_time(watch: Watch, parent: str, ident: str) -> float:
+    """Kills the host of a parent; how long it took until the next one had completed something, in ms."""
+    before = watch.host(parent)
+    began = time.monotonic()
+    os.kill(before, signal.SIGKILL)
+    while watch.host(parent) in (None, before) or watch.jobs(ident) == 0:
+        assert time.monotonic() < began + BACK_LIMIT_S, "no other host came"
+    return (time.monotonic() - began) * 1000
+
+
+def test_verified_writes(drives, boot, record_property):
+    """Two writers with checksums, small and large transfers, while the host dies again and again."""
+    rnd = seeded()
+    drive = drives.drive()
+    guest = boot(drive)
+    jobs = [guest.spawn(worker(0, 4)), guest.spawn(worker(1, 256)), guest.spawn(READER)]
+    watch = Watch(drives.root)
+    stalls = []
+    for _ in range(KILLS):
+        time.sleep(rnd.uniform(0.5, 1.5))
+        stalls.append(kill_and_time(watch, "pool", drive.ident))
+    time.sleep(1)
+    guest.check("touch /tmp/stop")
+    results = [job.wait(120) for job in jobs]
+    watch.close()
+    assert [code for code, _ in results] == [0, 0, 0], results
+    rounds = [int(output) for _, output in results[:2]]
+    assert min(rounds) > 0
+    assert not COMPLAINTS.search(guest.dmesg()), guest.dmesg()
+    assert drive.describe()["in_use"]
+    text = f"{KILLS} kills, {rounds[0]} and {rounds[1]} verified rounds; stall p50 {statistics.median(stalls):.0f} ms, " \
+           f"max {max(stalls):.0f} ms"
+    record_property("figures", text)
+    print(text)
+    guest.require_health()
+    guest.poweroff()
