@@ -9,6 +9,7 @@ const struct api_method api_methods[] = {
 	{"version", rpc_version},
 	{"parent.add", rpc_parent_add},
 	{"parent.remove", rpc_parent_remove},
+	{"parent.upgrade", rpc_parent_upgrade},
 	{"parent.list", rpc_parent_list},
 	{"driver.list", rpc_driver_list},
 	{"type.list", rpc_type_list},

@@ -65,6 +65,7 @@ static void control_event_watch(void *data, struct rpc_request *req, json_t *par
 	of("version", rpc_version) \
 	of("parent.add", rpc_parent_add) \
 	of("parent.remove", rpc_parent_remove) \
+	of("parent.upgrade", rpc_parent_upgrade) \
 	of("parent.list", rpc_parent_list) \
 	of("driver.list", rpc_driver_list) \
 	of("type.list", rpc_type_list) \

@@ -390,6 +390,12 @@ int host_spawn(const struct host_config *config, const struct host_ops *ops, voi
 	return 0;
 }
 
+void host_adopt(struct host *host, const struct host_ops *ops, void *data)
+{
+	host->ops = ops;
+	host->data = data;
+}
+
 void host_kill(struct host *host, const char *fmt, ...)
 {
 	char text[256];

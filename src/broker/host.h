@@ -70,6 +70,9 @@ int host_notify(struct host *host, const char *method, json_t *params, const int
 /* Answers request @id of the host: done (NULL), or why not. */
 void host_answer(struct host *host, uint64_t id, const struct umdev_error *err);
 
+/* Has another owner told of the host from now on. */
+void host_adopt(struct host *host, const struct host_ops *ops, void *data);
+
 /* Asks the host to end in order: closes the link, and kills it should that take too long. */
 void host_stop(struct host *host);
 

@@ -116,6 +116,20 @@ static void parent_take_description(struct parent *parent, json_t *answer)
 	parent->description = ident_line_ok(text, IDENT_TEXT_MAX) ? strdup(text) : NULL;
 }
 
+int parent_take_answer(struct parent *parent, json_t *answer, struct umdev_error *err)
+{
+	int r = parent_take_types(parent, answer, err);
+
+	if (r == 0)
+		r = parent_take_pool(parent, answer, err);
+	if (r < 0)
+		return r;
+	parent_take_description(parent, answer);
+	json_decref(parent->answer);
+	parent->answer = json_incref(answer);
+	return 0;
+}
+
 static void parent_opened(void *arg, json_t *answer, const struct umdev_error *error)
 {
 	struct parent *parent = arg;
@@ -128,14 +142,11 @@ static void parent_opened(void *arg, json_t *answer, const struct umdev_error *e
 	}
 	if (parent->state == PARENT_REMOVING)
 		return;
-	r = parent_take_types(parent, answer, &err);
-	if (r == 0)
-		r = parent_take_pool(parent, answer, &err);
+	r = parent_take_answer(parent, answer, &err);
 	if (r < 0) {
 		parent_fail(parent, &err);
 		return;
 	}
-	parent_take_description(parent, answer);
 	parent_now_ready(parent);
 }
 
@@ -168,10 +179,9 @@ static json_t *parent_open_params(const struct parent *parent, int *ret_fds)
 			 parent_driver_options(parent), "fds", fds, "flags", flags);
 }
 
-static void parent_open_send(struct parent *parent)
+int parent_send_open(struct parent *parent, struct host *host, link_reply_fn *reply)
 {
 	int fds[BACKINGS_MAX];
-	struct umdev_error err = {0};
 	struct host_request request = {
 		.method = LINK_OPEN,
 		.params = parent_open_params(parent, fds),
@@ -179,7 +189,14 @@ static void parent_open_send(struct parent *parent)
 		.nfds = parent->backings.count,
 		.timeout_ns = parent->broker->config.call_timeout_ns,
 	};
-	int r = host_call(parent->host, &request, parent_opened, parent);
+
+	return host_call(host, &request, reply, parent);
+}
+
+static void parent_open_send(struct parent *parent)
+{
+	struct umdev_error err = {0};
+	int r = parent_send_open(parent, parent->host, parent_opened);
 
 	if (r == 0)
 		return;
@@ -211,14 +228,25 @@ void parent_open_continue(struct parent *parent)
 	parent_fail(parent, &err);
 }
 
-void parent_open_begin(struct parent *parent, json_t *hello)
+int parent_take_hello(struct parent *parent, json_t *hello, struct umdev_error *err)
 {
-	struct umdev_error err = {0};
-	int r = parent_take_tables(parent, hello, &err);
+	int r = parent_take_tables(parent, hello, err);
 
 	if (r == 0)
 		r = backings_check_options(parent->options, &parent->option_specs, parent->driver,
-					   &err);
+					   err);
+	if (r < 0)
+		return r;
+	json_decref(parent->hello);
+	parent->hello = json_incref(hello);
+	return 0;
+}
+
+void parent_open_begin(struct parent *parent, json_t *hello)
+{
+	struct umdev_error err = {0};
+	int r = parent_take_hello(parent, hello, &err);
+
 	if (r < 0)
 		parent_fail(parent, &err);
 	else if (parent->opened)

@@ -10,6 +10,7 @@
 #include "broker/group.h"
 #include "broker/mdev.h"
 #include "broker/store.h"
+#include "broker/upgrade.h"
 #include "link/protocol.h"
 #include "model/address.h"
 #include "util/clock.h"
@@ -114,7 +115,10 @@ void parent_free(struct parent *parent)
 	host_free(umdev_steal_ptr(&parent->host));
 	parent_fail_discards(parent, &err);
 	reactor_task_del(parent->broker->reactor, &parent->discard_task);
+	upgrade_abort(parent, &err);
 	api_fail(parent->call, &err);
+	json_decref(parent->hello);
+	json_decref(parent->answer);
 	list_del(&parent->link);
 	spec_table_done(&parent->option_specs);
 	spec_table_done(&parent->attr_specs);
@@ -233,6 +237,8 @@ static void parent_host_died(void *data, const struct umdev_error *err)
 	parent->host = NULL;
 	parent->failing = false;
 	parent_fail_discards(parent, &why);
+	if (upgrade_host_died(parent, &why))
+		return;
 	switch (parent->state) {
 	case PARENT_REMOVING:
 		parent_removed(parent);
@@ -276,7 +282,8 @@ static const struct host_ops parent_host_ops = {
 	.died = parent_host_died,
 };
 
-static int parent_spawn(struct parent *parent, struct umdev_error *err)
+int parent_spawn_host(struct parent *parent, const struct host_ops *ops, void *data,
+		      struct host **ret_host, struct umdev_error *err)
 {
 	const struct broker_config *c = &parent->broker->config;
 	struct host_config config = {
@@ -289,7 +296,17 @@ static int parent_spawn(struct parent *parent, struct umdev_error *err)
 		.exit_timeout_ns = c->exit_timeout_ns,
 	};
 
-	return host_spawn(&config, &parent_host_ops, parent, &parent->host, err);
+	return host_spawn(&config, ops, data, ret_host, err);
+}
+
+static int parent_spawn(struct parent *parent, struct umdev_error *err)
+{
+	return parent_spawn_host(parent, &parent_host_ops, parent, &parent->host, err);
+}
+
+void parent_adopt_host(struct parent *parent)
+{
+	host_adopt(parent->host, &parent_host_ops, parent);
 }
 
 static void parent_timer_expired(struct reactor_timer *timer)
@@ -422,6 +439,8 @@ void parent_remove(struct parent *parent, struct api_call *call)
 		error_set(&err, ERROR_NO_PARENT, "parent %s is being removed", parent->name);
 		api_fail(umdev_steal_ptr(&parent->call), &err);
 	}
+	error_set(&err, ERROR_NO_PARENT, "parent %s is being removed", parent->name);
+	upgrade_abort(parent, &err);
 	parent->state = PARENT_REMOVING;
 	parent->call = call;
 	reactor_timer_cancel(parent->broker->reactor, &parent->timer);

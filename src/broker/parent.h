@@ -44,6 +44,8 @@ struct parent_discard {
 	void (*done)(struct parent_discard *discard, const struct umdev_error *err);
 };
 
+struct upgrade;
+
 struct parent {
 	struct list link; /* of the broker, sorted by name */
 	struct broker *broker;
@@ -58,7 +60,9 @@ struct parent {
 	bool stored;		  /* its configuration is on disk */
 	bool driver_known;	  /* the tables below are filled */
 
-	/* What the driver declared. */
+	/* What the driver declared, and what its host said of that. */
+	json_t *hello;
+	json_t *answer; /* to the open */
 	struct spec_table option_specs;
 	struct spec_table attr_specs;
 	uint64_t page_size;
@@ -82,6 +86,7 @@ struct parent {
 	unsigned restarts;
 	uint64_t ready_ns;	    /* when the present host became ready */
 	unsigned death_count;	    /* of hosts that died on probation, in a row */
+	struct upgrade *upgrade;    /* under way, or NULL */
 	struct reactor_timer timer; /* the next start of a host, or try of a lock */
 	uint64_t lock_deadline_ns;
 };
@@ -169,6 +174,25 @@ int drivers_check(const struct broker *broker, const char *driver,
 /* ---- Between parent.c, parent-open.c and parent-map.c
  * -------------------------------------------------------
  */
+
+/* Starts another process for the parent, for whoever @ops and @data belong to. */
+int parent_spawn_host(struct parent *parent, const struct host_ops *ops, void *data,
+		      struct host **ret_host, struct umdev_error *err) umdev_warn_unused;
+
+/* What parent->host says comes to the parent from now on. */
+void parent_adopt_host(struct parent *parent);
+
+/* Takes the tables out of a hello; pool, types and description out of the answer to an open. Each
+ * all or nothing, and, where the parent was READY before, only what can take the place of what is
+ * there. */
+int parent_take_hello(struct parent *parent, json_t *hello,
+		      struct umdev_error *err) umdev_warn_unused;
+int parent_take_answer(struct parent *parent, json_t *answer,
+		       struct umdev_error *err) umdev_warn_unused;
+
+/* Asks @host to open the parent, whose backings are open; @reply gets the parent. */
+int parent_send_open(struct parent *parent, struct host *host,
+		     link_reply_fn *reply) umdev_warn_unused;
 
 /* Takes the driver's tables out of its hello, opens the backings and sends the open. */
 void parent_open_begin(struct parent *parent, json_t *hello);

@@ -7,6 +7,7 @@
 #include "broker/mdev.h"
 #include "broker/parent.h"
 #include "broker/store.h"
+#include "broker/upgrade.h"
 
 static struct parent *rpc_find_parent(struct api_call *call, const char *name,
 				      struct umdev_error *err)
@@ -50,6 +51,9 @@ static int rpc_check_removal(struct api_call *call, const struct parent *parent,
 	size_t active;
 	size_t defined;
 
+	if (parent->upgrade)
+		return error_set(err, ERROR_DEVICE_BUSY, "parent %s is being upgraded: try again",
+				 parent->name);
 	if (parent->state == PARENT_REMOVING || (parent->state == PARENT_STARTING && parent->call))
 		return error_set(err, ERROR_DEVICE_BUSY, "parent %s is being %s: try again",
 				 parent->name,
@@ -82,6 +86,15 @@ void rpc_parent_remove(struct api_call *call)
 		return;
 	}
 	parent_remove(parent, call);
+}
+
+void rpc_parent_upgrade(struct api_call *call)
+{
+	struct umdev_error err = {0};
+	struct parent *parent = rpc_find_parent(call, api_text(call, "name"), &err);
+
+	if (!parent || upgrade_start(parent, call, &err) < 0)
+		api_fail(call, &err);
 }
 
 void rpc_parent_list(struct api_call *call)

@@ -12,6 +12,7 @@
 
 #include "broker/group.h"
 #include "broker/mdev.h"
+#include "broker/upgrade.h"
 #include "link/protocol.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -167,6 +168,7 @@ static void mdev_back(struct mdev *mdev, const struct umdev_error *err)
 	} else {
 		return; /* another death, another host */
 	}
+	upgrade_mdev_back(mdev);
 	if (mdev->stop_next)
 		mdev_stop_next(mdev);
 }
@@ -207,6 +209,10 @@ static void mdev_back_resumed(void *arg, json_t *result, const struct umdev_erro
 
 	if (result || err->word == ERROR_HOST_FAILED) {
 		mdev_back(mdev, result ? NULL : err);
+		return;
+	}
+	if (mdev->parent->upgrade) {
+		upgrade_mdev_refused(mdev, err);
 		return;
 	}
 	mdev_event(mdev, "driver", LOG_WARNING, "its state is not resumed, it begins anew: %s",

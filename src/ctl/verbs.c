@@ -240,6 +240,8 @@ const struct ctl_verb ctl_verbs[] = {
 	 ctl_create},
 	{"xml", "[UUID...]", "print mdevs, parents and domains as libvirt's XML", 0, CTL_MANY,
 	 false, xml_options, ctl_xml},
+	{"upgrade", "[PARENT]", "replace the hosts of parents while guests run", 0, 1, false,
+	 no_options, ctl_upgrade},
 	{"events", "", "show what happened", 0, 0, false, events_options, ctl_events},
 	{"doctor", "", "check the daemon and its surroundings", 0, 0, false, no_options,
 	 ctl_doctor},

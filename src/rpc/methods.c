@@ -41,6 +41,18 @@ const struct rpc_method rpc_methods[] = {
 		.returns = "`{}`. Definitions of mdevs are kept.",
 	},
 	{
+		.name = "parent.upgrade",
+		.summary =
+			"Replaces a parent's host by one of the program and the driver that lie on "
+			"the disk now, while its mdevs are in use. Answers when the new one has "
+			"served them for two seconds; one that fails until then is replaced by the "
+			"old one.",
+		.params = {{"name", RPC_STRING, true, "the parent's name"}},
+		.returns =
+			"`{name, from_pid, pid, mdevs: [{uuid, in_use, pause_ns}]}`: how long each "
+			"mdev was not served",
+	},
+	{
 		.name = "parent.list",
 		.summary = "Lists the parents by name.",
 		.params = {{"name", RPC_STRING, false, "only this one; it must exist"}},

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Another process for a parent, of what lies on the disk now, while guests use its mdevs.
+ *
+ *   LOADING    the next host loads its driver, opens the parent; the old one serves
+ *   RELEASING  the old one comes to rest
+ *   SERVING    the next one has everything; the old one rests, in case
+ *   BACK       the next one failed: the old one has everything again
+ *
+ * Whatever can be checked is checked before anything is touched. From the end of SERVING on, a
+ * death of the host is like any other.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "broker/mdev.h"
+#include "broker/parent.h"
+
+struct upgrade;
+
+/* Begins; @call is answered at the end. Returns 0, or a negative errno with nothing done and @call
+ * unanswered. */
+int upgrade_start(struct parent *parent, struct api_call *call,
+		  struct umdev_error *err) umdev_warn_unused;
+
+/* The host of a parent that is being upgraded has died. Returns whether that is taken care of. */
+bool upgrade_host_died(struct parent *parent, const struct umdev_error *err);
+
+/* An mdev is served again. */
+void upgrade_mdev_back(struct mdev *mdev);
+
+/* The next host does not take an mdev as it is. */
+void upgrade_mdev_refused(struct mdev *mdev, const struct umdev_error *err);
+
+/* Ends it, whatever it is at, failing its call. Nothing when there is none. */
+void upgrade_abort(struct parent *parent, const struct umdev_error *why);
