@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Hosts that are killed while machines write to their drives and read back what they wrote.
+"""Hosts that are killed, or upgraded, while machines write to their drives and read back what they wrote.
 
 The machine's own driver must see nothing: no error, no timeout, no reset, and every byte as it was
 written. How long the drive stood still is printed, from the kill to the first command that the next
 host completed.
 
-UMDEV_KILLS   how many kills in all, at random moments (8)
+UMDEV_KILLS      how many kills, at random moments (8)
+UMDEV_UPGRADES   how many upgrades (3)
 """
 
 import json
@@ -23,6 +24,7 @@ from umdevtest.mortal import seeded
 pytestmark = pytest.mark.umdev_only
 
 KILLS = int(os.environ.get("UMDEV_KILLS", "8"))
+UPGRADES = int(os.environ.get("UMDEV_UPGRADES", "3"))
 BACK_LIMIT_S = 30
 COMPLAINTS = re.compile(r"nvme.*(timeout|abort|reset|error|controller is down)|I/O error|blk_update", re.IGNORECASE)
 
@@ -117,6 +119,28 @@ def test_verified_writes(drives, boot, record_property):
     assert drive.describe()["in_use"]
     text = f"{KILLS} kills, {rounds[0]} and {rounds[1]} verified rounds; stall p50 {statistics.median(stalls):.0f} ms, " \
            f"max {max(stalls):.0f} ms"
+    record_property("figures", text)
+    print(text)
+    guest.require_health()
+    guest.poweroff()
+
+
+def test_upgrades(drives, boot, record_property):
+    """The same writers, while the host is upgraded; each upgrade says how long the drive stood still."""
+    drive = drives.drive()
+    guest = boot(drive)
+    jobs = [guest.spawn(worker(0, 4)), guest.spawn(worker(1, 256)), guest.spawn(READER)]
+    pauses = []
+    for _ in range(UPGRADES):
+        (result,) = json.loads(drives.ctl("--json", "upgrade", "pool"))
+        pauses += [mdev["pause_ns"] / 1e6 for mdev in result["mdevs"]]
+    guest.check("touch /tmp/stop")
+    results = [job.wait(120) for job in jobs]
+    assert [code for code, _ in results] == [0, 0, 0], results
+    assert min(int(output) for _, output in results[:2]) > 0
+    assert len(pauses) == UPGRADES
+    assert not COMPLAINTS.search(guest.dmesg()), guest.dmesg()
+    text = f"{UPGRADES} upgrades: pause p50 {statistics.median(pauses):.1f} ms, max {max(pauses):.1f} ms"
     record_property("figures", text)
     print(text)
     guest.require_health()

@@ -119,6 +119,7 @@ static void golden_answer(struct golden *g, struct rpc_request *req, const char 
 GOLDEN_HANDLER(golden_version, "version")
 GOLDEN_HANDLER(golden_parent_add, "parent.add")
 GOLDEN_HANDLER(golden_parent_remove, "parent.remove")
+GOLDEN_HANDLER(golden_parent_upgrade, "parent.upgrade")
 GOLDEN_HANDLER(golden_parent_list, "parent.list")
 GOLDEN_HANDLER(golden_driver_list, "driver.list")
 GOLDEN_HANDLER(golden_type_list, "type.list")
@@ -144,6 +145,7 @@ static struct rpc_binding golden_bindings[] = {
 	{"version", golden_version},
 	{"parent.add", golden_parent_add},
 	{"parent.remove", golden_parent_remove},
+	{"parent.upgrade", golden_parent_upgrade},
 	{"parent.list", golden_parent_list},
 	{"driver.list", golden_driver_list},
 	{"type.list", golden_type_list},
