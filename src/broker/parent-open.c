@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <umdev/driver.h>
 
 #include "broker/mdev.h"
 #include "broker/parent.h"
@@ -25,10 +26,11 @@ static int parent_take_tables(struct parent *parent, json_t *hello, struct umdev
 	const char *name = NULL;
 	json_int_t state_version = 0;
 	json_int_t page_size = 0;
+	json_int_t flags = 0;
 	int r;
 
-	if (json_unpack(hello, "{s:{s:s,s?I,s:I}}", "driver", "name", &name, "state_version",
-			&state_version, "page_size", &page_size) < 0)
+	if (json_unpack(hello, "{s:{s:s,s?I,s:I,s?I}}", "driver", "name", &name, "state_version",
+			&state_version, "page_size", &page_size, "flags", &flags) < 0)
 		return error_set(err, ERROR_DRIVER_FAILED, "the host of %s says a malformed hello",
 				 parent->name);
 	if (strcmp(name, parent->driver) != 0)
@@ -57,6 +59,7 @@ static int parent_take_tables(struct parent *parent, json_t *hello, struct umdev
 	parent->attr_specs = attrs;
 	parent->page_size = (uint64_t)page_size;
 	parent->state_version = (uint32_t)state_version;
+	parent->restart_resets = flags & UMDEV_DRIVER_RESET_ON_RESTART;
 	return 0;
 }
 

@@ -636,5 +636,8 @@ json_t *parent_print(const struct parent *parent)
 			   host ? host : json_null(), "description", parent->description, "pool",
 			   pool ? pool : json_null(), "types", (int)parent->types.count, "mdevs",
 			   "active", (int)active, "defined", (int)defined);
+	if (object && parent->hello)
+		json_object_set_new(object, "restart",
+				    json_string(parent->restart_resets ? "reset" : "seamless"));
 	return parent_print_place(parent, object);
 }

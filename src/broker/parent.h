@@ -67,6 +67,7 @@ struct parent {
 	struct spec_table attr_specs;
 	uint64_t page_size;
 	uint32_t state_version;
+	bool restart_resets; /* its driver cannot go on from a state */
 
 	/* What was opened and what it offers. */
 	struct backings backings;

@@ -353,6 +353,13 @@ static void mdev_session_info(const struct umdev_mdev *mdev, struct vfio_device_
 	ret_info->irq_counts[VFIO_IRQ_REQ] = 1;
 }
 
+/* Whether the driver can go on from the state that an earlier process left. */
+static bool mdev_goes_on(const struct umdev_mdev *mdev, const struct host_create *create)
+{
+	return create->resume &&
+	       !(mdev->parent->driver.table.flags & UMDEV_DRIVER_RESET_ON_RESTART);
+}
+
 static int mdev_build_device(struct umdev_mdev *mdev, const struct host_create *create,
 			     struct umdev_error *err)
 {
@@ -367,13 +374,15 @@ static int mdev_build_device(struct umdev_mdev *mdev, const struct host_create *
 		.state = mdev->page.driver,
 		.state_size = parent->driver.table.state_size,
 		.value_count = parent->driver.attr_count,
-		.state_origin = create->resume ? UMDEV_STATE_RESUME : UMDEV_STATE_NEW,
+		.state_origin = mdev_goes_on(mdev, create) ? UMDEV_STATE_RESUME : UMDEV_STATE_NEW,
 		.endpoints = mdev->endpoints,
 		.endpoint_count = mdev->endpoint_count,
 	};
 	struct umdev_device device;
 	int r;
 
+	if (create->resume && args.state_origin == UMDEV_STATE_NEW)
+		memset(mdev->page.driver, 0, parent->driver.table.state_size);
 	r = driver_mdev_create(&parent->driver, parent->priv, mdev, &args, &device, &mdev->priv,
 			       err);
 	if (r < 0)
@@ -392,6 +401,16 @@ static int mdev_build_device(struct umdev_mdev *mdev, const struct host_create *
 	return 0;
 }
 
+/* The device has begun anew under its client, for its driver can do no better. The guest's driver
+ * finds it reset. No error is signalled to the client: QEMU would stop the machine. */
+static void mdev_tell_reset(struct umdev_mdev *mdev)
+{
+	if (!(mdev->parent->driver.table.flags & UMDEV_DRIVER_RESET_ON_RESTART))
+		return;
+	host_event(mdev->parent, mdev, LOG_WARNING, EVENT_DRIVER, NULL,
+		   "its driver cannot go on from a state: the device was reset under its client");
+}
+
 /* After another host: has dropped what nobody used, and sets back a device whose client is gone. */
 static void mdev_resume(struct umdev_mdev *mdev, struct host_given *given)
 {
@@ -408,6 +427,7 @@ static void mdev_resume(struct umdev_mdev *mdev, struct host_given *given)
 	}
 	if (client) {
 		host_intx_update(mdev);
+		mdev_tell_reset(mdev);
 		return;
 	}
 	if (had_client)

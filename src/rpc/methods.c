@@ -311,6 +311,9 @@ const struct rpc_object rpc_objects[] = {
 			 {"error", "text, optional", "why it failed"},
 			 {"host", "object or null", "`{pid, restarts, started_ns}` of its process"},
 			 {"description", "text, optional", "what the driver says about the device"},
+			 {"restart", "text, optional",
+			  "what the death of its host is to guests: `seamless`, a pause, or `reset`, the "
+			  "device begins anew"},
 			 {"pool", "object or null", "`{units, free, unit}` of what types draw on"},
 			 {"types", "whole number", "how many types it offers"},
 			 {"path", "text", "where it is in the tree: `/sys/devices/...`"},

@@ -9,6 +9,7 @@
  *   crash    dies when it is to go on from a state
  *   refuse   does not go on from a state
  *   later    dies at the 200th job
+ *   reset    cannot go on from a state, and says so
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -76,6 +77,8 @@ static void apply(struct umdev_driver *table, const char *fault)
 		table->mdev_create = crash_on_resume;
 	else if (strcmp(fault, "refuse") == 0)
 		table->mdev_create = refuse_to_resume;
+	else if (strcmp(fault, "reset") == 0)
+		table->flags |= UMDEV_DRIVER_RESET_ON_RESTART;
 	else if (strcmp(fault, "later") == 0)
 		table->job_start = die_later;
 }

@@ -20,6 +20,7 @@ from umdevtest import Failure, wait_for
 from umdevtest.daemon import Daemon, build_directory
 from umdevtest.load import Load
 from umdevtest.mortal import faults_hit, kill_host, kill_often, labels, seeded, wait_back
+from umdevtest.replaced import Replaced
 
 KILLS = int(os.environ.get("UMDEV_KILLS", "12"))
 FAULT_KILLS = int(os.environ.get("UMDEV_FAULT_KILLS", "60"))
@@ -67,6 +68,7 @@ def test_random_moments(daemon, record_property, backend, options, attributes):
     rnd = seeded()
     kills = max(2, KILLS // 3)
     ident = drive(daemon, backend, *attributes)
+    assert daemon.parent("p")["restart"] == "seamless"
     load = verified(daemon, ident, **options)
     kill_often(daemon, "p", kills, rnd, lambda: load.running)
     time.sleep(0.3)
@@ -123,6 +125,24 @@ def test_group_keeps_its_consumer(daemon):
     Load(daemon, idents[1], 0.2).result()
 
 
+def test_driver_that_resets(tmp_path):
+    """A driver that cannot go on says so beforehand; its client stays connected to a device that begins anew."""
+    it = Replaced(tmp_path, "reset")
+    it.replace()
+    with it.daemon as daemon:
+        ident = drive(daemon)
+        assert daemon.parent("p")["restart"] == "reset"
+        load = verified(daemon, ident, timeout=2)
+        time.sleep(0.3)
+        wait_back(daemon, "p", kill_host(daemon, "p"))
+        event = daemon.wait_event("driver", ident)
+        assert "cannot go on from a state: the device was reset" in event["message"]
+        with pytest.raises(Failure):
+            load.result()
+        wait_for(lambda: not daemon.mdev(ident)["in_use"], "the client's end")
+        Load(daemon, ident, 0.3, rw="randrw", verify=True).result()
+
+
 def test_given_up(daemon):
     """A host that dies as soon as it serves is tried so often, with pauses, and then said to have failed."""
     ident = drive(daemon)
@@ -144,7 +164,7 @@ def test_given_up(daemon):
     assert "6 hosts in a row" in daemon.ctl("doctor").out
 
 
-def test_every_step(tmp_path, record_property):
+def test_every_step(record_property):
     """Hosts die at each labelled step of the path of a command, over and over."""
     if not (FAULTS_BUILD / "bin/umdev-host").exists():
         pytest.fail(f"there is no build with -Dfaults=true in {FAULTS_BUILD}: run make build-faults")

@@ -6,7 +6,6 @@ UMDEV_UPGRADES   how often under load (4)
 
 import json
 import os
-import shutil
 import statistics
 import time
 
@@ -14,8 +13,8 @@ import pytest
 
 from lib_system import fails
 from umdevtest import wait_for
-from umdevtest.daemon import Daemon, build_directory, driver_directory
 from umdevtest.load import Load
+from umdevtest.replaced import Replaced
 
 UPGRADES = int(os.environ.get("UMDEV_UPGRADES", "4"))
 
@@ -43,24 +42,6 @@ def healthy(daemon, ident: str, load: Load) -> dict:
     assert report["errors"] == report["mismatches"] == 0 and report["verified_blocks"] > 0
     assert [event["event"] for event in daemon.events(ident)].count("client.connected") == 1
     return report
-
-
-class Replaced:
-    """A daemon whose driver nvme can be replaced on disk by one with a fault."""
-
-    def __init__(self, directory, fault: str):
-        self._drivers = driver_directory(directory / "drivers")
-        self._place = self._drivers / "umdev-driver-nvme.so"
-        self._real = directory / "real.so"
-        shutil.copy2(self._place, self._real)
-        self.daemon = Daemon(arguments=["--driver-dir", self._drivers],
-                             environment={"UMDEV_TEST_REAL": str(self._real), "UMDEV_TEST_FAULT": fault})
-
-    def replace(self) -> None:
-        """Puts the other driver where the daemon finds it."""
-        new = self._drivers / "new"
-        shutil.copy2(build_directory() / "tests/drivers/wrapped.so", new)
-        new.rename(self._place)
 
 
 def wrapped(daemon) -> bool:
