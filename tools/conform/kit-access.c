@@ -49,8 +49,10 @@ int kit_read(struct umdev_mdev *mdev, uint32_t bar, uint64_t offset, void *buf, 
 	memset(buf, 0xff, len);
 	kit_enter(kit, "region_read(BAR %u, offset 0x%llx, %u bytes)", bar,
 		  (unsigned long long)offset, len);
+	kit_access_begin(mdev);
 	r = kit_answer("region_read",
 		       kit->driver.table.region_read(mdev->priv, bar, offset, buf, len));
+	kit_access_end(mdev);
 	kit_leave(kit, "region_read");
 	if (r < 0)
 		memset(buf, 0xff, len);
@@ -71,11 +73,14 @@ int kit_write(struct umdev_mdev *mdev, uint32_t bar, uint64_t offset, const void
 	kit_enter(kit, "%s(BAR %u, offset 0x%llx, %u bytes, value 0x%llx)",
 		  area ? "poll after a write" : "region_write", bar, (unsigned long long)offset,
 		  len, (unsigned long long)shown);
+	if (!area)
+		kit_access_begin(mdev);
 	if (area)
 		driver_poll(&kit->driver, mdev->priv);
 	else
 		r = kit_answer("region_write",
 			       kit->driver.table.region_write(mdev->priv, bar, offset, buf, len));
+	kit_access_end(mdev);
 	kit_leave(kit, "region_write");
 	return r;
 }

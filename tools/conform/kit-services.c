@@ -349,6 +349,21 @@ services_event(struct umdev_mdev *mdev, const char *fmt, ...)
 		fprintf(stderr, "driver, event: %s\n", text);
 }
 
+static uint64_t services_access_id(struct umdev_mdev *mdev)
+{
+	return services_about(mdev, "access_id") ? mdev->access : 0;
+}
+
+static int services_keep(struct umdev_mdev *mdev, uint32_t index, int fd)
+{
+	return services_about(mdev, "keep") ? kit_keep(mdev, index, fd) : -EINVAL;
+}
+
+static int services_kept(struct umdev_mdev *mdev, uint32_t index)
+{
+	return services_about(mdev, "kept") ? kit_kept(mdev, index) : -ENOENT;
+}
+
 static uint64_t services_now_ns(void)
 {
 	return clock_now_ns();
@@ -380,4 +395,7 @@ const struct umdev_host_ops kit_ops = {
 	.discard_done = services_discard_done,
 	.event = services_event,
 	.job_done_at = kit_job_done_at,
+	.access_id = services_access_id,
+	.keep = services_keep,
+	.kept = services_kept,
 };

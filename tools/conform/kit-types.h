@@ -20,6 +20,7 @@
 #define KIT_TIMERS	4
 #define KIT_WATCHES	64
 #define KIT_HOLDS	4096
+#define KIT_KEPT	8
 #define KIT_JOBS	8192
 #define KIT_TRANSFERS	1024
 #define KIT_MEMORY	(32u << 20) /* bytes of guest memory */
@@ -65,6 +66,9 @@ struct umdev_mdev {
 	uint32_t flow_count;
 	uint32_t endpoint_count;
 	int32_t endpoints[UMDEV_ENDPOINTS_MAX];
+	uint64_t access; /* number of the one under way; 0: none */
+	uint64_t last_access;
+	int32_t kept[KIT_KEPT];	   /* descriptors, plus one; 0: none */
 	uint32_t holds[KIT_HOLDS]; /* tokens given out and not released; 0: free */
 	uint32_t hold_count;
 	bool created;

@@ -327,6 +327,7 @@ static int kit_build(struct umdev_mdev *mdev, const struct kit_create *create,
 	if (r < 0) {
 		mdev->created = false;
 		kit_jobs_leave(mdev);
+		kit_kept_drop(mdev);
 		return r;
 	}
 	mdev->pci_page = calloc(1, pci_page_size());
@@ -475,6 +476,7 @@ void kit_remove(struct umdev_mdev *mdev)
 	kit_transfers_cancel(mdev);
 	kit_jobs_leave(mdev);
 	kit_endpoints_close(mdev);
+	kit_kept_drop(mdev);
 	mdev->created = false;
 	memset(mdev->timers, 0, sizeof(mdev->timers));
 	mdev->polled = false;

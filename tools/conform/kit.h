@@ -54,6 +54,19 @@ void kit_remove(struct umdev_mdev *mdev);
 /* Makes the endpoints of the type, as the broker does, apart from their names. Returns how many. */
 uint32_t kit_endpoints_new(const struct umdev_type *type, int32_t fds[UMDEV_ENDPOINTS_MAX]);
 
+/* ---- kit-kept.c ---- */
+
+/* Around region_read() and region_write(). */
+void kit_access_begin(struct umdev_mdev *mdev);
+void kit_access_end(struct umdev_mdev *mdev);
+
+/* The services of that name. */
+int kit_keep(struct umdev_mdev *mdev, uint32_t index, int fd);
+int kit_kept(struct umdev_mdev *mdev, uint32_t index);
+
+/* Forgets what was kept. */
+void kit_kept_drop(struct umdev_mdev *mdev);
+
 /* Bytes of the state page of an mdev, shared with children of this process. */
 void *kit_state_new(const struct kit *kit);
 
