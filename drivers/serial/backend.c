@@ -7,7 +7,8 @@
  *
  * A pseudo terminal that nobody has open is always "hung up" to poll(2), so it is not watched; that
  * somebody opens it is told by inotify, or found out by looking where there is none. A socket has
- * one connection at a time: who comes next waits in the backlog.
+ * one connection at a time: who comes next waits in the backlog. The connection is kept outside of
+ * the process, also after its peer has gone: what a successor finds then is one that has ended.
  */
 #include <asm/termbits.h>
 #include <errno.h>
@@ -89,7 +90,6 @@ static void backend_set_peer(struct serial_port *port, enum serial_peer peer)
 		return;
 	port->peer = peer;
 	uart_lines_update(port);
-	serial_irq_update(port->mdev);
 }
 
 /* Whether something is still to be read from a peer that has gone. */
@@ -122,7 +122,7 @@ void backend_look(struct serial_port *port)
 	else
 		backend_set_peer(port, SERIAL_PEER_HERE);
 	line_update(port);
-	serial_irq_update(port->mdev);
+	serial_settle(port->mdev);
 }
 
 /* ---- Events ---- */
@@ -134,13 +134,14 @@ static void backend_event(void *arg, uint32_t events)
 	if (events & (POLLHUP | POLLERR))
 		backend_left(port);
 	line_update(port);
-	serial_irq_update(port->mdev);
+	serial_settle(port->mdev);
 }
 
 static void backend_accept(void *arg, uint32_t events)
 {
 	struct serial_port *port = arg;
 	int fd = accept4(port->endpoint, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int r;
 
 	if (fd < 0) {
 		if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
@@ -151,11 +152,17 @@ static void backend_accept(void *arg, uint32_t events)
 		return;
 	}
 	backend_listen_not(port);
+	r = serial_host->keep(port->mdev->handle, SERIAL_KEPT_PEER(port->index), fd);
+	if (r < 0)
+		serial_host->log(UMDEV_LOG_WARNING,
+				 "the connection of port %u cannot be kept (%s): it will end when "
+				 "this process does",
+				 port->index, strerror(-r));
 	port->fd = fd;
 	port->no_more = false;
 	backend_set_peer(port, SERIAL_PEER_HERE);
 	line_update(port);
-	serial_irq_update(port->mdev);
+	serial_settle(port->mdev);
 }
 
 /* ---- What the line asks for ---- */
@@ -184,11 +191,11 @@ void backend_watch(struct serial_port *port, short events)
 		backend_look_later(port);
 }
 
-ssize_t backend_read(struct serial_port *port, void *buf, size_t len)
+ssize_t backend_read(struct serial_port *port)
 {
-	ssize_t n = read(port->fd, buf, len);
+	ssize_t n = carry_in(port);
 
-	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+	if (n > 0 || n == -EAGAIN || n == -EINTR)
 		return n > 0 ? n : 0;
 	/* A socket of which one direction ended may want to hear what there is to say. */
 	if (n == 0 && port->peer == SERIAL_PEER_HERE && !backend_is_pty(port)) {
@@ -199,14 +206,13 @@ ssize_t backend_read(struct serial_port *port, void *buf, size_t len)
 	return -EPIPE;
 }
 
-ssize_t backend_write(struct serial_port *port, const void *buf, size_t len)
+ssize_t backend_write(struct serial_port *port, uint32_t carry, const void *buf, uint32_t len)
 {
-	ssize_t n = backend_is_pty(port) ? write(port->fd, buf, len)
-					 : send(port->fd, buf, len, MSG_NOSIGNAL);
+	ssize_t n = carry_out(port, carry, buf, len);
 
 	if (n >= 0)
 		return n;
-	if (errno == EAGAIN || errno == EINTR)
+	if (n == -EAGAIN || n == -EINTR)
 		return 0;
 	backend_left(port);
 	return -EPIPE;
@@ -264,14 +270,43 @@ static int backend_inotify(const struct serial_port *port)
 	return inotify_add_watch(port->mdev->parent->inotify, path, IN_OPEN);
 }
 
-void backend_open(struct serial_port *port, int endpoint)
+/* Who is there is known before the guest can ask: its carrier does not fall because of us. */
+static int backend_find(struct serial_port *port)
 {
+	struct pollfd p = {.fd = port->fd};
+	int fd;
+
+	if (!backend_is_pty(port)) {
+		fd = serial_host->kept(port->mdev->handle, SERIAL_KEPT_PEER(port->index));
+		if (fd < 0 && fd != -ENOENT)
+			return fd;
+		port->fd = p.fd = fd < 0 ? -1 : fd;
+	}
+	port->peer = port->fd < 0 ? SERIAL_PEER_NONE : SERIAL_PEER_HERE;
+	if (port->fd >= 0 && poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR))
+		port->peer = backend_pending(port) ? SERIAL_PEER_LEFT : SERIAL_PEER_NONE;
+	if (port->peer == SERIAL_PEER_NONE && port->fd >= 0 && !backend_is_pty(port)) {
+		close(port->fd);
+		port->fd = -1;
+	}
+	uart_lines_update(port);
+	return 0;
+}
+
+int backend_open(struct serial_port *port, int endpoint, bool resume)
+{
+	int r;
+
 	port->endpoint = endpoint;
 	port->fd = backend_is_pty(port) ? endpoint : -1;
+	r = resume ? backend_find(port) : 0;
+	if (r < 0)
+		return r;
 	port->watch_id = backend_is_pty(port) ? backend_inotify(port) : -1;
 	/* Jobs can be handed over as soon as the mdev is there, and not before. */
 	serial_host->timer(port->mdev->handle, SERIAL_TIMER_LOOK, serial_host->now_ns(),
 			   backend_look_expired, port->mdev);
+	return 0;
 }
 
 void backend_close(struct serial_port *port)

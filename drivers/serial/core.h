@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The objects of the serial driver: parent, mdev, port. All of it runs on the host's one thread.
+ * What the files of the serial driver call of each other.
  *
  * A guest's access ends in uart.c, which knows registers and FIFOs only. line.c moves bursts
  * between FIFOs and backend, each of them a job of the parent's one engine; backend.c knows what is
- * at the other end.
+ * at the other end, and carry.c moves the bytes so that none is lost or doubled when the process
+ * dies. state.c is what such a process leaves.
+ *
+ * Every callback that changes what a guest can see ends in serial_settle().
  */
 #pragma once
 
@@ -13,104 +16,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include <umdev/driver.h>
-
-#include "state.h"
-
-#define SERIAL_POOL_MAX 256u
-
-enum { SERIAL_OPT_PORTS, SERIAL_OPT_BACKEND, SERIAL_OPT_RATE, SERIAL_OPT_BREAKS, SERIAL_OPT_COUNT };
-
-enum { SERIAL_BACKEND_PTY, SERIAL_BACKEND_UNIX };
-enum { SERIAL_BREAKS_DROP, SERIAL_BREAKS_MARKS };
-
-enum {
-	SERIAL_STAT_RX_BYTES,
-	SERIAL_STAT_TX_BYTES,
-	SERIAL_STAT_LOST_BYTES,
-	SERIAL_STAT_OVERRUNS,
-	SERIAL_STAT_BREAKS_IN,
-	SERIAL_STAT_BREAKS_OUT,
-	SERIAL_STAT_INTERRUPTS,
-	SERIAL_STAT_PEERS,
-	SERIAL_STAT_COUNT
-};
-
-/* Timers of an mdev, each for all of its ports. */
-#define SERIAL_TIMER_LINE   0u /* the end of its burst on the line */
-#define SERIAL_TIMER_LOOK   1u /* the look for peers, and the first of them */
-#define SERIAL_TIMER_IDLE   2u /* character timeouts, and of a guest that serves an interrupt */
-#define SERIAL_TIMER_GATHER 3u /* bursts that do not become full */
-
-struct serial_mdev;
-
-struct serial_parent {
-	struct umdev_parent *handle;
-	uint32_t backend;
-	uint32_t breaks;
-	uint64_t rate; /* bytes a second; 0: as fast as can be */
-	int inotify;   /* tells of programs that open pseudo terminals; -1: there is none */
-	struct serial_mdev *mdevs;
-	struct umdev_type types[SERIAL_PORTS_MAX];
-	struct umdev_engine engine;
-	char description[96];
-};
-
-/* What is at the other end of a port's line. */
-enum serial_peer {
-	SERIAL_PEER_NONE,
-	SERIAL_PEER_HERE,
-	SERIAL_PEER_LEFT, /* has gone; what it sent before is still to be read */
-};
-
-/* The bursts of one direction of a port. The next is handed over before the one that ends is done
- * with: a port that has more to carry never counts as one that has not. */
-struct serial_way {
-	struct umdev_job jobs[2];
-	uint32_t turn; /* the one that was handed over last */
-	bool busy;     /* and it has not ended */
-};
-
-struct serial_port {
-	struct serial_mdev *mdev;
-	struct serial_state_port *st;
-	uint32_t index;
-
-	/* Backend. */
-	int endpoint; /* the master, or the listening socket; the host's */
-	int fd;	      /* of the peer: the master too, or a connection of ours; -1: none */
-	int watch_id; /* of inotify; -1: none */
-	enum serial_peer peer;
-	bool no_more;  /* the peer has ended its side and still listens */
-	bool watching; /* fd, for watched */
-	bool listening;
-	short watched;
-	uint32_t baud; /* that the backend was told; 0: none yet */
-
-	uint64_t idle_ns; /* when the character timeout comes; 0: not */
-
-	/* Line. */
-	struct serial_way rx;
-	struct serial_way tx;
-	bool tx_ripe; /* what the guest has written is worth a burst */
-};
-
-struct serial_mdev {
-	struct umdev_mdev *handle;
-	struct serial_parent *parent;
-	struct serial_mdev *next;
-	struct serial_state *state;
-	uint32_t port_count;
-	bool level;		   /* of INTx, as the host was told */
-	struct umdev_job *on_line; /* the one that takes its time, or NULL */
-	uint64_t line_end_ns;
-	uint64_t idle_armed_ns; /* of the timer; 0: it is not */
-	uint64_t service_ns;	/* the guest serves the interrupt, until then; 0: it does not */
-	bool gathering;
-	uint64_t served_from_ns; /* when it began to serve */
-	uint64_t rest_ns;	 /* until then nothing is put into its receivers; 0: no rest */
-	struct serial_port ports[SERIAL_PORTS_MAX];
-};
+#include "port.h"
 
 extern const struct umdev_host_ops *serial_host;
 
@@ -134,7 +40,8 @@ int serial_reset(void *priv, uint32_t kind);
 void serial_stats_get(void *priv, uint64_t *values);
 
 /*
- * Tells the host the level of INTx where it has changed.
+ * The end of a callback: what it did becomes the current image, and the host is told the level of
+ * INTx where it has changed.
  *
  * The line is the OR of the ports, but for this: it is down while the guest serves the interrupt,
  * which is from its reading of the cause until it reads that there is none, or touches no register
@@ -142,7 +49,7 @@ void serial_stats_get(void *priv, uint64_t *values);
  * whether it is still there: with the line up, each character read in a handler would be an
  * interrupt more.
  */
-void serial_irq_update(struct serial_mdev *mdev);
+void serial_settle(struct serial_mdev *mdev);
 
 /*
  * The guest was told a cause, or that there is none.
@@ -156,8 +63,17 @@ void serial_irq_served(struct serial_mdev *mdev, bool more);
 /* It has served, up to now. */
 void serial_rest(struct serial_mdev *mdev, uint64_t now_ns);
 
-/* 0, or -EBADMSG after saying what is wrong with the state that an earlier process left. */
-int serial_state_check(const struct serial_state *state);
+/* ---- state.c ---- */
+
+/* 0, or -EBADMSG after saying what is wrong with the state that an earlier process left of a device
+ * of so many ports. */
+int serial_state_check(const struct serial_state *state, uint32_t ports);
+
+/* The current image of a checked state. */
+const struct serial_image *serial_state_current(const struct serial_state *state);
+
+/* Makes what the process works on the current image, in one store. */
+void serial_commit(struct serial_mdev *mdev);
 
 /* ---- uart.c: registers and FIFOs ---- */
 
@@ -210,13 +126,17 @@ void line_update(struct serial_port *port);
 /* The callback that begins a burst. */
 void serial_job_start(void *priv, struct umdev_job *job);
 
+/* Finishes the transfer that an earlier process had begun. */
+void line_resume(struct serial_mdev *mdev);
+
 /* Takes back all jobs of the port. */
 void line_stop(struct serial_port *port);
 
 /* ---- backend.c ---- */
 
-/* Takes @endpoint into use; and out of it. */
-void backend_open(struct serial_port *port, int endpoint);
+/* Takes @endpoint into use, with @resume the peer of an earlier process, too; and out of it.
+ * Returns 0 or -errno of kept(), and nothing is in use then. */
+int backend_open(struct serial_port *port, int endpoint, bool resume);
 void backend_close(struct serial_port *port);
 
 /* Which of POLLIN and POLLOUT the peer is ready for, without waiting. It may turn out to be gone.
@@ -226,12 +146,33 @@ short backend_ready(struct serial_port *port, short events);
 /* Waits for @events (may be 0) of the peer; only the end of the peer is always waited for. */
 void backend_watch(struct serial_port *port, short events);
 
-/* Moves bytes. Number, 0 when it cannot take or give any now, -EPIPE when the peer is gone. */
-ssize_t backend_read(struct serial_port *port, void *buf, size_t len);
-ssize_t backend_write(struct serial_port *port, const void *buf, size_t len);
+/* Moves bytes: out of @buf as SERIAL_CARRY_OUT or _BREAK, or into the state's carried[], up to
+ * UART_FIFO. Number, 0 when it cannot take or give any now, -EPIPE when the peer is gone. The
+ * caller takes them over into its work and calls carry_end(). */
+ssize_t backend_read(struct serial_port *port);
+ssize_t backend_write(struct serial_port *port, uint32_t carry, const void *buf, uint32_t len);
 
 /* Tells the backend what speed the guest has set. */
 void backend_speed(struct serial_port *port);
 
 /* Looks whether anybody is there now, and goes on from that. */
 void backend_look(struct serial_port *port);
+
+/* ---- carry.c ---- */
+
+/* Makes the pipe of pseudo terminals, or with @resume finds the one of an earlier process. Returns
+ * 0 or what fail() did. */
+int carry_open(struct serial_mdev *mdev, bool resume);
+void carry_close(struct serial_mdev *mdev);
+
+/* As backend_read() and backend_write(), but for the words: the number, 0 at the end of a socket,
+ * or -errno. */
+ssize_t carry_in(struct serial_port *port);
+ssize_t carry_out(struct serial_port *port, uint32_t carry, const void *buf, uint32_t len);
+
+/* How many bytes the transfer moved that the work says was begun; those that came in are in
+ * carried[] then. */
+uint32_t carry_moved(struct serial_mdev *mdev);
+
+/* The transfer is over, and the work tells what it led to. */
+void carry_end(struct serial_mdev *mdev);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* An mdev: made, asked, reset, taken down; its interrupt; what it goes on from. */
+/* An mdev: made, asked, reset, taken down; its interrupt. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,22 +20,26 @@
 
 /* ---- Interrupt ---- */
 
-void serial_irq_update(struct serial_mdev *m)
+void serial_settle(struct serial_mdev *m)
 {
 	bool level = false;
+	bool changed;
 
 	for (uint32_t i = 0; i < m->port_count; i++)
 		level |= !(uart_iir(m->ports[i].st) & UART_IIR_NONE);
 	level &= m->service_ns == 0;
-	if (level == m->level)
+	changed = level != m->level || !m->told;
+	m->work.interrupts += changed && level;
+	/* Who dies in between leaves a successor that tells the level, whatever it is. */
+	serial_commit(m);
+	if (!changed)
 		return;
 	m->level = level;
-	if (level) {
-		m->state->interrupts++;
+	m->told = true;
+	if (level)
 		serial_host->irq_raise(m->handle, 0);
-	} else {
+	else
 		serial_host->irq_lower(m->handle);
-	}
 }
 
 void serial_irq_served(struct serial_mdev *m, bool more)
@@ -62,26 +66,43 @@ void serial_rest(struct serial_mdev *m, uint64_t now_ns)
 
 /* ---- Registers ---- */
 
-static void serial_accessed(struct serial_mdev *m)
+static bool serial_access_good(const struct serial_mdev *m, uint32_t bar, uint64_t offset,
+			       uint32_t len)
 {
+	return bar == 0 && len <= sizeof(m->work.access_value) &&
+	       offset + len <= m->port_count * SERIAL_PORT_BYTES;
+}
+
+/* Carried out already, by a process that died before anybody knew. */
+static bool serial_repeated(const struct serial_mdev *m, uint64_t id)
+{
+	return id != 0 && id == m->work.access_id;
+}
+
+static void serial_accessed(struct serial_mdev *m, uint64_t id)
+{
+	m->work.access_id = id;
 	if (m->service_ns)
 		m->service_ns = serial_host->now_ns() + SERIAL_SERVICE_NS;
-	serial_irq_update(m);
+	serial_settle(m);
 }
 
 int serial_region_read(void *priv, uint32_t bar, uint64_t offset, void *buf, uint32_t len)
 {
 	struct serial_mdev *m = priv;
-	uint8_t *bytes = buf;
+	uint8_t *bytes = m->work.access_value;
+	uint64_t id = serial_host->access_id(m->handle);
+	bool repeated = serial_repeated(m, id);
 
-	if (bar != 0 || offset + len > m->port_count * SERIAL_PORT_BYTES)
+	if (!serial_access_good(m, bar, offset, len))
 		return -EINVAL;
-	for (uint32_t i = 0; i < len; i++) {
+	for (uint32_t i = 0; !repeated && i < len; i++) {
 		struct serial_port *port = &m->ports[(offset + i) / SERIAL_PORT_BYTES];
 
 		bytes[i] = uart_read(port, (uint32_t)(offset + i) % SERIAL_PORT_BYTES);
 	}
-	serial_accessed(m);
+	serial_accessed(m, id);
+	memcpy(buf, bytes, len);
 	return 0;
 }
 
@@ -89,15 +110,17 @@ int serial_region_write(void *priv, uint32_t bar, uint64_t offset, const void *b
 {
 	struct serial_mdev *m = priv;
 	const uint8_t *bytes = buf;
+	uint64_t id = serial_host->access_id(m->handle);
+	bool repeated = serial_repeated(m, id);
 
-	if (bar != 0 || offset + len > m->port_count * SERIAL_PORT_BYTES)
+	if (!serial_access_good(m, bar, offset, len))
 		return -EINVAL;
-	for (uint32_t i = 0; i < len; i++) {
+	for (uint32_t i = 0; !repeated && i < len; i++) {
 		struct serial_port *port = &m->ports[(offset + i) / SERIAL_PORT_BYTES];
 
 		uart_write(port, (uint32_t)(offset + i) % SERIAL_PORT_BYTES, bytes[i]);
 	}
-	serial_accessed(m);
+	serial_accessed(m, id);
 	return 0;
 }
 
@@ -117,8 +140,12 @@ int serial_reset(void *priv, uint32_t kind)
 	}
 	/* The host has lowered the line by itself. */
 	m->level = false;
+	m->told = true;
 	m->service_ns = 0;
 	m->rest_ns = 0;
+	/* Nobody asks again for what was before; and the next client's numbers may be the same. */
+	m->work.access_id = 0;
+	serial_commit(m);
 	return 0;
 }
 
@@ -137,14 +164,51 @@ static void serial_describe(const struct serial_mdev *m, struct umdev_device *d)
 	d->bars[0].flags = UMDEV_BAR_IO;
 }
 
-static void serial_init_port(struct serial_mdev *m, uint32_t index, int endpoint)
+static int serial_init_ports(struct serial_mdev *m, const struct umdev_mdev_args *args)
 {
-	struct serial_port *port = &m->ports[index];
+	bool resume = args->state_origin == UMDEV_STATE_RESUME;
 
-	port->mdev = m;
-	port->index = index;
-	port->st = &m->state->ports[index];
-	backend_open(port, endpoint);
+	for (uint32_t i = 0; i < m->port_count; i++) {
+		struct serial_port *port = &m->ports[i];
+		int r;
+
+		port->mdev = m;
+		port->index = i;
+		port->st = &m->work.ports[i];
+		if (!resume)
+			uart_reset(port->st);
+		r = backend_open(port, args->endpoints[i], resume);
+		if (r < 0) {
+			while (i-- > 0)
+				backend_close(&m->ports[i]);
+			serial_host->timer(m->handle, SERIAL_TIMER_LOOK, 0, NULL, NULL);
+			return serial_host->fail(-r, "the connection of a port is not to be had");
+		}
+	}
+	if (!resume)
+		return 0;
+	line_resume(m);
+	for (uint32_t i = 0; i < m->port_count; i++)
+		uart_resume(&m->ports[i]);
+	return 0;
+}
+
+/* @m's state was checked. */
+static int serial_init(struct serial_mdev *m, const struct umdev_mdev_args *args)
+{
+	bool resume = args->state_origin == UMDEV_STATE_RESUME;
+	int r;
+
+	if (resume)
+		m->work = *serial_state_current(m->state);
+	m->told = !resume;
+	r = carry_open(m, resume);
+	if (r < 0)
+		return r;
+	r = serial_init_ports(m, args);
+	if (r < 0)
+		carry_close(m);
+	return r;
 }
 
 int serial_mdev_create(void *parent_priv, struct umdev_mdev *handle,
@@ -154,13 +218,13 @@ int serial_mdev_create(void *parent_priv, struct umdev_mdev *handle,
 	struct serial_parent *parent = parent_priv;
 	uint32_t ports = args->type_index + 1;
 	struct serial_mdev *m;
+	int r;
 
 	if (args->type_index >= SERIAL_PORTS_MAX || args->endpoint_count != ports)
 		return serial_host->fail(EINVAL, "%u endpoints came for a device of %u ports",
 					 args->endpoint_count, ports);
 	if (args->state_origin == UMDEV_STATE_RESUME) {
-		int r = serial_state_check(args->state);
-
+		r = serial_state_check(args->state, ports);
 		if (r < 0)
 			return r;
 	}
@@ -171,13 +235,12 @@ int serial_mdev_create(void *parent_priv, struct umdev_mdev *handle,
 	m->parent = parent;
 	m->state = args->state;
 	m->port_count = ports;
-	for (uint32_t i = 0; i < ports; i++) {
-		serial_init_port(m, i, args->endpoints[i]);
-		if (args->state_origin == UMDEV_STATE_NEW)
-			uart_reset(m->ports[i].st);
-		else
-			uart_resume(&m->ports[i]);
+	r = serial_init(m, args);
+	if (r < 0) {
+		free(m);
+		return r;
 	}
+	serial_commit(m);
 	serial_describe(m, ret_device);
 	m->next = parent->mdevs;
 	parent->mdevs = m;
@@ -194,6 +257,7 @@ void serial_mdev_remove(void *priv)
 		line_stop(&m->ports[i]);
 		backend_close(&m->ports[i]);
 	}
+	carry_close(m);
 	while (*at != m)
 		at = &(*at)->next;
 	*at = m->next;
@@ -216,37 +280,5 @@ void serial_stats_get(void *priv, uint64_t *values)
 		values[SERIAL_STAT_BREAKS_OUT] += st->breaks_out;
 		values[SERIAL_STAT_PEERS] += m->ports[i].peer != SERIAL_PEER_NONE;
 	}
-	values[SERIAL_STAT_INTERRUPTS] = m->state->interrupts;
-}
-
-/* ---- Going on from a state page ---- */
-
-static bool state_port_good(const struct serial_state_port *st)
-{
-	bool bounded = !(st->ier & ~UART_IER_MASK) && !(st->mcr & ~UART_MCR_MASK) &&
-		       !(st->fcr & ~UART_FCR_KEPT) && !(st->overrun & ~UART_LSR_OE) &&
-		       !(st->pending & ~(SERIAL_PENDING_THRE | SERIAL_PENDING_TIMEOUT)) &&
-		       st->rx_head < UART_FIFO && st->rx_count <= UART_FIFO &&
-		       st->tx_head < UART_FIFO && st->tx_count <= UART_FIFO &&
-		       st->tx_written <= 2 && st->break_queued <= 1 &&
-		       st->rx_wire_count <= UART_FIFO && st->tx_wire_count <= UART_FIFO &&
-		       st->mark <= SERIAL_MARK_ZERO;
-
-	for (uint32_t i = 0; i < UART_FIFO; i++)
-		bounded &= !((st->rx_error[i] | st->rx_wire_error[i]) & ~UART_LSR_ERROR);
-	if (!(st->fcr & UART_FCR_ENABLE))
-		bounded &= st->rx_count <= 1 && st->tx_count <= 1;
-	return bounded;
-}
-
-int serial_state_check(const struct serial_state *state)
-{
-	for (uint32_t i = 0; i < SERIAL_PORTS_MAX; i++) {
-		if (!state_port_good(&state->ports[i]))
-			return serial_host->fail(EBADMSG,
-						 "the saved state of port %u is damaged; stop and "
-						 "start the device",
-						 i);
-	}
-	return 0;
+	values[SERIAL_STAT_INTERRUPTS] = m->work.interrupts;
 }

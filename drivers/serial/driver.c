@@ -4,7 +4,8 @@
  * this machine.
  *
  * This file is the driver's face: its tables and its entry. The parent is in parent.c, a device in
- * device.c, its registers in uart.c, the bursts on the line in line.c, the other end in backend.c.
+ * device.c, its registers in uart.c, the bursts on the line in line.c, the other end in backend.c
+ * and carry.c, what outlives the process in state.c.
  */
 #include "core.h"
 

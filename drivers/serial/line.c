@@ -22,9 +22,10 @@
 
 /* What the guest writes is gathered for so long, unless the FIFO is full or the guest waits: each
  * register write is a message, and a burst for each character would be dear. */
-#define LINE_GATHER_NS 500000u
+#define LINE_GATHER_NS	 500000u
 
-#define LINE_MARK      0xffu
+#define LINE_MARK	 0xffu
+#define LINE_BREAK_BYTES 3u
 
 /* ---- To the backend ---- */
 
@@ -83,9 +84,10 @@ static void line_tx_written(struct serial_port *port, uint32_t written)
 		written -= len;
 		sent++;
 	}
-	st->tx_written = (uint8_t)written; /* of the item that is first now */
 	st->tx_bytes += sent;
 	st->tx_wire_count = (uint8_t)(st->tx_wire_count - sent);
+	/* Of the item that is first now. */
+	st->tx_written = st->tx_wire_count ? (uint8_t)written : 0;
 	memmove(st->tx_wire, st->tx_wire + sent, st->tx_wire_count);
 }
 
@@ -100,29 +102,42 @@ static void line_tx_write(struct serial_port *port)
 		len += line_encode(port, st->tx_wire[i], out + len);
 	if (st->tx_written >= len) /* cannot be, unless the state was made up */
 		st->tx_written = 0;
-	n = backend_write(port, out + st->tx_written, len - st->tx_written);
+	n = backend_write(port, SERIAL_CARRY_OUT, out + st->tx_written, len - st->tx_written);
 	if (n >= 0)
 		line_tx_written(port, (uint32_t)n);
+	carry_end(port->mdev);
+}
+
+static void line_break_sent(struct serial_state_port *st)
+{
+	st->tx_written = 0;
+	st->break_queued = 0;
+	st->breaks_out++;
+}
+
+/* @written bytes more of the mark were; the rest follows when it can be. */
+static void line_break_written(struct serial_state_port *st, uint32_t written)
+{
+	st->tx_written = (uint8_t)(st->tx_written + written);
+	if (st->tx_written >= LINE_BREAK_BYTES)
+		line_break_sent(st);
 }
 
 static void line_tx_break(struct serial_port *port)
 {
-	static const uint8_t mark[] = {LINE_MARK, 0, 0};
+	static const uint8_t mark[LINE_BREAK_BYTES] = {LINE_MARK, 0, 0};
 	struct serial_state_port *st = port->st;
 	ssize_t n;
 
-	if (line_marks(port)) {
-		if (st->tx_written >= sizeof(mark))
-			st->tx_written = 0;
-		n = backend_write(port, mark + st->tx_written, sizeof(mark) - st->tx_written);
-		if (n >= 0)
-			st->tx_written = (uint8_t)(st->tx_written + n);
-		if (n >= 0 && st->tx_written < sizeof(mark))
-			return; /* the rest, when it can be */
+	if (!line_marks(port)) {
+		line_break_sent(st);
+		return;
 	}
-	st->tx_written = 0;
-	st->break_queued = 0;
-	st->breaks_out++;
+	n = backend_write(port, SERIAL_CARRY_BREAK, mark + st->tx_written,
+			  LINE_BREAK_BYTES - st->tx_written);
+	if (n >= 0)
+		line_break_written(st, (uint32_t)n);
+	carry_end(port->mdev);
 }
 
 static void line_tx_end(struct serial_port *port)
@@ -152,7 +167,7 @@ static void line_gathered(void *arg)
 		if (m->ports[i].st->tx_count > 0)
 			line_flush(&m->ports[i]);
 	}
-	serial_irq_update(m);
+	serial_settle(m);
 }
 
 void line_gather(struct serial_port *port)
@@ -214,26 +229,32 @@ static void line_decode(struct serial_state_port *st, uint8_t byte)
 	}
 }
 
+/* Puts what came in onto the wire. */
+static void line_rx_came(struct serial_port *port, uint32_t count)
+{
+	const uint8_t *in = port->mdev->state->carried;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (line_marks(port))
+			line_decode(port->st, in[i]);
+		else
+			line_wire_put(port->st, in[i], 0);
+	}
+}
+
 /* Takes a burst off the backend onto the wire. Returns its length. */
 static uint32_t line_rx_begin(struct serial_port *port)
 {
-	struct serial_state_port *st = port->st;
-	uint8_t in[UART_FIFO];
 	ssize_t n;
 
 	/* Since the job was handed over the guest may have changed its mind. */
 	if (!line_rx_wanted(port))
 		return 0;
-	n = backend_read(port, in, sizeof(in));
-	if (n <= 0)
-		return 0;
-	for (ssize_t i = 0; i < n; i++) {
-		if (line_marks(port))
-			line_decode(st, in[i]);
-		else
-			line_wire_put(st, in[i], 0);
-	}
-	return (uint32_t)n;
+	n = backend_read(port);
+	if (n > 0)
+		line_rx_came(port, (uint32_t)n);
+	carry_end(port->mdev);
+	return n > 0 ? (uint32_t)n : 0;
 }
 
 /* What is on the line arrives, as far as there is room, and unless the guest needs its time. */
@@ -321,7 +342,7 @@ static void line_end(struct serial_mdev *m, struct umdev_job *job, uint64_t ende
 		serial_host->job_done_at(m->handle, job, ended_ns);
 	else
 		serial_host->job_done(m->handle, job);
-	serial_irq_update(m);
+	serial_settle(m);
 }
 
 static void line_expired(void *arg)
@@ -349,7 +370,25 @@ void serial_job_start(void *priv, struct umdev_job *job)
 	m->on_line = job;
 	m->line_end_ns = serial_host->now_ns() + bytes * UINT64_C(1000000000) / rate;
 	serial_host->timer(m->handle, SERIAL_TIMER_LINE, m->line_end_ns, line_expired, m);
-	serial_irq_update(m); /* the transmitter's FIFO may be empty now */
+	serial_settle(m); /* the transmitter's FIFO may be empty now */
+}
+
+void line_resume(struct serial_mdev *m)
+{
+	struct serial_port *port = &m->ports[m->work.carry_port];
+	uint32_t moved = carry_moved(m);
+
+	switch (m->work.carry) {
+	case SERIAL_CARRY_OUT:
+		line_tx_written(port, moved);
+		break;
+	case SERIAL_CARRY_BREAK:
+		line_break_written(port->st, moved);
+		break;
+	default: /* nothing was moved, or in */
+		line_rx_came(port, moved);
+	}
+	carry_end(m);
 }
 
 static void line_take_back(struct serial_mdev *m, struct serial_way *way)

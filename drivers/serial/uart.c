@@ -106,7 +106,7 @@ static void uart_idle_expired(void *arg)
 			line_update(&m->ports[i]);
 	}
 	uart_idle_arm(m);
-	serial_irq_update(m);
+	serial_settle(m);
 }
 
 /* A timer that is due too early finds that out by itself: it is not moved for every character. */
@@ -309,11 +309,12 @@ static uint8_t uart_read_lsr(struct serial_port *port)
 		lsr |= st->rx_error[(st->rx_head + i) % UART_FIFO] ? UART_LSR_FIFO : 0;
 	lsr |= st->tx_count == 0 ? UART_LSR_THRE : 0;
 	lsr |= st->tx_count + st->tx_wire_count + st->break_queued == 0 ? UART_LSR_TEMT : 0;
-	if (st->tx_count > 0) /* it waits for that, perhaps */
-		line_flush(port);
 	st->overrun = 0;
 	if (st->rx_count > 0)
 		st->rx_error[st->rx_head] = 0;
+	/* It waits for that, perhaps. What may come in by it was not told of above. */
+	if (st->tx_count > 0)
+		line_flush(port);
 	return lsr;
 }
 

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The serial driver as its users meet it: ports that end in terminals and sockets, and share a line.
 
+UMDEV_SERIAL_KILLS   how often a host is killed under load; 4 by default
+
 The guest is a driver of ours over vfio-user; what Linux does with the ports is looked at by the vm tests.
 """
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -11,6 +14,7 @@ import random
 import signal
 import stat
 import termios
+import threading
 import time
 from pathlib import Path
 
@@ -26,6 +30,7 @@ BACKENDS = pytest.mark.parametrize("backend", ["pty", "unix"])
 INTX = 0
 SET_TRIGGER_BY_FD = 0x24  # eventfd, trigger
 MUCH = 8000
+KILLS = int(os.environ.get("UMDEV_SERIAL_KILLS", "4"))
 
 
 def add_parent(daemon, **options) -> None:
@@ -296,7 +301,7 @@ def test_breaks(daemon, backend):
 
 @BACKENDS
 def test_host_killed(daemon, backend):
-    """After the death of the host the same paths lead to the device; a terminal's program does not even notice."""
+    """The host dies while no guest is there: the program at the other end does not notice, nor does the next guest."""
     add_parent(daemon, backend=backend)
     ident = start(daemon)
     (path,) = endpoints(daemon, ident)
@@ -304,21 +309,67 @@ def test_host_killed(daemon, backend):
         with guest(daemon, ident) as (port,):
             port.send(b"before")
             assert end.receive(6) == b"before"
-        kept = end.offer(b"kept") if backend == "pty" else 0
+        assert end.offer(b"kept") == 4
         since = daemon.next_event()
         os.kill(daemon.host_pid("com"), signal.SIGKILL)
         daemon.wait_event("host.started", since=since)
         wait_for(lambda: daemon.mdev(ident)["state"] == "active", "the mdev is back")
         assert endpoints(daemon, ident) == [path]
-        with contextlib.ExitStack() as stack:
-            if backend == "unix":
-                assert end.ended()
-                end = stack.enter_context(Line(path))
-            (port,) = stack.enter_context(guest(daemon, ident))
-            assert port.receive(kept) == b"kept"[:kept]
-            wait_for(port.carrier, "the carrier")
+        with guest(daemon, ident) as (port,):
+            assert port.receive(4) == b"kept"
+            assert port.carrier()
             port.send(b"after")
             assert end.receive(5) == b"after"
+
+
+def killer(daemon, stop) -> int:
+    """Kills the host of a parent every now and then, at least KILLS times: how often."""
+    kills = 0
+    # A host that dies younger than a second is held back.
+    while not stop.wait(1 + random.random() / 4) or kills < KILLS:
+        since = daemon.next_event()
+        os.kill(daemon.host_pid("com"), signal.SIGKILL)
+        daemon.wait_event("host.started", since=since)
+        kills += 1
+    return kills
+
+
+@BACKENDS
+def test_killed_while_carrying(daemon, record_property, backend):
+    """The host dies again and again under a guest that sends and receives: every byte arrives once, in its place."""
+    add_parent(daemon, backend=backend)
+    ident = start(daemon, 2)
+    stop = threading.Event()
+    tail = [random.Random(number) for number in range(4)]
+    sent = [b""] * 4  # of both guests, then of both programs
+    came = [b""] * 4  # to whom it was for
+    with contextlib.ExitStack() as stack:
+        ends = stack.enter_context(lines(daemon, ident))
+        ports = stack.enter_context(guest(daemon, ident, 2))
+        pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(1))
+        stack.callback(stop.set)
+        kills = pool.submit(killer, daemon, stop)
+        ends_at = time.monotonic() + KILLS
+        while came != sent or not kills.done():
+            if time.monotonic() > ends_at:
+                stop.set()
+            assert time.monotonic() < ends_at + 60, [(len(a), len(b)) for a, b in zip(sent, came)]
+            for number, (port, end) in enumerate(zip(ports, ends)):
+                if not kills.done():
+                    more = tail[number].randbytes(FIFO)
+                    sent[number] += more[:port.feed(more)]
+                    more = tail[number + 2].randbytes(FIFO)
+                    sent[number + 2] += more[:end.offer(more) if len(sent[number + 2]) - len(came[number + 2]) < 4096 else 0]
+                came[number] += end.take()
+                came[number + 2] += port.take()
+            assert all(a.startswith(b) for a, b in zip(sent, came))
+        assert kills.result() >= KILLS
+        found = counters(daemon, ident)
+    assert found["tx_bytes"] == len(sent[0]) + len(sent[1])
+    assert found["rx_bytes"] == len(sent[2]) + len(sent[3])
+    assert found["overruns"] == found["lost_bytes"] == 0
+    record_property("figures", f"{backend}: {sum(map(len, sent))} bytes, {kills.result()} kills")
+    print(f"{backend}: {sum(map(len, sent))} bytes, {kills.result()} kills")
 
 
 def carry(pairs, seconds: float) -> list:

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <termios.h>
@@ -21,6 +22,7 @@
 #define WATCHES	     8
 #define JOBS	     8
 #define TIMERS	     4
+#define KEPT	     8
 #define SETTLE_TURNS 20000
 
 struct fake fake;
@@ -45,6 +47,10 @@ static struct fake_options options;
 static const int handles[2];
 
 enum { JOB_IDLE, JOB_QUEUED, JOB_STARTED };
+
+static int kept[KEPT] = {-1, -1, -1, -1, -1, -1, -1, -1};
+static uint64_t last_access_id;
+static jmp_buf death;
 
 /* ---- Services ---- */
 
@@ -96,6 +102,7 @@ static int fake_fd_watch(struct umdev_parent *parent, int fd, uint32_t events,
 static void fake_timer(struct umdev_mdev *mdev, uint32_t id, uint64_t deadline_ns,
 		       umdev_timer_expired *expired, void *arg)
 {
+	fake_step("timer");
 	assert_true(id < TIMERS);
 	timers[id].deadline_ns = deadline_ns;
 	timers[id].expired = expired;
@@ -105,17 +112,22 @@ static void fake_timer(struct umdev_mdev *mdev, uint32_t id, uint64_t deadline_n
 static void fake_irq_raise(struct umdev_mdev *mdev, uint32_t vector)
 {
 	assert_int_equal(vector, 0);
+	fake_step("irq_raise");
 	fake.raised++;
 	fake.level = true;
+	fake_step("irq_raise, done");
 }
 
 static void fake_irq_lower(struct umdev_mdev *mdev)
 {
+	fake_step("irq_lower");
 	fake.level = false;
+	fake_step("irq_lower, done");
 }
 
 static void fake_job_submit(struct umdev_mdev *mdev, struct umdev_job *job)
 {
+	fake_step("job_submit");
 	assert_int_equal(job->engine, 0);
 	assert_int_equal(job->host[0], JOB_IDLE);
 	assert_true(fake.queued < JOBS);
@@ -125,6 +137,8 @@ static void fake_job_submit(struct umdev_mdev *mdev, struct umdev_job *job)
 
 static int fake_job_withdraw(struct umdev_mdev *mdev, struct umdev_job *job)
 {
+	if (fake.dead)
+		return 1;
 	for (uint32_t i = 0; job->host[0] == JOB_QUEUED && i < fake.queued; i++) {
 		if (queue[i] != job)
 			continue;
@@ -138,6 +152,7 @@ static int fake_job_withdraw(struct umdev_mdev *mdev, struct umdev_job *job)
 
 static void fake_job_done(struct umdev_mdev *mdev, struct umdev_job *job)
 {
+	fake_step("job_done");
 	assert_int_equal(job->host[0], JOB_STARTED);
 	job->host[0] = JOB_IDLE;
 	fake.started--;
@@ -150,6 +165,40 @@ static void fake_job_done_at(struct umdev_mdev *mdev, struct umdev_job *job, uin
 	fake_job_done(mdev, job);
 	assert_true(ended_ns > 0 && ended_ns <= fake.now_ns);
 	fake.ended_ns = ended_ns;
+}
+
+static uint64_t fake_access_id(struct umdev_mdev *mdev)
+{
+	assert_true(fake.access_id > 0);
+	fake_step("access_id");
+	return fake.access_id;
+}
+
+static int fake_keep(struct umdev_mdev *mdev, uint32_t index, int fd)
+{
+	assert_true(index < KEPT && fd >= 0);
+	fake_step("keep");
+	if (fake.keep_error)
+		return fake.keep_error;
+	if (kept[index] >= 0)
+		close(kept[index]);
+	kept[index] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	assert_true(kept[index] >= 0);
+	fake_step("keep, done");
+	return 0;
+}
+
+static int fake_kept(struct umdev_mdev *mdev, uint32_t index)
+{
+	int fd;
+
+	assert_true(index < KEPT);
+	if (fake.keep_error)
+		return fake.keep_error;
+	if (kept[index] < 0)
+		return -ENOENT;
+	fd = fcntl(kept[index], F_DUPFD_CLOEXEC, 0);
+	return fd < 0 ? -errno : fd;
 }
 
 static const struct umdev_host_ops fake_ops = {
@@ -167,6 +216,9 @@ static const struct umdev_host_ops fake_ops = {
 	.job_withdraw = fake_job_withdraw,
 	.job_done = fake_job_done,
 	.job_done_at = fake_job_done_at,
+	.access_id = fake_access_id,
+	.keep = fake_keep,
+	.kept = fake_kept,
 };
 
 /* ---- Life ---- */
@@ -240,7 +292,9 @@ void fake_up(const struct fake_options *o)
 	options = *o;
 	fake.no_inotify = no_inotify;
 	fake.now_ns = 1000000000;
-	fake.state = calloc(1, sizeof(*fake.state));
+	fake.state = mmap(NULL, sizeof(*fake.state), PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(fake.state, MAP_FAILED);
 	values[SERIAL_OPT_PORTS].number = o->ports ? o->ports : 16;
 	values[SERIAL_OPT_BACKEND].number = o->backend;
 	values[SERIAL_OPT_RATE].number = o->rate;
@@ -275,6 +329,15 @@ static void fake_remove(void)
 	}
 }
 
+void fake_lose_kept(void)
+{
+	for (uint32_t i = 0; i < KEPT; i++) {
+		if (kept[i] >= 0)
+			close(kept[i]);
+		kept[i] = -1;
+	}
+}
+
 void fake_down(void)
 {
 	if (fake.mdev)
@@ -287,17 +350,65 @@ void fake_down(void)
 			close(endpoints[i]);
 		endpoints[i] = -1;
 	}
-	free(fake.state);
+	fake_lose_kept();
+	munmap(fake.state, sizeof(*fake.state));
 	fake.no_inotify = false;
+}
+
+uint32_t fake_timers(void)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < TIMERS; i++)
+		n += timers[i].deadline_ns > 0;
+	return n;
+}
+
+/* ---- Deaths ---- */
+
+struct serial_state_port *fake_port(uint32_t index)
+{
+	return &fake.state->images[fake.state->current & 1].ports[index];
+}
+
+void fake_step(const char *name)
+{
+	if (fake.dead || fake.steps == 0 || --fake.steps > 0)
+		return;
+	fake.died_at = name;
+	longjmp(death, 1);
+}
+
+bool fake_survives(void (*act)(void *arg), void *arg)
+{
+	fake.died_at = NULL;
+	if (setjmp(death))
+		return false;
+	act(arg);
+	return true;
 }
 
 void fake_crash(void)
 {
-	struct serial_state copy = *fake.state;
+	struct serial_state left = *fake.state;
 
-	/* What the process does after the moment of death does not count. */
-	fake_remove();
-	*fake.state = copy;
+	/* What there is in the process goes; nobody hears of it, and the page stays. */
+	fake.dead = true;
+	if (fake.mdev)
+		fake.driver->mdev_remove(fake.mdev);
+	fake.mdev = NULL;
+	fake.dead = false;
+	assert_memory_equal(fake.state, &left, sizeof(left));
+	for (uint32_t i = 0; i < WATCHES; i++) {
+		if (watches[i].arg != fake.parent)
+			watches[i].ready = NULL;
+	}
+	memset(timers, 0, sizeof(timers));
+	fake.queued = 0;
+	fake.started = 0;
+	/* It may have died while it wrote the next image. */
+	for (size_t i = 0; i < sizeof(struct serial_image); i++)
+		((uint8_t *)&fake.state->images[!(fake.state->current & 1)])[i] = (uint8_t)rand();
 }
 
 /* ---- The loop ---- */
@@ -386,17 +497,31 @@ void fake_pass(uint64_t ns)
 
 /* ---- The guest ---- */
 
+uint8_t guest_access(uint64_t id, bool write, uint32_t at, uint8_t value)
+{
+	int r;
+
+	fake.access_id = id;
+	r = write ? fake.driver->region_write(fake.mdev, 0, at, &value, 1)
+		  : fake.driver->region_read(fake.mdev, 0, at, &value, 1);
+	assert_int_equal(r, 0);
+	fake.access_id = 0;
+	return value;
+}
+
+uint64_t guest_access_id(void)
+{
+	return ++last_access_id;
+}
+
 uint8_t guest_in(uint32_t port, uint32_t reg)
 {
-	uint8_t value = 0xee;
-
-	assert_int_equal(fake.driver->region_read(fake.mdev, 0, port * 8 + reg, &value, 1), 0);
-	return value;
+	return guest_access(guest_access_id(), false, port * 8 + reg, 0xee);
 }
 
 void guest_out(uint32_t port, uint32_t reg, uint8_t value)
 {
-	assert_int_equal(fake.driver->region_write(fake.mdev, 0, port * 8 + reg, &value, 1), 0);
+	(void)guest_access(guest_access_id(), true, port * 8 + reg, value);
 }
 
 void guest_open(uint32_t port)

@@ -19,7 +19,7 @@ struct fake {
 	void *mdev;
 	struct umdev_parent_info info;
 	struct umdev_device device;
-	struct serial_state *state;
+	struct serial_state *state; /* of all processes that a test forks */
 	uint64_t now_ns;
 
 	/* What the driver did. */
@@ -34,6 +34,13 @@ struct fake {
 	uint64_t ended_ns;   /* what job_done_at() said last; 0: job_done() */
 	bool stopped;	     /* jobs stay queued */
 	bool no_inotify;
+
+	/* Of the deaths. */
+	uint64_t access_id; /* of the access under way; 0: none */
+	bool dead;	    /* what the driver does now did not happen */
+	uint32_t steps;	    /* until it dies in fake_survives(); 0: it does not */
+	const char *died_at;
+	int keep_error; /* what keep() and kept() return; 0: they work */
 };
 
 /* Zero is the default of each. */
@@ -54,8 +61,20 @@ void fake_up(const struct fake_options *options);
 int fake_create(uint32_t state_origin);
 /* Lost client, remove, close; checks that nothing was left. */
 void fake_down(void);
-/* Forgets the mdev as a dead process would: state and endpoints stay. */
+/* Forgets the mdev as a dead process would: state, endpoints and what was kept stay. */
 void fake_crash(void);
+
+/* The image of port @index that is current. */
+struct serial_state_port *fake_port(uint32_t index);
+/* Nothing is kept any more. */
+void fake_lose_kept(void);
+/* Calls @act, in which the process may die: then this returns false, and fake_crash() is next. */
+bool fake_survives(void (*act)(void *arg), void *arg);
+/* A point called @name, at which it may die. */
+void fake_step(const char *name);
+
+/* How many are armed. */
+uint32_t fake_timers(void);
 
 /* One turn of the loop: descriptors, timers, jobs. Returns how much happened. */
 uint32_t fake_turn(void);
@@ -70,6 +89,10 @@ void fake_pass(uint64_t ns);
 uint8_t guest_in(uint32_t port, uint32_t reg);
 /* As above. */
 void guest_out(uint32_t port, uint32_t reg, uint8_t value);
+/* One access with a number of its own that is not new: repeated. Returns what was read. */
+uint8_t guest_access(uint64_t id, bool write, uint32_t at, uint8_t value);
+/* A number for a new access. */
+uint64_t guest_access_id(void);
 /* Opens a port as a driver does: 115200 baud, FIFOs, DTR and RTS. */
 void guest_open(uint32_t port);
 /* Sends or receives as a driver that looks at the line status; returns how much could be. */

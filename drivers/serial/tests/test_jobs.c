@@ -18,7 +18,7 @@ static const struct fake_options slow = {.backend = SERIAL_BACKEND_UNIX, .type =
 
 static struct serial_state_port *port_state(uint32_t i)
 {
-	return &fake.state->ports[i];
+	return fake_port(i);
 }
 
 static void write_some(uint32_t port, uint32_t count)

@@ -28,7 +28,7 @@ static const struct fake_options *const both[] = {&by_unix, &by_pty};
 
 static struct serial_state_port *port0(void)
 {
-	return &fake.state->ports[0];
+	return fake_port(0);
 }
 
 static void fill(uint8_t *data, uint32_t len)
@@ -489,6 +489,30 @@ static void test_speed(void **state)
 	fake_down();
 }
 
+/* Who leaves without having read is told of by an error: what was sent before comes all the same.
+ */
+static void test_left_unread(void **state)
+{
+	uint8_t got[32];
+	int fd;
+
+	fake_up(&(struct fake_options){.backend = SERIAL_BACKEND_UNIX});
+	fd = peer_open(0);
+	guest_open(0);
+	guest_out(0, UART_MCR, UART_MCR_DTR);
+	assert_int_equal(guest_send(0, "unread", 6), 6);
+	assert_int_equal(peer_send(fd, "0123456789abcdefghij", 20), 20);
+	close(fd);
+	fake_settle();
+	guest_out(0, UART_MCR, UART_MCR_DTR | UART_MCR_RTS);
+	fake_settle();
+	assert_int_equal(guest_receive(0, got, sizeof(got)), 20);
+	assert_memory_equal(got, "0123456789abcdefghij", 20);
+	fake_pass(1000000000);
+	assert_int_equal(guest_in(0, UART_MSR) & UART_MSR_DCD, 0);
+	fake_down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -499,6 +523,7 @@ int main(void)
 		cmocka_unit_test(test_short_visit),	cmocka_unit_test(test_one_connection),
 		cmocka_unit_test(test_break_dropped),	cmocka_unit_test(test_break_marked),
 		cmocka_unit_test(test_marks_in_pieces), cmocka_unit_test(test_speed),
+		cmocka_unit_test(test_left_unread),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -296,7 +296,7 @@ static void test_overrun(void **state)
 	assert_int_equal(guest_receive(0, got, sizeof(got)), 16);
 	for (uint8_t i = 0; i < 16; i++)
 		assert_int_equal(got[i], i);
-	assert_int_equal(fake.state->ports[0].overruns, 1);
+	assert_int_equal(fake_port(0)->overruns, 1);
 	fake_down();
 }
 
@@ -327,7 +327,7 @@ static void test_fifo_control(void **state)
 	assert_int_equal(guest_in(0, UART_IIR) & 0x0f, UART_IIR_THRI);
 	fake.stopped = false;
 	fake_settle();
-	assert_int_equal(fake.state->ports[0].tx_bytes + fake.state->ports[0].lost_bytes, 0);
+	assert_int_equal(fake_port(0)->tx_bytes + fake_port(0)->lost_bytes, 0);
 	fake_down();
 }
 
@@ -339,10 +339,13 @@ static void test_widths(void **state)
 
 	fake_up(&one);
 	guest_out(0, UART_SCR, 0x5a);
+	fake.access_id = guest_access_id();
 	assert_int_equal(fake.driver->region_read(fake.mdev, 0, 0, wide, 8), 0);
 	assert_int_equal(wide[UART_SCR], 0x5a);
+	fake.access_id = guest_access_id();
 	assert_int_equal(fake.driver->region_write(fake.mdev, 0, 6, zero, 2), 0);
 	assert_int_equal(guest_in(0, UART_SCR), 0);
+	fake.access_id = guest_access_id();
 	assert_int_equal(fake.driver->region_read(fake.mdev, 0, 8, wide, 1), -EINVAL);
 	assert_int_equal(fake.driver->region_read(fake.mdev, 0, 4, wide, 8), -EINVAL);
 	assert_int_equal(fake.driver->region_write(fake.mdev, 0, 8, zero, 1), -EINVAL);
@@ -374,7 +377,7 @@ static void test_any_access(void **state)
 			byte = (uint8_t)i;
 			if (rand_r(&s) % 4 == 0)
 				(void)peer_send(fd[0], &byte, 1);
-			assert_int_equal(serial_state_check(fake.state), 0);
+			assert_int_equal(serial_state_check(fake.state, 2), 0);
 		}
 		close(fd[0]);
 		if (fd[1] >= 0)
