@@ -315,6 +315,7 @@ void backend_close(struct serial_port *port)
 	backend_listen_not(port);
 	if (port->watch_id >= 0)
 		inotify_rm_watch(port->mdev->parent->inotify, port->watch_id);
+	port->watch_id = -1;
 	if (port->fd >= 0 && port->fd != port->endpoint)
 		close(port->fd);
 	port->fd = -1;

@@ -37,6 +37,7 @@ void serial_mdev_remove(void *priv);
 int serial_region_read(void *priv, uint32_t bar, uint64_t offset, void *buf, uint32_t len);
 int serial_region_write(void *priv, uint32_t bar, uint64_t offset, const void *buf, uint32_t len);
 int serial_reset(void *priv, uint32_t kind);
+int serial_quiesce(void *priv);
 void serial_stats_get(void *priv, uint64_t *values);
 
 /*

@@ -248,19 +248,37 @@ int serial_mdev_create(void *parent_priv, struct umdev_mdev *handle,
 	return 0;
 }
 
-void serial_mdev_remove(void *priv)
+/* Lets go of everything but the state, which stays as it is. Again it changes nothing. */
+static void serial_let_go(struct serial_mdev *m)
 {
-	struct serial_mdev *m = priv;
 	struct serial_mdev **at = &m->parent->mdevs;
 
 	for (uint32_t i = 0; i < m->port_count; i++) {
 		line_stop(&m->ports[i]);
 		backend_close(&m->ports[i]);
 	}
-	carry_close(m);
-	while (*at != m)
+	while (*at && *at != m)
 		at = &(*at)->next;
-	*at = m->next;
+	if (*at)
+		*at = m->next;
+}
+
+int serial_quiesce(void *priv)
+{
+	struct serial_mdev *m = priv;
+
+	serial_let_go(m);
+	for (uint32_t id = 0; id < SERIAL_TIMERS; id++)
+		serial_host->timer(m->handle, id, 0, NULL, NULL);
+	return 0;
+}
+
+void serial_mdev_remove(void *priv)
+{
+	struct serial_mdev *m = priv;
+
+	serial_let_go(m);
+	carry_close(m);
 	free(m);
 }
 

@@ -57,4 +57,5 @@ UMDEV_REGISTER_DRIVER(serial_host, .name = "serial",
 		      .parent_close = serial_parent_close, .mdev_create = serial_mdev_create,
 		      .mdev_remove = serial_mdev_remove, .region_read = serial_region_read,
 		      .region_write = serial_region_write, .reset = serial_reset,
-		      .job_start = serial_job_start, .stats_get = serial_stats_get)
+		      .job_start = serial_job_start, .stats_get = serial_stats_get,
+		      .quiesce = serial_quiesce)

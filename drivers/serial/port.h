@@ -36,6 +36,7 @@ enum {
 #define SERIAL_TIMER_LOOK   1u /* the look for peers, and the first of them */
 #define SERIAL_TIMER_IDLE   2u /* character timeouts, and of a guest that serves an interrupt */
 #define SERIAL_TIMER_GATHER 3u /* bursts that do not become full */
+#define SERIAL_TIMERS	    4u
 
 /* What is kept outside of the process: a connection of each port, and the pipe. */
 #define SERIAL_KEPT_PEER(port) (port)

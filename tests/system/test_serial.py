@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The serial driver as its users meet it: ports that end in terminals and sockets, and share a line.
 
-UMDEV_SERIAL_KILLS   how often a host is killed under load; 4 by default
+UMDEV_SERIAL_KILLS   how often a host is killed, or replaced, under load; 4 by default
 
 The guest is a driver of ours over vfio-user; what Linux does with the ports is looked at by the vm tests.
 """
@@ -322,21 +322,32 @@ def test_host_killed(daemon, backend):
             assert end.receive(5) == b"after"
 
 
-def killer(daemon, stop) -> int:
-    """Kills the host of a parent every now and then, at least KILLS times: how often."""
-    kills = 0
+def kill(daemon) -> None:
+    """Another host comes because this one is killed."""
+    since = daemon.next_event()
+    os.kill(daemon.host_pid("com"), signal.SIGKILL)
+    daemon.wait_event("host.started", since=since)
+
+
+def upgrade(daemon) -> None:
+    """Another host comes because it is asked for."""
+    daemon.ok("upgrade", "com")
+
+
+def replacer(daemon, stop, replace) -> int:
+    """Replaces the host of a parent every now and then, at least KILLS times: how often."""
+    count = 0
     # A host that dies younger than a second is held back.
-    while not stop.wait(1 + random.random() / 4) or kills < KILLS:
-        since = daemon.next_event()
-        os.kill(daemon.host_pid("com"), signal.SIGKILL)
-        daemon.wait_event("host.started", since=since)
-        kills += 1
-    return kills
+    while not stop.wait(1 + random.random() / 4) or count < KILLS:
+        replace(daemon)
+        count += 1
+    return count
 
 
 @BACKENDS
-def test_killed_while_carrying(daemon, record_property, backend):
-    """The host dies again and again under a guest that sends and receives: every byte arrives once, in its place."""
+@pytest.mark.parametrize("replace", [kill, upgrade])
+def test_replaced_while_carrying(daemon, record_property, backend, replace):
+    """Hosts come and go under a guest that sends and receives: every byte arrives once, in its place."""
     add_parent(daemon, backend=backend)
     ident = start(daemon, 2)
     stop = threading.Event()
@@ -348,28 +359,29 @@ def test_killed_while_carrying(daemon, record_property, backend):
         ports = stack.enter_context(guest(daemon, ident, 2))
         pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(1))
         stack.callback(stop.set)
-        kills = pool.submit(killer, daemon, stop)
+        hosts = pool.submit(replacer, daemon, stop, replace)
         ends_at = time.monotonic() + KILLS
-        while came != sent or not kills.done():
+        while came != sent or not hosts.done():
             if time.monotonic() > ends_at:
                 stop.set()
             assert time.monotonic() < ends_at + 60, [(len(a), len(b)) for a, b in zip(sent, came)]
             for number, (port, end) in enumerate(zip(ports, ends)):
-                if not kills.done():
+                if not hosts.done():
                     more = tail[number].randbytes(FIFO)
                     sent[number] += more[:port.feed(more)]
                     more = tail[number + 2].randbytes(FIFO)
-                    sent[number + 2] += more[:end.offer(more) if len(sent[number + 2]) - len(came[number + 2]) < 4096 else 0]
+                    if len(sent[number + 2]) - len(came[number + 2]) < MUCH:
+                        sent[number + 2] += more[:end.offer(more)]
                 came[number] += end.take()
                 came[number + 2] += port.take()
             assert all(a.startswith(b) for a, b in zip(sent, came))
-        assert kills.result() >= KILLS
+        assert hosts.result() >= KILLS
         found = counters(daemon, ident)
     assert found["tx_bytes"] == len(sent[0]) + len(sent[1])
     assert found["rx_bytes"] == len(sent[2]) + len(sent[3])
     assert found["overruns"] == found["lost_bytes"] == 0
-    record_property("figures", f"{backend}: {sum(map(len, sent))} bytes, {kills.result()} kills")
-    print(f"{backend}: {sum(map(len, sent))} bytes, {kills.result()} kills")
+    record_property("figures", f"{backend}: {sum(map(len, sent))} bytes, {hosts.result()} times {replace.__name__}")
+    print(f"{backend}: {sum(map(len, sent))} bytes, {hosts.result()} times {replace.__name__}")
 
 
 def carry(pairs, seconds: float) -> list:

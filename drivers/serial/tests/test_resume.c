@@ -258,6 +258,53 @@ static void test_no_pipe(void **state)
 	fake_down();
 }
 
+/* An upgrade in the middle of bursts: the old process leaves no job, timer or watch, and the page
+ * as it was; the next one, or itself again, goes on. */
+static void test_quiesce(void **state)
+{
+	static const uint8_t much[64] =
+		"what the guest says, and what it is told, is carried as before..";
+	uint8_t got[64];
+	uint32_t sent = 0;
+	uint32_t in = 0;
+	uint32_t out = 0;
+
+	for (uint32_t backend = 0; backend < 2; backend++) {
+		int fd;
+
+		fake_up(&(struct fake_options){.backend = backend, .rate = 1000});
+		fd = peer_open(0);
+		guest_open(0);
+		assert_int_equal(peer_send(fd, much, sizeof(much)), sizeof(much));
+		sent = in = out = 0;
+		for (uint32_t round = 0; round < 2000 && (in < sizeof(got) || out < sizeof(much));
+		     round++) {
+			struct serial_state left;
+
+			while (sent < sizeof(much) && fake_port(0)->tx_count < UART_FIFO)
+				guest_out(0, UART_THR, much[sent++]);
+			fake_pass(5000000 * (round % 7));
+			in += guest_receive(0, got + in, (uint32_t)sizeof(got) - in);
+			left = *fake.state;
+			assert_int_equal(fake.driver->quiesce(fake.mdev), 0);
+			assert_int_equal(fake.queued + fake.started + fake_timers(), 0);
+			fake_settle();
+			assert_int_equal(fake.queued + fake.started + fake_timers(), 0);
+			assert_memory_equal(fake.state, &left, sizeof(left));
+			fake_crash();
+			assert_int_equal(fake_create(UMDEV_STATE_RESUME), 0);
+			fake_settle();
+			out = (uint32_t)fake_port(0)->tx_bytes;
+		}
+		assert_memory_equal(got, much, sizeof(much));
+		assert_int_equal(peer_receive(fd, got, sizeof(got)), sizeof(much));
+		assert_memory_equal(got, much, sizeof(much));
+		close(fd);
+		fake_settle();
+		fake_down();
+	}
+}
+
 /* Where nothing can be kept no device is made, and nothing of it is left. A connection that cannot
  * be kept is served all the same, as long as the process lives. */
 static void test_keeping_fails(void **state)
@@ -373,11 +420,12 @@ static void test_left_meanwhile(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_registers),    cmocka_unit_test(test_bytes),
-		cmocka_unit_test(test_damaged),	     cmocka_unit_test(test_damaged_line),
-		cmocka_unit_test(test_no_pipe),	     cmocka_unit_test(test_any_page),
-		cmocka_unit_test(test_any_page_pty), cmocka_unit_test(test_keeping_fails),
-		cmocka_unit_test(test_repeated),     cmocka_unit_test(test_left_meanwhile),
+		cmocka_unit_test(test_registers),      cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_damaged),	       cmocka_unit_test(test_damaged_line),
+		cmocka_unit_test(test_no_pipe),	       cmocka_unit_test(test_any_page),
+		cmocka_unit_test(test_any_page_pty),   cmocka_unit_test(test_keeping_fails),
+		cmocka_unit_test(test_quiesce),	       cmocka_unit_test(test_repeated),
+		cmocka_unit_test(test_left_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
