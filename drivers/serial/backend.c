@@ -38,6 +38,8 @@ static void backend_look_expired(void *arg)
 
 	for (uint32_t i = 0; i < m->port_count; i++)
 		backend_look(&m->ports[i]);
+	/* Also where nobody is: the first look tells the host the level. */
+	serial_settle(m);
 }
 
 static void backend_look_later(struct serial_port *port)

@@ -380,6 +380,24 @@ static void test_repeated(void **state)
 	fake_down();
 }
 
+/* The process died before the host was told the level, whichever it is; nobody is at the other end,
+ * and the guest waits. */
+static void test_level(void **state)
+{
+	for (uint32_t backend = 0; backend < 2; backend++) {
+		for (uint32_t level = 0; level < 2; level++) {
+			fake_up(&(struct fake_options){.backend = backend});
+			guest_open(0);
+			guest_out(0, UART_IER, level ? UART_IER_THRI : 0);
+			assert_int_equal(fake.level, level);
+			fake.level = !level;
+			resume();
+			assert_int_equal(fake.level, level);
+			fake_down();
+		}
+	}
+}
+
 /* The program leaves while no process is there: the guest is told as it is always. */
 static void test_left_meanwhile(void **state)
 {
@@ -420,12 +438,12 @@ static void test_left_meanwhile(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_registers),      cmocka_unit_test(test_bytes),
-		cmocka_unit_test(test_damaged),	       cmocka_unit_test(test_damaged_line),
-		cmocka_unit_test(test_no_pipe),	       cmocka_unit_test(test_any_page),
-		cmocka_unit_test(test_any_page_pty),   cmocka_unit_test(test_keeping_fails),
-		cmocka_unit_test(test_quiesce),	       cmocka_unit_test(test_repeated),
-		cmocka_unit_test(test_left_meanwhile),
+		cmocka_unit_test(test_registers),    cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_damaged),	     cmocka_unit_test(test_damaged_line),
+		cmocka_unit_test(test_no_pipe),	     cmocka_unit_test(test_any_page),
+		cmocka_unit_test(test_any_page_pty), cmocka_unit_test(test_keeping_fails),
+		cmocka_unit_test(test_quiesce),	     cmocka_unit_test(test_level),
+		cmocka_unit_test(test_repeated),     cmocka_unit_test(test_left_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
