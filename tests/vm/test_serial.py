@@ -8,6 +8,8 @@ import concurrent.futures
 import hashlib
 import os
 import random
+import signal
+import threading
 import time
 
 import pytest
@@ -45,8 +47,8 @@ def guest_ports(guest, kind: str) -> list:
 
 
 def statistics(device) -> dict:
-    """Its counters."""
-    return device.describe()["statistics"]
+    """Its counters; a host that has just begun has none yet."""
+    return device.wait_until(lambda found: found.get("statistics"), "counters")["statistics"]
 
 
 @pytest.mark.parametrize("backend", ["pty", "unix"])
@@ -116,12 +118,8 @@ def receive_all(line: Line, count: int) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("backend", ["pty", "unix"])
-def test_transfer(serial, boot, record_property, backend):
-    """Both ports of a device carry data both ways at once, and nothing is lost or changed."""
-    serial.parent("com", f"backend={backend}")
-    device = serial.device("2", "com")
-    guest = boot(device)
+def exchange(guest, device) -> float:
+    """Both ports of a device carry data both ways at once, and nothing is lost or changed: how long it took."""
     lines = lines_of(device)
     ports = guest_ports(guest, "two")
     sent = [random.Random(number).randbytes(TRANSFER_BYTES) for number in range(2)]
@@ -142,12 +140,53 @@ def test_transfer(serial, boot, record_property, backend):
     counters = statistics(device)
     assert counters["overruns"] == counters["lost_bytes"] == 0
     assert counters["rx_bytes"] == counters["tx_bytes"] - 2 * len("GO\n") == 2 * TRANSFER_BYTES
-    record_property("figures", f"{TRANSFER_BYTES} bytes each way on two ports in {took_s:.1f} s, "
-                    f"{4 * TRANSFER_BYTES / took_s:.0f} bytes/s in all, {counters['interrupts']} interrupts")
-    print(f"{backend}: {TRANSFER_BYTES} bytes each way on two ports in {took_s:.1f} s, "
-          f"{4 * TRANSFER_BYTES / took_s:.0f} bytes/s in all; {counters}")
     for line in lines:
         line.close()
+    return took_s
+
+
+@pytest.mark.parametrize("backend", ["pty", "unix"])
+def test_transfer(serial, boot, record_property, backend):
+    """A device carries data both ways."""
+    serial.parent("com", f"backend={backend}")
+    device = serial.device("2", "com")
+    took_s = exchange(boot(device), device)
+    text = f"{backend}: {TRANSFER_BYTES} bytes each way on two ports in {took_s:.1f} s, " \
+           f"{4 * TRANSFER_BYTES / took_s:.0f} bytes/s in all; {statistics(device)}"
+    record_property("figures", text)
+    print(text)
+
+
+def kill_hosts(serial, rnd, stop) -> int:
+    """Kills the host of a parent at random moments: how many."""
+    kills = 0
+    # One that dies younger than a second is held back.
+    while not stop.wait(1 + rnd.random()):
+        pid = serial.host("com")
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+            kills += 1
+    return kills
+
+
+@pytest.mark.parametrize("backend", ["pty", "unix"])
+def test_transfer_killed(serial, boot, record_property, backend):
+    """The same while the host dies again and again."""
+    serial.parent("com", f"backend={backend}")
+    device = serial.device("2", "com")
+    guest = boot(device)
+    stop = threading.Event()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        killed = pool.submit(kill_hosts, serial, random.Random(4711), stop)
+        try:
+            took_s = exchange(guest, device)
+        finally:
+            stop.set()
+    assert killed.result() > 0
+    text = f"{backend}: {TRANSFER_BYTES} bytes each way on two ports in {took_s:.1f} s, {killed.result()} kills"
+    record_property("figures", text)
+    print(text)
+    assert "nobody cared" not in guest.dmesg()
     guest.kill()
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Serial mdevs, and the programs on the host that sit at the other ends of their lines."""
 
+import json
 import os
 import select
 import socket
@@ -70,6 +71,11 @@ class SerialPorts(Daemon):
         """Adds a parent."""
         self.ctl("parent", "add", name, "--driver", "serial",
                  *(word for option in options for word in ("--option", option)))
+
+    def host(self, parent: str) -> int:
+        """The process that serves a parent; 0 while there is none."""
+        (found,) = [row for row in json.loads(self.ctl("parent", "list", "--json")) if row["name"] == parent]
+        return found["host"]["pid"] if found["host"] and found["state"] == "ready" else 0
 
     def device(self, kind: str, parent: str, attributes=()) -> UmdevDrive:
         """Defines and starts an mdev of the type serial-`kind`."""
