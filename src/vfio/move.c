@@ -3,6 +3,7 @@
 #include "vfio/move.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -33,11 +34,18 @@ ssize_t move_receive(int sock, struct vfio_page_move *move, void *buf, size_t le
 {
 	struct iovec iov = {.iov_base = buf, .iov_len = len};
 	struct mmsghdr *call = move_begin(move, &iov);
+	bool reset = false;
 	int r;
 
-	do {
+	for (;;) {
 		r = recvmmsg(sock, call, 1, MSG_DONTWAIT, NULL);
-	} while (r < 0 && errno == EINTR);
+		if (r >= 0)
+			break;
+		/* That the peer closed without reading all is told, once, before what it sent. */
+		if (errno != EINTR && (errno != ECONNRESET || reset))
+			break;
+		reset |= errno == ECONNRESET;
+	}
 	return r < 0 ? -errno : (ssize_t)move->moved;
 }
 

@@ -432,6 +432,27 @@ static void test_no_reply(void **state)
 	assert_int_equal(fx->resets, 1);
 }
 
+/* What a client wrote counts, though it leaves without having read all of its replies. */
+static void test_written_before_leaving(void **state)
+{
+	struct fixture *fx = *state;
+	struct wire_device_info info = {.argsz = sizeof(info)};
+	struct {
+		struct wire_region_access access;
+		uint32_t value;
+	} request = {{0x20, 0, 4}, 7};
+
+	client_join_qemu(fx);
+	client_send(fx, WIRE_GET_INFO, 0, BODY(&info, sizeof(info)));
+	fixture_turn(fx);
+	client_send(fx, WIRE_REGION_WRITE, WIRE_FLAG_NO_REPLY,
+		    BODY(&request, sizeof(request.access) + 4));
+	client_leave(fx);
+	assert_int_equal(fx->accesses, 1);
+	assert_int_equal(fx->bar0[0x20], 7);
+	assert_int_equal(fx->lost, 1);
+}
+
 static void test_bad_headers(void **state)
 {
 	struct fixture *fx = *state;
@@ -688,6 +709,7 @@ int main(void)
 		TEST(test_fragments_with_fd),
 		TEST(test_pipelining),
 		TEST(test_no_reply),
+		TEST(test_written_before_leaving),
 		TEST(test_bad_headers),
 		TEST(test_largest_message),
 		TEST(test_stall),
