@@ -12,10 +12,9 @@
  */
 #include <asm/termbits.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -86,7 +85,7 @@ static void backend_set_peer(struct serial_port *port, enum serial_peer peer)
 		port->fd = -1;
 		backend_listen(port);
 	}
-	if (peer == SERIAL_PEER_NONE && backend_is_pty(port) && port->watch_id < 0)
+	if (peer == SERIAL_PEER_NONE && backend_is_pty(port) && port->terminal < 0)
 		backend_look_later(port);
 	if (port->peer == peer)
 		return;
@@ -261,15 +260,14 @@ void backend_speed(struct serial_port *port)
 
 /* ---- Life ---- */
 
-static int backend_inotify(const struct serial_port *port)
+/* The number by which inotify tells of the terminal, or -1. */
+static int backend_terminal(const struct serial_port *port)
 {
 	unsigned int number = 0;
-	char path[32];
 
 	if (port->mdev->parent->inotify < 0 || ioctl(port->endpoint, TIOCGPTN, &number) < 0)
 		return -1;
-	snprintf(path, sizeof(path), "/dev/pts/%u", number);
-	return inotify_add_watch(port->mdev->parent->inotify, path, IN_OPEN);
+	return number <= INT_MAX ? (int)number : -1;
 }
 
 /* Who is there is known before the guest can ask: its carrier does not fall because of us. */
@@ -304,7 +302,7 @@ int backend_open(struct serial_port *port, int endpoint, bool resume)
 	r = resume ? backend_find(port) : 0;
 	if (r < 0)
 		return r;
-	port->watch_id = backend_is_pty(port) ? backend_inotify(port) : -1;
+	port->terminal = backend_is_pty(port) ? backend_terminal(port) : -1;
 	/* Jobs can be handed over as soon as the mdev is there, and not before. */
 	serial_host->timer(port->mdev->handle, SERIAL_TIMER_LOOK, serial_host->now_ns(),
 			   backend_look_expired, port->mdev);
@@ -315,9 +313,7 @@ void backend_close(struct serial_port *port)
 {
 	backend_unwatch(port);
 	backend_listen_not(port);
-	if (port->watch_id >= 0)
-		inotify_rm_watch(port->mdev->parent->inotify, port->watch_id);
-	port->watch_id = -1;
+	port->terminal = -1;
 	if (port->fd >= 0 && port->fd != port->endpoint)
 		close(port->fd);
 	port->fd = -1;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The parent: a pool of ports and one line that carries what they say. */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,14 +35,30 @@ static const struct umdev_type serial_types[SERIAL_PORTS_MAX] = {
 
 /* ---- Who opens a pseudo terminal ---- */
 
-static void parent_look(struct serial_parent *p, int watch_id, bool all)
+/* The directory is watched, not each terminal: for those of other users there is no right to. */
+#define PARENT_TERMINALS "/dev/pts"
+
+static void parent_look(struct serial_parent *p, int terminal, bool all)
 {
 	for (struct serial_mdev *m = p->mdevs; m; m = m->next) {
 		for (uint32_t i = 0; i < m->port_count; i++) {
-			if (all || m->ports[i].watch_id == watch_id)
+			if (all || m->ports[i].terminal == terminal)
 				backend_look(&m->ports[i]);
 		}
 	}
+}
+
+/* The number that is a terminal's name, or -1. */
+static int parent_terminal(const char *name, size_t size)
+{
+	unsigned number;
+	char end;
+	char text[16];
+
+	if (size == 0)
+		return -1;
+	snprintf(text, sizeof(text), "%.*s", (int)strnlen(name, size), name);
+	return sscanf(text, "%u%c", &number, &end) == 1 && number <= INT_MAX ? (int)number : -1;
 }
 
 static void parent_opened(void *arg, uint32_t events)
@@ -58,7 +75,10 @@ static void parent_opened(void *arg, uint32_t events)
 		struct inotify_event event;
 
 		memcpy(&event, buffer.bytes + at, sizeof(event));
-		parent_look(p, event.wd, event.mask & IN_Q_OVERFLOW);
+		parent_look(p,
+			    parent_terminal(buffer.bytes + at + sizeof(event),
+					    event.mask & IN_ISDIR ? 0 : event.len),
+			    event.mask & IN_Q_OVERFLOW);
 		at += (ssize_t)(sizeof(event) + event.len);
 	}
 }
@@ -69,7 +89,7 @@ static void parent_inotify(struct serial_parent *p)
 	if (p->backend != SERIAL_BACKEND_PTY)
 		return;
 	p->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (p->inotify >= 0 &&
+	if (p->inotify >= 0 && inotify_add_watch(p->inotify, PARENT_TERMINALS, IN_OPEN) >= 0 &&
 	    serial_host->fd_watch(p->handle, p->inotify, POLLIN, parent_opened, p) == 0)
 		return;
 	serial_host->log(UMDEV_LOG_INFO,

@@ -79,7 +79,7 @@ struct serial_port {
 	/* Backend. */
 	int endpoint; /* the master, or the listening socket; the host's */
 	int fd;	      /* of the peer: the master too, or a connection of ours; -1: none */
-	int watch_id; /* of inotify; -1: none */
+	int terminal; /* its number, when inotify tells of who opens it; -1: nothing does */
 	enum serial_peer peer;
 	bool no_more;  /* the peer has ended its side and still listens */
 	bool watching; /* fd, for watched */
