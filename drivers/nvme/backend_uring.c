@@ -15,6 +15,8 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "backend.h"
 #include "driver.h"
@@ -284,12 +286,46 @@ static const struct nvme_backend_ops uring_ops = {
 	.close = uring_close,
 };
 
-/* The newest flags first: task work runs when we look, not by interrupting us. */
+static int uring_register(const struct io_uring *ring, unsigned op, void *arg, unsigned count)
+{
+	/* liburing 2.3 declares functions for these and does not export them. */
+	return syscall(SYS_io_uring_register, ring->ring_fd, op, arg, count) < 0 ? -errno : 0;
+}
+
+/*
+ * A ring can do much that a host may not: open files, connect sockets. This one is limited to what
+ * is used here, for good, and then begins to run.
+ */
+static int uring_limit(const struct io_uring *ring)
+{
+	static const uint8_t ops[] = {IORING_OP_READ,	     IORING_OP_READV, IORING_OP_WRITE,
+				      IORING_OP_WRITEV,	     IORING_OP_FSYNC, IORING_OP_FALLOCATE,
+				      IORING_OP_ASYNC_CANCEL};
+	struct io_uring_restriction rules[sizeof(ops) + 1] = {
+		[sizeof(ops)] = {.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
+				 .sqe_flags = IOSQE_FIXED_FILE},
+	};
+	int rc;
+
+	if (!(ring->flags & IORING_SETUP_R_DISABLED))
+		return 0;
+	for (size_t i = 0; i < sizeof(ops); i++) {
+		rules[i].opcode = IORING_RESTRICTION_SQE_OP;
+		rules[i].sqe_op = ops[i];
+	}
+	rc = uring_register(ring, IORING_REGISTER_RESTRICTIONS, rules, sizeof(ops) + 1);
+	return rc == 0 ? uring_register(ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0) : rc;
+}
+
+/* The newest flags first: task work runs when we look, not by interrupting us. Only the kernels
+ * that know none of these have no limits either. */
 static int uring_init(struct io_uring *ring, uint32_t depth)
 {
 	static const unsigned flags[] = {
-		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER,
-		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+		IORING_SETUP_R_DISABLED | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+			IORING_SETUP_SINGLE_ISSUER,
+		IORING_SETUP_R_DISABLED | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+		IORING_SETUP_R_DISABLED,
 		0,
 	};
 	int rc = -ENOSYS;
@@ -322,6 +358,12 @@ int nvme_uring_open(const struct nvme_backend_args *args, struct nvme_backend **
 	u->parent = args->parent;
 	u->fd = args->fd;
 	u->fixed = io_uring_register_files(&u->ring, &u->fd, 1) == 0;
+	rc = uring_limit(&u->ring);
+	if (rc < 0) {
+		io_uring_queue_exit(&u->ring);
+		free(u);
+		return rc;
+	}
 	io_uring_ring_dontfork(&u->ring);
 	rc = nvme_workers_new(args->parent, 1, args->ended, args->ended_arg, &u->workers);
 	if (rc == 0) {
