@@ -123,6 +123,14 @@ static const struct umdev_stat nvme_stats[] = {
 	[NVME_STAT_COUNT] = {NULL, NULL},
 };
 
+static const struct umdev_need nvme_needs[] = {
+	{UMDEV_NEED_FILES, "reads, writes and frees blocks of the file or device of path"},
+	{UMDEV_NEED_DISKS, "zeroes blocks of a block device before another drive gets them"},
+	{UMDEV_NEED_IO_URING, "keeps many commands in flight on path"},
+	{UMDEV_NEED_THREADS, "wipes path, and all commands where io_uring is refused"},
+	{NULL, NULL},
+};
+
 UMDEV_REGISTER_DRIVER(nvme_host, .name = "nvme",
 		      .description = "NVMe drives in a file, a block device or memory",
 		      .version = UMDEV_VERSION, .options = nvme_options, .attrs = nvme_attrs,
@@ -133,4 +141,5 @@ UMDEV_REGISTER_DRIVER(nvme_host, .name = "nvme",
 		      .region_read = nvme_region_read, .region_write = nvme_region_write,
 		      .reset = nvme_reset, .quiesce = nvme_quiesce, .poll = nvme_poll,
 		      .job_start = nvme_job_start, .jobs_flush = nvme_jobs_flush,
-		      .stats_get = nvme_stats_get, .discard = nvme_parent_discard)
+		      .stats_get = nvme_stats_get, .discard = nvme_parent_discard,
+		      .needs = nvme_needs)

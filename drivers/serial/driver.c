@@ -49,6 +49,12 @@ static const struct umdev_stat serial_stats[] = {
 	[SERIAL_STAT_COUNT] = {NULL, NULL},
 };
 
+static const struct umdev_need serial_needs[] = {
+	{UMDEV_NEED_STREAMS, "moves bytes between ports and the sockets that they end in"},
+	{UMDEV_NEED_TERMINALS, "sets the speed of terminals, and is told who opens them"},
+	{NULL, NULL},
+};
+
 UMDEV_REGISTER_DRIVER(serial_host, .name = "serial",
 		      .description = "serial ports that end in pseudo terminals or sockets",
 		      .version = UMDEV_VERSION, .options = serial_options, .stats = serial_stats,
@@ -58,4 +64,4 @@ UMDEV_REGISTER_DRIVER(serial_host, .name = "serial",
 		      .mdev_remove = serial_mdev_remove, .region_read = serial_region_read,
 		      .region_write = serial_region_write, .reset = serial_reset,
 		      .job_start = serial_job_start, .stats_get = serial_stats_get,
-		      .quiesce = serial_quiesce)
+		      .quiesce = serial_quiesce, .needs = serial_needs)

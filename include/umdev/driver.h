@@ -416,6 +416,29 @@ struct umdev_host_ops {
 	void (*quiesce_done)(struct umdev_mdev *mdev);
 };
 
+/* ---- What a driver needs of the kernel
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/*
+ * A host opens nothing, starts nothing and reaches no network: it works on the descriptors that it
+ * was given, with memory, eventfds, timers and polling. A system call beyond that ends it. A driver
+ * that needs more says so, in words that the host knows; the operator is shown them with the
+ * reasons. A word that the host does not know makes it refuse the driver.
+ */
+#define UMDEV_NEED_FILES    "files" /* pread, pwrite, fallocate, fdatasync, ftruncate and the like */
+#define UMDEV_NEED_DISKS    "disks"    /* ioctls of block devices: sizes, discarding, zeroing */
+#define UMDEV_NEED_IO_URING "io_uring" /* made in parent_open() */
+#define UMDEV_NEED_THREADS                                                                         \
+	"threads" /* started in parent_open(), never before; they may call what the host may */
+#define UMDEV_NEED_STREAMS   "streams"	 /* pipe2, splice, tee */
+#define UMDEV_NEED_TERMINALS "terminals" /* ioctls of terminals, inotify; sees /dev/pts */
+
+struct umdev_need {
+	const char *name;   /* UMDEV_NEED_* */
+	const char *reason; /* one line for the operator: what for */
+};
+
 /* ---- The driver
  * --------------------------------------------------------------------------------------------- */
 
@@ -533,6 +556,11 @@ struct umdev_driver {
 	 * without jobs; one with jobs that lacks it is ended as if it had crashed.
 	 */
 	int (*quiesce)(void *mdev_priv);
+
+	/* What it needs beyond what every host may do; ends with a row whose name is NULL. */
+	const struct umdev_need *needs;
+	uint32_t need_size; /* of one row, set by UMDEV_REGISTER_DRIVER() */
+	uint32_t reserved2;
 };
 
 /*
@@ -558,6 +586,7 @@ const struct umdev_driver *umdev_driver_entry(uint32_t host_abi, const struct um
 			.stat_size = sizeof(struct umdev_stat),                                    \
 			.type_size = sizeof(struct umdev_type),                                    \
 			.engine_size = sizeof(struct umdev_engine),                                \
+			.need_size = sizeof(struct umdev_need),                                    \
 			__VA_ARGS__};                                                              \
 		if (host_abi != UMDEV_ABI_VERSION ||                                               \
 		    host_ops->struct_size < sizeof(struct umdev_host_ops))                         \

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "host/need.h"
 #include "util/log.h"
 
 typedef const struct umdev_driver *driver_entry_fn(uint32_t host_abi,
@@ -69,6 +70,13 @@ const struct umdev_stat *driver_stat(const struct host_driver *driver, uint32_t 
 	if (index >= driver->stat_count)
 		return NULL;
 	return driver_row(driver->table.stats, driver->table.stat_size, index);
+}
+
+const struct umdev_need *driver_need(const struct host_driver *driver, uint32_t index)
+{
+	if (index >= driver->need_count)
+		return NULL;
+	return driver_row(driver->table.needs, driver->table.need_size, index);
 }
 
 const struct umdev_type *driver_type(const struct host_driver *driver,
@@ -157,6 +165,28 @@ static int driver_check_attrs(struct host_driver *d, struct umdev_error *err)
 	return 0;
 }
 
+/* A word that is not known here may stand for anything, so the driver cannot work as it thinks. */
+static int driver_check_needs(struct host_driver *d, struct umdev_error *err)
+{
+	const struct umdev_need *n;
+
+	for (uint32_t i = 0; (n = driver_need(d, i)); i++) {
+		int need = need_find(n->name);
+
+		if (need < 0)
+			return error_set_key(err, ERROR_DRIVER_FAILED, "needs",
+					     "driver %s needs '%.32s', which this host does not "
+					     "know: install the umdev that it was made for",
+					     d->table.name, n->name);
+		if (!n->reason || !n->reason[0])
+			return error_set_key(err, ERROR_DRIVER_FAILED, "needs",
+					     "driver %s needs %s and gives no reason",
+					     d->table.name, n->name);
+		d->needs |= NEED_BIT(need);
+	}
+	return 0;
+}
+
 static int driver_check(struct host_driver *d, const struct umdev_driver *from, const char *name,
 			struct umdev_error *err)
 {
@@ -187,7 +217,8 @@ static int driver_check(struct host_driver *d, const struct umdev_driver *from, 
 	if (t->option_size < sizeof(struct umdev_option) ||
 	    t->attr_size < sizeof(struct umdev_attr) || t->stat_size < sizeof(struct umdev_stat) ||
 	    t->type_size < sizeof(struct umdev_type) ||
-	    t->engine_size < sizeof(struct umdev_engine))
+	    t->engine_size < sizeof(struct umdev_engine) ||
+	    (t->needs && t->need_size < sizeof(struct umdev_need)))
 		return error_set(err, ERROR_DRIVER_FAILED,
 				 "driver %s declares table rows shorter than the ABI's", name);
 	if (t->state_size > DRIVER_STATE_MAX)
@@ -199,11 +230,13 @@ static int driver_check(struct host_driver *d, const struct umdev_driver *from, 
 		return r;
 	if (driver_count_rows(t->options, t->option_size, &d->option_count) < 0 ||
 	    driver_count_rows(t->attrs, t->attr_size, &d->attr_count) < 0 ||
-	    driver_count_rows(t->stats, t->stat_size, &d->stat_count) < 0)
+	    driver_count_rows(t->stats, t->stat_size, &d->stat_count) < 0 ||
+	    driver_count_rows(t->needs, t->need_size, &d->need_count) < 0)
 		return error_set(err, ERROR_DRIVER_FAILED,
 				 "driver %s has a table of more than %d rows", name,
 				 DRIVER_TABLE_MAX);
-	return driver_check_attrs(d, err);
+	r = driver_check_needs(d, err);
+	return r < 0 ? r : driver_check_attrs(d, err);
 }
 
 int driver_load(const char *path, const char *name, const struct umdev_host_ops *ops,

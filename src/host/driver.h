@@ -25,6 +25,8 @@ struct host_driver {
 	uint32_t option_count;
 	uint32_t attr_count;
 	uint32_t stat_count;
+	uint32_t need_count;
+	uint32_t needs; /* bits of enum need */
 };
 
 /*
@@ -38,6 +40,7 @@ int driver_load(const char *path, const char *name, const struct umdev_host_ops 
 const struct umdev_option *driver_option(const struct host_driver *driver, uint32_t index);
 const struct umdev_attr *driver_attr(const struct host_driver *driver, uint32_t index);
 const struct umdev_stat *driver_stat(const struct host_driver *driver, uint32_t index);
+const struct umdev_need *driver_need(const struct host_driver *driver, uint32_t index);
 const struct umdev_type *driver_type(const struct host_driver *driver,
 				     const struct umdev_parent_info *info, uint32_t index);
 const struct umdev_engine *driver_engine(const struct host_driver *driver,

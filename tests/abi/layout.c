@@ -183,6 +183,10 @@ MEMBER(umdev_host_ops, kept, 208, 8);
 MEMBER(umdev_host_ops, quiesce_done, 216, 8);
 TYPE(umdev_host_ops, 224);
 
+MEMBER(umdev_need, name, 0, 8);
+MEMBER(umdev_need, reason, 8, 8);
+TYPE(umdev_need, 16);
+
 MEMBER(umdev_driver, struct_size, 0, 4);
 MEMBER(umdev_driver, abi_version, 4, 4);
 MEMBER(umdev_driver, flags, 8, 8);
@@ -218,4 +222,7 @@ MEMBER(umdev_driver, discard, 208, 8);
 MEMBER(umdev_driver, qos_set, 216, 8);
 MEMBER(umdev_driver, group_check, 224, 8);
 MEMBER(umdev_driver, quiesce, 232, 8);
-TYPE(umdev_driver, 240);
+MEMBER(umdev_driver, needs, 240, 8);
+MEMBER(umdev_driver, need_size, 248, 4);
+MEMBER(umdev_driver, reserved2, 252, 4);
+TYPE(umdev_driver, 256);

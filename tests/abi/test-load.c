@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "host/driver.h"
+#include "host/need.h"
 
 static const char *load_variant;
 static const char *load_no_driver;
@@ -91,6 +92,7 @@ static void test_short_table(void **state)
 	load_expect_refusal("short", ERROR_DRIVER_FAILED, "bytes");
 	load_expect_refusal("empty", ERROR_DRIVER_FAILED, "bytes");
 	load_expect_refusal("short_rows", ERROR_DRIVER_FAILED, "rows");
+	load_expect_refusal("short_needs", ERROR_DRIVER_FAILED, "rows");
 }
 
 static void test_other_version(void **state)
@@ -120,6 +122,23 @@ static void test_mandatory_callbacks(void **state)
 static void test_state_limit(void **state)
 {
 	load_expect_refusal("large_state", ERROR_DRIVER_FAILED, "state");
+}
+
+static void test_needs(void **state)
+{
+	struct host_driver driver;
+	struct umdev_error err;
+
+	assert_int_equal(load_as("exact", &driver, &err), 0);
+	assert_int_equal(driver.need_count, 2);
+	assert_int_equal(driver.needs, NEED_BIT(NEED_FILES) | NEED_BIT(NEED_THREADS));
+	assert_string_equal(driver_need(&driver, 1)->reason, "to have another");
+	assert_null(driver_need(&driver, 2));
+	assert_int_equal(load_as("no_needs", &driver, &err), 0);
+	assert_int_equal(driver.need_count, 0);
+	assert_int_equal(driver.needs, 0);
+	load_expect_refusal("wants_wings", ERROR_DRIVER_FAILED, "'wings'");
+	load_expect_refusal("no_reason", ERROR_DRIVER_FAILED, "reason");
 }
 
 static void test_what_is_no_driver(void **state)
@@ -158,10 +177,15 @@ static void test_good_after_bad(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_longer_table),   cmocka_unit_test(test_exact_table),
-		cmocka_unit_test(test_short_table),    cmocka_unit_test(test_other_version),
-		cmocka_unit_test(test_names),	       cmocka_unit_test(test_mandatory_callbacks),
-		cmocka_unit_test(test_state_limit),    cmocka_unit_test(test_what_is_no_driver),
+		cmocka_unit_test(test_longer_table),
+		cmocka_unit_test(test_exact_table),
+		cmocka_unit_test(test_short_table),
+		cmocka_unit_test(test_other_version),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_mandatory_callbacks),
+		cmocka_unit_test(test_state_limit),
+		cmocka_unit_test(test_needs),
+		cmocka_unit_test(test_what_is_no_driver),
 		cmocka_unit_test(test_good_after_bad),
 	};
 

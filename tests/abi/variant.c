@@ -94,6 +94,14 @@ static const struct umdev_stat variant_stats[] = {
 	{.name = NULL},
 };
 
+static const struct umdev_need variant_needs[] = {
+	{UMDEV_NEED_FILES, "to have one"},
+	{UMDEV_NEED_THREADS, "to have another"},
+	{NULL, NULL},
+};
+static const struct umdev_need variant_wings[] = {{"wings", "to fly"}, {NULL, NULL}};
+static const struct umdev_need variant_no_reason[] = {{UMDEV_NEED_FILES, NULL}, {NULL, NULL}};
+
 static const struct later_driver variant_good = {
 	.now = {.struct_size = sizeof(struct later_driver),
 		.abi_version = UMDEV_ABI_VERSION,
@@ -117,7 +125,9 @@ static const struct later_driver variant_good = {
 		.region_write = variant_region_write,
 		.reset = variant_reset,
 		.attr_set = variant_attr_set,
-		.stats_get = variant_stats_get},
+		.stats_get = variant_stats_get,
+		.needs = variant_needs,
+		.need_size = sizeof(struct umdev_need)},
 	.later_callback = (int (*)(void *))0x10,
 	.later_value = UINT64_MAX,
 };
@@ -165,6 +175,14 @@ static void variant_spoil(struct umdev_driver *t, const char *name)
 		t->description = NULL;
 	else if (strcmp(name, "short_rows") == 0)
 		t->option_size = sizeof(struct umdev_option) - 8;
+	else if (strcmp(name, "short_needs") == 0)
+		t->need_size = sizeof(struct umdev_need) - 8;
+	else if (strcmp(name, "wants_wings") == 0)
+		t->needs = variant_wings;
+	else if (strcmp(name, "no_reason") == 0)
+		t->needs = variant_no_reason;
+	else if (strcmp(name, "no_needs") == 0)
+		t->needs = NULL;
 	else if (strcmp(name, "large_state") == 0)
 		t->state_size = 1024 * 1024 + 1;
 }
