@@ -35,6 +35,8 @@ struct broker_config {
 	const char *root; /* absolute */
 	const char *host_path;
 	const char *driver_dir;
+	const char *host_user;	     /* UID:GID that hosts become; empty or NULL: as it is */
+	bool no_sandbox;	     /* hosts keep what they have, for debugging */
 	uint64_t call_timeout_ns;    /* an answer of a host */
 	uint64_t discard_timeout_ns; /* ... that wipes a piece */
 	uint64_t exit_timeout_ns;    /* the orderly end of a host */

@@ -417,7 +417,8 @@ int group_client_joins(struct parent *parent, json_t *params, struct umdev_error
 	if (!mdev || mdev->parent != parent || !mdev->group[0])
 		return error_set(err, ERROR_NOT_ACTIVE, "there is no such member of a group here");
 	client.pid = (int)json_integer_value(json_object_get(params, "pid"));
-	client.uid = (uint32_t)json_integer_value(json_object_get(params, "uid"));
+	client.uid = sandbox_client_uid(parent->sandbox, client.pid,
+					(uid_t)json_integer_value(json_object_get(params, "uid")));
 	client.started = group_process_started(client.pid);
 	list_for_each (other, &parent->broker->mdevs, link) {
 		int r;

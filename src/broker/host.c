@@ -133,6 +133,12 @@ static void host_reap(struct host *host)
 	if (info.si_code == CLD_EXITED)
 		host_set_error(host, "the host of %s (process %d) exited with status %d",
 			       host->parent, (int)host->pid, info.si_status);
+	else if (info.si_status == SIGSYS)
+		host_set_error(host,
+			       "the host of %s (process %d) made a forbidden system call and was "
+			       "killed by signal %d (%s)",
+			       host->parent, (int)host->pid, info.si_status,
+			       strsignal(info.si_status));
 	else
 		host_set_error(host, "the host of %s (process %d) was killed by signal %d (%s)",
 			       host->parent, (int)host->pid, info.si_status,
@@ -303,8 +309,18 @@ int host_notify(struct host *host, const char *method, json_t *params, const int
 /* In the child: nothing but the link, /dev/null and stderr goes on. Does not return. */
 static void host_exec(const struct host_config *config, int link_fd)
 {
+	const char *argv[16] = {config->path,	    "--driver", config->driver, "--driver-dir",
+				config->driver_dir, "--name",	config->parent};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	size_t argc = 7;
 	sigset_t none;
+
+	if (config->user && config->user[0]) {
+		argv[argc++] = "--user";
+		argv[argc++] = config->user;
+	}
+	if (config->no_sandbox)
+		argv[argc++] = "--no-sandbox";
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -312,8 +328,7 @@ static void host_exec(const struct host_config *config, int link_fd)
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0 ||
 	    dup2(link_fd, LINK_HOST_FD) < 0 || close_range(LINK_HOST_FD + 1, ~0U, 0) < 0)
 		_exit(126);
-	execl(config->path, config->path, "--driver", config->driver, "--driver-dir",
-	      config->driver_dir, "--name", config->parent, (char *)NULL);
+	execv(config->path, (char *const *)(uintptr_t)argv);
 	_exit(127);
 }
 

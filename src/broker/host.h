@@ -38,6 +38,8 @@ struct host_config {
 	const char *driver_dir;
 	const char *driver;
 	const char *parent;
+	const char *user; /* UID:GID to become; empty or NULL: as it is */
+	bool no_sandbox;
 	uint64_t call_timeout_ns; /* for the hello, and to end when asked */
 	uint64_t exit_timeout_ns;
 };

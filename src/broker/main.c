@@ -22,6 +22,7 @@
 #include "broker/broker.h"
 #include "broker/control.h"
 #include "broker/paths.h"
+#include "broker/sandbox.h"
 #include "broker/tree.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -32,7 +33,7 @@
 
 static const char daemon_usage[] =
 	"usage: umdevd [--root DIR] [--foreground] [--no-tree] [--driver-dir DIR] [--host-path FILE]\n"
-	"              [--sysfs-path FILE] [--host-deaths N] [--debug]\n"
+	"              [--sysfs-path FILE] [--host-deaths N] [--no-sandbox] [--debug]\n"
 	"Shares physical devices between virtual machines. See umdevd(8).\n";
 
 struct daemon_options {
@@ -42,6 +43,7 @@ struct daemon_options {
 	char *sysfs_path;
 	uint64_t host_deaths;
 	bool no_tree;
+	bool no_sandbox;
 	bool foreground;
 	bool debug;
 };
@@ -85,6 +87,7 @@ static int daemon_parse(int argc, char **argv, struct daemon_options *o, const c
 		{"no-tree", no_argument, NULL, 'n'},
 		{"sysfs-path", required_argument, NULL, 'S'},
 		{"host-deaths", required_argument, NULL, 'N'},
+		{"no-sandbox", no_argument, NULL, 'X'},
 		{"debug", no_argument, NULL, 'd'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
@@ -124,6 +127,9 @@ static int daemon_parse(int argc, char **argv, struct daemon_options *o, const c
 					DAEMON_DEATHS_MAX, optarg);
 				return daemon_usage_error();
 			}
+			break;
+		case 'X':
+			o->no_sandbox = true;
 			break;
 		case 'd':
 			o->debug = true;
@@ -332,9 +338,13 @@ static int daemon_run(const struct daemon_options *o, int ready_fd)
 		.ready_fd = ready_fd,
 		.signals.fd = -1,
 	};
+	char host_user[SANDBOX_USER_TEXT];
 	struct umdev_error err = {0};
 	int r;
 
+	sandbox_find_user(host_user);
+	d.config.host_user = host_user;
+	d.config.no_sandbox = o->no_sandbox;
 	d.config.root = o->root;
 	d.config.host_path = o->host_path;
 	d.config.driver_dir = o->driver_dir;

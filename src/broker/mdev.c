@@ -340,7 +340,8 @@ static void mdev_take_event(struct parent *parent, struct mdev *mdev, json_t *pa
 	event.uuid = mdev ? mdev->uuid : NULL;
 	event.level = level < LOG_ERR ? LOG_ERR : level > LOG_INFO ? LOG_INFO : (int)level;
 	event.pid = (pid_t)json_integer_value(json_object_get(params, "pid"));
-	event.uid = (uid_t)json_integer_value(json_object_get(params, "uid"));
+	event.uid = sandbox_client_uid(parent->sandbox, event.pid,
+				       (uid_t)json_integer_value(json_object_get(params, "uid")));
 	event.has_peer = json_object_get(params, "pid") && json_object_get(params, "uid");
 	if (!message)
 		message = "";

@@ -23,6 +23,7 @@ static int parent_take_tables(struct parent *parent, json_t *hello, struct umdev
 {
 	struct spec_table options = {0};
 	struct spec_table attrs = {0};
+	json_t *sandbox = NULL;
 	const char *name = NULL;
 	json_int_t state_version = 0;
 	json_int_t page_size = 0;
@@ -49,10 +50,14 @@ static int parent_take_tables(struct parent *parent, json_t *hello, struct umdev
 	if (r == 0)
 		r = spec_table_parse(json_object_get(hello, "attrs"), SPEC_ATTRS, parent->driver,
 				     &attrs, err);
-	if (r < 0) {
+	sandbox = r == 0 ? sandbox_take(hello, parent->driver, err) : NULL;
+	if (!sandbox) {
 		spec_table_done(&options);
-		return r;
+		spec_table_done(&attrs);
+		return -error_word_errno(err->word);
 	}
+	json_decref(parent->sandbox);
+	parent->sandbox = sandbox;
 	spec_table_done(&parent->option_specs);
 	spec_table_done(&parent->attr_specs);
 	parent->option_specs = options;

@@ -126,6 +126,7 @@ void parent_free(struct parent *parent)
 	backings_close(&parent->backings, false);
 	pool_done(&parent->pool);
 	json_decref(parent->options);
+	json_decref(parent->sandbox);
 	free(parent->unit);
 	free(parent->description);
 	free(parent);
@@ -292,6 +293,8 @@ int parent_spawn_host(struct parent *parent, const struct host_ops *ops, void *d
 		.driver_dir = c->driver_dir,
 		.driver = parent->driver,
 		.parent = parent->name,
+		.user = c->host_user,
+		.no_sandbox = c->no_sandbox,
 		.call_timeout_ns = c->call_timeout_ns,
 		.exit_timeout_ns = c->exit_timeout_ns,
 	};
@@ -636,6 +639,9 @@ json_t *parent_print(const struct parent *parent)
 			   host ? host : json_null(), "description", parent->description, "pool",
 			   pool ? pool : json_null(), "types", (int)parent->types.count, "mdevs",
 			   "active", (int)active, "defined", (int)defined);
+	if (object)
+		json_object_set(object, "sandbox",
+				parent->sandbox && parent->host ? parent->sandbox : json_null());
 	if (object && parent->hello)
 		json_object_set_new(object, "restart",
 				    json_string(parent->restart_resets ? "reset" : "seamless"));

@@ -22,6 +22,7 @@
 #include "broker/backing.h"
 #include "broker/broker.h"
 #include "broker/host.h"
+#include "broker/sandbox.h"
 #include "model/pool.h"
 #include "model/spec.h"
 #include "model/type.h"
@@ -68,6 +69,7 @@ struct parent {
 	uint64_t page_size;
 	uint32_t state_version;
 	bool restart_resets; /* its driver cannot go on from a state */
+	json_t *sandbox;     /* what its host runs in (sandbox.h), or NULL */
 
 	/* What was opened and what it offers. */
 	struct backings backings;

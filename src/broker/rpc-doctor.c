@@ -97,6 +97,23 @@ static void doctor_programs(struct doctor *doctor)
 		   c->driver_dir);
 }
 
+/* Says what the kernel did not allow a host to give up. */
+static void doctor_sandbox(struct doctor *doctor, const struct parent *p)
+{
+	json_t *missing = json_object_get(p->sandbox, "missing");
+	char name[IDENT_PARENT_NAME_MAX + 16];
+	char text[480];
+
+	if (!p->host || !json_is_object(p->sandbox))
+		return;
+	snprintf(name, sizeof(name), "sandbox %s", p->name);
+	sandbox_describe(p->sandbox, text, sizeof(text));
+	doctor_say(doctor, name, json_array_size(missing) ? DOCTOR_WARNING : DOCTOR_OK,
+		   "see Sandbox in docs/reliability.md: what is missing is a kernel's or a "
+		   "container's to allow",
+		   "%s", text);
+}
+
 static void doctor_parents(struct doctor *doctor)
 {
 	const struct parent *p;
@@ -115,6 +132,7 @@ static void doctor_parents(struct doctor *doctor)
 				   : "wait, then look at the events",
 			   "%s, driver %s, %u restarts%s%s", parent_state_name(p->state), p->driver,
 			   p->restarts, p->error.message[0] ? ": " : "", p->error.message);
+		doctor_sandbox(doctor, p);
 	}
 }
 

@@ -69,6 +69,17 @@ json_t *host_describe_driver(const struct host_driver *driver, uint64_t page_siz
 			 describe_stats(driver));
 }
 
+json_t *host_describe_hello(const struct umdev_parent *parent)
+{
+	json_t *hello = host_describe_driver(&parent->driver,
+					     page_size_for(parent->driver.table.state_size));
+
+	if (hello)
+		json_object_set_new(hello, "sandbox",
+				    sandbox_print(&parent->sandbox, &parent->driver));
+	return hello;
+}
+
 static json_t *describe_type_attrs(const struct umdev_type *type)
 {
 	json_t *array = json_array();

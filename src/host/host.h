@@ -12,6 +12,7 @@
 
 #include "host/driver.h"
 #include "host/page.h"
+#include "host/sandbox.h"
 #include "link/link.h"
 #include "link/protocol.h"
 #include "pci/pci.h"
@@ -51,6 +52,7 @@ struct umdev_parent {
 	struct umdev_parent_info info;
 	void *priv; /* the driver's; NULL is a fine value, see opened */
 	bool opened;
+	struct sandbox sandbox;
 	bool closing;
 	char name[64];
 	struct umdev_value *values; /* of the options; owns their text and fds */
@@ -215,7 +217,10 @@ void host_mdev_quiet(struct umdev_mdev *mdev);
 
 /* ---- describe.c ---- */
 
-/* The hello of a loaded driver, and the answer to open. NULL when out of memory. */
+/* The hello: what driver was loaded, and what the host runs in. NULL when out of memory. */
+json_t *host_describe_hello(const struct umdev_parent *parent);
+
+/* What a driver declares, and the answer to open. NULL when out of memory. */
 json_t *host_describe_driver(const struct host_driver *driver, uint64_t page_size);
 json_t *host_describe_parent(const struct umdev_parent *parent);
 

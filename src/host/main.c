@@ -3,8 +3,8 @@
  * umdev-host: serves the mdevs of one parent. Started by umdevd with the link at descriptor 3; not
  * for people.
  *
- * The process gets what it needs as descriptors. It gives up gaining privileges before it loads a
- * driver, and it ends when the link closes.
+ * The process gets what it needs as descriptors. It loads its driver, enters the sandbox and says
+ * hello; before that it reads nothing from outside. It ends when the link closes.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -12,23 +12,41 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include "host/calls.h"
 #include "host/given.h"
 #include "host/host.h"
 #include "host/values.h"
 #include "util/log.h"
 
-static const char host_usage[] = "usage: umdev-host --driver NAME --driver-dir DIR --name PARENT\n"
-				 "Serves one parent for umdevd, which starts it. See umdevd(8).\n";
+static const char host_usage[] =
+	"usage: umdev-host --driver NAME --driver-dir DIR --name PARENT [--user UID:GID]\n"
+	"                  [--no-sandbox]\n"
+	"       umdev-host --calls\n"
+	"Serves one parent for umdevd, which starts it. See umdevd(8).\n";
 
 struct host_options {
 	const char *driver;
 	const char *driver_dir;
 	const char *name;
+	struct sandbox_options sandbox;
 };
+
+/* Reads UID:GID. */
+static bool host_parse_user(const char *text, struct sandbox_options *ret_sandbox)
+{
+	char *end;
+	unsigned long uid = strtoul(text, &end, 10);
+	unsigned long gid = *end == ':' ? strtoul(end + 1, &end, 10) : UINT32_MAX;
+
+	if (*end || uid >= UINT32_MAX || gid >= UINT32_MAX)
+		return false;
+	ret_sandbox->has_user = true;
+	ret_sandbox->uid = (uid_t)uid;
+	ret_sandbox->gid = (gid_t)gid;
+	return true;
+}
 
 /* Returns 0, or the exit code + 1. */
 static int host_parse(int argc, char **argv, struct host_options *ret_options)
@@ -37,6 +55,9 @@ static int host_parse(int argc, char **argv, struct host_options *ret_options)
 		{"driver", required_argument, NULL, 'd'},
 		{"driver-dir", required_argument, NULL, 'D'},
 		{"name", required_argument, NULL, 'n'},
+		{"user", required_argument, NULL, 'u'},
+		{"no-sandbox", no_argument, NULL, 'N'},
+		{"calls", no_argument, NULL, 'c'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{NULL, 0, NULL, 0},
@@ -45,6 +66,17 @@ static int host_parse(int argc, char **argv, struct host_options *ret_options)
 
 	while ((c = getopt_long(argc, argv, "hV", longs, NULL)) != -1) {
 		switch (c) {
+		case 'u':
+			if (host_parse_user(optarg, &ret_options->sandbox))
+				break;
+			fputs(host_usage, stderr);
+			return 3;
+		case 'N':
+			ret_options->sandbox.off = true;
+			break;
+		case 'c':
+			calls_print();
+			return 1;
 		case 'd':
 			ret_options->driver = optarg;
 			break;
@@ -73,44 +105,29 @@ static int host_parse(int argc, char **argv, struct host_options *ret_options)
 	return 0;
 }
 
-/* Guests decide how many descriptors are needed; the hard limit is the bound. */
-static void host_limits(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		umdev_log(LOG_WARNING, "host", "host.sandbox", "no_new_privs: %s", strerror(errno));
-}
-
 static int host_load(struct umdev_parent *parent, const struct host_options *options)
 {
 	struct umdev_error err = {0};
 	char path[4096];
 	int r;
 
+	json_object_seed(0); /* opens /dev/urandom, which it must not do later */
 	if (strchr(options->driver, '/') ||
 	    snprintf(path, sizeof(path), "%s/umdev-driver-%s.so", options->driver_dir,
 		     options->driver) >= (int)sizeof(path))
 		r = error_set(&err, ERROR_UNKNOWN_DRIVER, "no driver can have this name");
 	else
 		r = driver_load(path, options->driver, &host_ops, &parent->driver, &err);
-	if (r < 0)
+	if (r < 0) {
 		/* The exit code says it too, should the link be gone. */
 		link_notify_sync(&parent->link, LINK_FAILED,
 				 json_pack("{s:s,s:s}", "word", error_word_name(err.word),
 					   "message", err.message),
 				 NULL, 0, UINT64_C(1000000000));
-	else
-		r = link_notify(
-			&parent->link, LINK_HELLO,
-			host_describe_driver(&parent->driver,
-					     page_size_for(parent->driver.table.state_size)),
-			NULL, 0);
-	return r;
+		return r;
+	}
+	sandbox_enter(&options->sandbox, parent->driver.needs, &parent->sandbox);
+	return link_notify(&parent->link, LINK_HELLO, host_describe_hello(parent), NULL, 0);
 }
 
 static int host_serve(const struct host_options *options)
@@ -154,7 +171,6 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	/* A terminal's interrupt goes to the broker, which ends its hosts in order. */
 	signal(SIGINT, SIG_IGN);
-	host_limits();
 	r = host_serve(&options);
 	if (r < 0)
 		umdev_log(LOG_ERR, options.name, "host.end", "%s", strerror(-r));

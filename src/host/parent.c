@@ -125,6 +125,7 @@ static int parent_open(struct umdev_parent *parent, json_t *params, int *fds, si
 		return r;
 	}
 	parent->opened = true;
+	sandbox_settle(&parent->sandbox);
 	return 0;
 }
 

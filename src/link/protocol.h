@@ -16,7 +16,9 @@
  * hello   { pid, driver: { name, description, version, flags, state_version, page_size },
  *           options: [ { name, description, default?, choices?, min, max, kind } ],
  *           attrs:   [ { name, description, default, choices?, min, max, kind, when } ],
- *           stats:   [ { name, description } ] }
+ *           stats:   [ { name, description } ],
+ *           sandbox: { user, filesystem, network, capabilities, seccomp, user_namespace: bool,
+ *                      needs: [ { name, reason } ], missing: [ text ] } }
  *         kind and when as in umdev/driver.h; page_size = bytes of the state page of an mdev
  * failed  { word, message }             instead of hello; the host then exits
  * open    { name, values: { option: text }, fds: [ option, ... ],

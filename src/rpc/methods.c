@@ -310,6 +310,10 @@ const struct rpc_object rpc_objects[] = {
 			 {"state", "text", "`starting`, `ready`, `failed` or `restarting`"},
 			 {"error", "text, optional", "why it failed"},
 			 {"host", "object or null", "`{pid, restarts, started_ns}` of its process"},
+			 {"sandbox", "object or null",
+			  "what its process runs in: `{user, filesystem, network, capabilities, "
+			  "seccomp, user_namespace, needs: [{name, reason}], missing: [text]}`; "
+			  "`needs` are the driver's, `missing` is what the kernel did not allow"},
 			 {"description", "text, optional", "what the driver says about the device"},
 			 {"restart", "text, optional",
 			  "what the death of its host is to guests: `seamless`, a pause, or `reset`, the "
