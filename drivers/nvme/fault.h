@@ -4,6 +4,7 @@
 #pragma once
 
 #ifdef UMDEV_FAULTS
+/* The step of that label was reached; it may be the last. */
 void umdev_fault_point(const char *label) __attribute__((weak));
 
 #define FAULT_POINT(label)                                                                         \

@@ -316,18 +316,17 @@ def test_silent_client_holds(crew):
         assert other.connects(members[1])
 
 
-def test_host_death_frees(crew):
-    """What died with its host is held by nobody; the rest is."""
+def test_host_death_keeps_the_consumer(crew):
+    """The client of a host that died is still there, so the group is still its."""
     members = [start(crew, "p0", "crew-part"), start(crew, "p1", "crew-part")]
     with Consumer(crew) as first, Consumer(crew) as second:
         assert first.connects(members[0])
         since = crew.next_event()
         os.kill(crew.host_pid("p0"), 9)
         crew.wait_event("host.started", since=since)
-        wait_for(lambda: crew.mdev(members[0])["state"] == "active", "it is back")
-        until_free(crew)
-        assert second.connects(members[1])
-        assert not first.connects(members[0])
+        wait_for(lambda: crew.mdev(members[0])["state"] == "in-use", "it is back, and in use")
+        assert not second.connects(members[1])
+        assert first.connects(members[1])
 
 
 # ---- all or none
