@@ -126,7 +126,8 @@ static int backing_check_size(const struct spec *spec, const char *path, uint64_
 	return 0;
 }
 
-/* Creates the file with @size bytes of nothing. */
+/* Creates the file with @size bytes of nothing. It is on the disk, name and all, before anything is
+ * written that tells of it. */
 static int backing_create(const struct spec *spec, const char *path, uint64_t size, int *ret_fd,
 			  struct umdev_error *err)
 {
@@ -144,6 +145,9 @@ static int backing_create(const struct spec *spec, const char *path, uint64_t si
 				  (unsigned long long)size, strerror(errno));
 	if (r == 0)
 		r = backing_check_size(spec, path, size, 0, err);
+	if (r == 0 && (fsync(fd) < 0 || (errno = -fd_sync_dir_of(AT_FDCWD, path)) != 0))
+		r = error_set_key(err, error_word_from_errno(errno), spec->name,
+				  "%s cannot be written to its disk: %s", path, strerror(errno));
 	if (r < 0) {
 		unlink(path);
 		close(fd);

@@ -146,7 +146,9 @@ int broker_boot(struct broker *broker, struct umdev_error *err)
 
 	broker->booting++;
 	broker->watch = watch_new(broker); /* first, so that nothing is missed */
-	r = store_load_definitions(broker, err);
+	r = store_settle(broker, err);
+	if (r == 0)
+		r = store_load_definitions(broker, err);
 	if (r == 0)
 		r = group_load(broker, err);
 	if (r == 0)

@@ -169,9 +169,14 @@ static int daemon_path(char **path, char *(*otherwise)(void))
 /* Makes every path absolute: the daemon may leave the directory it was started in. */
 static int daemon_paths(struct daemon_options *o, const char *root)
 {
+	bool made = false;
+	int r;
+
 	if (!root || !root[0])
 		root = "/";
-	if (mkdir(root, 0755) < 0 && errno != EEXIST) {
+	if (mkdir(root, 0755) == 0) {
+		made = true;
+	} else if (errno != EEXIST) {
 		fprintf(stderr, "umdevd: cannot make the root %s: %s\n", root, strerror(errno));
 		return -errno;
 	}
@@ -179,6 +184,13 @@ static int daemon_paths(struct daemon_options *o, const char *root)
 	if (!o->root) {
 		fprintf(stderr, "umdevd: cannot use the root %s: %s\n", root, strerror(errno));
 		return -errno;
+	}
+	/* A root that was there may lie where we can look at nothing, and that is fine. */
+	r = fd_sync_dir_of(AT_FDCWD, o->root);
+	if (r < 0 && made) {
+		fprintf(stderr, "umdevd: cannot write the root %s to its disk: %s\n", o->root,
+			strerror(-r));
+		return r;
 	}
 	if (daemon_path(&o->host_path, paths_host) < 0 ||
 	    daemon_path(&o->driver_dir, paths_driver_dir) < 0)

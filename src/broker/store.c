@@ -101,6 +101,33 @@ int store_each(struct broker *broker, const char *dir,
 	return 0;
 }
 
+static void store_settle_dir(struct broker *broker, const char *path)
+{
+	int r = fd_sync_dir(broker->root_fd, path);
+
+	if (r < 0)
+		umdev_log(LOG_WARNING, "umdevd", "store.sync",
+			  "what is in %s may not survive a power cut: %s", path, strerror(-r));
+}
+
+static void store_settle_below(struct broker *broker, const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+
+	if (ident_parent_name_ok(name) && store_join(path, dir, name))
+		store_settle_dir(broker, path);
+}
+
+int store_settle(struct broker *broker, struct umdev_error *err)
+{
+	static const char *const dirs[] = {
+		".", "etc", "etc/umdev", BROKER_PARENTS_DIR, BROKER_MDEVS_DIR, BROKER_GROUPS_DIR};
+
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+		store_settle_dir(broker, dirs[i]);
+	return store_each(broker, BROKER_MDEVS_DIR, store_settle_below, err);
+}
+
 /* What fd_write_file_atomic() leaves behind when power fails in between. */
 static bool store_is_leftover(const char *name)
 {

@@ -21,6 +21,12 @@ struct parent;
 /* Makes the directories below the root. */
 int store_init(int root_fd, struct umdev_error *err) umdev_warn_unused;
 
+/*
+ * Puts on the disk what a daemon that was killed may have left on its way there. This one will act
+ * and answer on what it reads, and a power cut must not take that back.
+ */
+int store_settle(struct broker *broker, struct umdev_error *err) umdev_warn_unused;
+
 /* Loads all definitions; those that cannot be read become mdevs that say so. */
 int store_load_definitions(struct broker *broker, struct umdev_error *err) umdev_warn_unused;
 

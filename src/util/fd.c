@@ -185,17 +185,20 @@ static int fd_write_all(int fd, const void *data, size_t len)
 	return 0;
 }
 
-static int fd_sync_dir_of(int dirfd, const char *path)
+int fd_sync_dir(int dirfd, const char *path)
+{
+	umdev_autoclose int dir = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return dir < 0 || fsync(dir) < 0 ? -errno : 0;
+}
+
+int fd_sync_dir_of(int dirfd, const char *path)
 {
 	char copy[PATH_MAX];
-	umdev_autoclose int dir = -1;
 
 	if (snprintf(copy, sizeof(copy), "%s", path) >= (int)sizeof(copy))
 		return -ENAMETOOLONG;
-	dir = openat(dirfd, dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return -errno;
-	return fsync(dir) < 0 ? -errno : 0;
+	return fd_sync_dir(dirfd, dirname(copy));
 }
 
 int fd_write_file_atomic(int dirfd, const char *path, const void *data, size_t len, mode_t mode)
@@ -228,13 +231,14 @@ int fd_unlink_sync(int dirfd, const char *path)
 	return fd_sync_dir_of(dirfd, path);
 }
 
-/* One directory; that it is there already is fine, as long as it is one. */
+/* One directory; that it is there already is fine, as long as it is one. Returns whether it was
+ * made, or -errno. */
 static int fd_mkdir(int dirfd, const char *path, mode_t mode)
 {
 	struct stat st;
 
 	if (mkdirat(dirfd, path, mode) == 0)
-		return fd_sync_dir_of(dirfd, path);
+		return 1;
 	if (errno != EEXIST)
 		return -errno;
 	if (fstatat(dirfd, path, &st, 0) < 0)
@@ -245,21 +249,24 @@ static int fd_mkdir(int dirfd, const char *path, mode_t mode)
 int fd_mkdir_parents(int dirfd, const char *path, mode_t mode)
 {
 	char copy[PATH_MAX];
+	int r;
 
 	if (!*path)
 		return -ENOENT;
 	if (snprintf(copy, sizeof(copy), "%s", path) >= (int)sizeof(copy))
 		return -ENAMETOOLONG;
 	for (char *p = copy + 1; *p; p++) {
-		int r;
-
 		if (*p != '/')
 			continue;
 		*p = '\0';
 		r = fd_mkdir(dirfd, copy, mode);
+		if (r > 0)
+			r = fd_sync_dir_of(dirfd, copy);
 		if (r < 0)
 			return r;
 		*p = '/';
 	}
-	return fd_mkdir(dirfd, copy, mode);
+	r = fd_mkdir(dirfd, copy, mode);
+	/* Whoever made it if we did not may have left it at that. */
+	return r < 0 ? r : fd_sync_dir_of(dirfd, path);
 }

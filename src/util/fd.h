@@ -58,5 +58,11 @@ int fd_write_file_atomic(int dirfd, const char *path, const void *data, size_t l
 /* Removes a file so that a power cut does not bring it back. Returns 0 or -errno. */
 int fd_unlink_sync(int dirfd, const char *path) umdev_warn_unused;
 
-/* mkdir -p below @dirfd. Returns 0 or -errno. */
+/* fsync() of a directory, and of that in which @path lies: the names in it are on the disk then.
+ * Return 0 or -errno. */
+int fd_sync_dir(int dirfd, const char *path) umdev_warn_unused;
+int fd_sync_dir_of(int dirfd, const char *path) umdev_warn_unused;
+
+/* mkdir -p below @dirfd. What it made, and the name @path in any case, is on the disk then. Returns
+ * 0 or -errno. */
 int fd_mkdir_parents(int dirfd, const char *path, mode_t mode) umdev_warn_unused;

@@ -421,6 +421,21 @@ static void test_path_too_long(void **state)
 	assert_int_equal(fd_mkdir_parents(f->dir, path, 0700), -ENAMETOOLONG);
 }
 
+static void test_sync_dir(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(fd_mkdir_parents(f->dir, "d/e", 0700), 0);
+	assert_int_equal(fd_write_file_atomic(f->dir, "d/file", "x", 1, 0600), 0);
+	assert_int_equal(fd_sync_dir(f->dir, "d"), 0);
+	assert_int_equal(fd_sync_dir(f->dir, "."), 0);
+	assert_int_equal(fd_sync_dir(f->dir, "d/file"), -ENOTDIR);
+	assert_int_equal(fd_sync_dir(f->dir, "none"), -ENOENT);
+	assert_int_equal(fd_sync_dir_of(f->dir, "d/none"), 0);
+	assert_int_equal(fd_sync_dir_of(f->dir, "none"), 0);
+	assert_int_equal(fd_sync_dir_of(f->dir, "none/none"), -ENOENT);
+}
+
 static void test_mkdir_parents(void **state)
 {
 	struct fixture *f = *state;
@@ -458,6 +473,7 @@ int main(void)
 		FD_TEST(test_write_fails_in_the_middle),
 		FD_TEST(test_write_over_leftover),
 		FD_TEST(test_path_too_long),
+		FD_TEST(test_sync_dir),
 		FD_TEST(test_mkdir_parents),
 	};
 
