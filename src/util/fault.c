@@ -42,8 +42,10 @@ static void fault_choose(const char *text)
 		return;
 	(void)fault_random(&state);
 	chosen = fault_random(&state) % count;
-	/* Small numbers as often as large ones. */
-	fault.passes = 1 + fault_random(&state) % (1u << fault_random(&state) % 12);
+	/* Mostly the first one, else small numbers as often as large ones. */
+	fault.passes = 1;
+	if (fault_random(&state) % 2)
+		fault.passes += fault_random(&state) % (1u << fault_random(&state) % 12);
 	if (fault.passes > FAULT_PASSES_MAX)
 		fault.passes = FAULT_PASSES_MAX;
 	/* One in four at once, while it takes over; the others when they have served for a while.

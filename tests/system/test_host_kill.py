@@ -25,8 +25,9 @@ from umdevtest.replaced import Replaced
 KILLS = int(os.environ.get("UMDEV_KILLS", "12"))
 FAULT_KILLS = int(os.environ.get("UMDEV_FAULT_KILLS", "60"))
 FAULTS_BUILD = Path(os.environ.get("UMDEV_FAULTS_BUILD") or build_directory().parent / "build-faults")
-# What must be reached for a kill at a step to count as tried.
-PER_KILL_S = 2.0
+PER_KILL_S = 2.0  # for a host to get to its step
+# Steps that are passed while a client connects, and hardly ever after that.
+CONNECTING = ["keep.sending", "rx.peeked", "tx.begun", "tx.sent"]
 BACKENDS = {"file": ["path={directory}/disk.img", "size=64M"], "memory": ["ram=64M"]}
 
 
@@ -40,7 +41,7 @@ def drive(daemon, backend: str = "file", *attributes) -> str:
 
 def verified(daemon, ident: str, **options) -> Load:
     """Load that verifies what it reads, on four queues."""
-    options = {"rw": "randrw", "queues": 4, "depth": 64, "verify": True, "timeout": 20, **options}
+    options = {"rw": "randrw", "queues": 4, "depth": 64, "verify": True, "timeout": 60, **options}
     load = Load(daemon, ident, 3600, **options)
     wait_for(lambda: daemon.mdev(ident)["in_use"] or not load.running, "the client", 20)
     return load
@@ -164,18 +165,27 @@ def test_given_up(daemon):
     assert "6 hosts in a row" in daemon.ctl("doctor").out
 
 
-def test_every_step(record_property):
-    """Hosts die at each labelled step of the path of a command, over and over."""
+def faulty(rnd, steps) -> Daemon:
+    """A daemon whose hosts die at one of these steps each."""
     if not (FAULTS_BUILD / "bin/umdev-host").exists():
         pytest.fail(f"there is no build with -Dfaults=true in {FAULTS_BUILD}: run make build-faults")
+    return Daemon(bindir=FAULTS_BUILD / "bin", arguments=["--host-deaths", "1000000"],
+                  environment={"UMDEV_FAULTS": " ".join([str(rnd.randrange(1 << 30)), *steps])})
+
+
+def count(found) -> dict:
+    """How often each."""
+    return {label: found.count(label) for label in sorted(set(found))}
+
+
+def test_every_step(record_property):
+    """Hosts die at each labelled step of the path of a command, over and over, under a busy client and a slow one."""
     rnd = seeded()
-    steps = labels()
-    hit = {}
-    daemon = Daemon(bindir=FAULTS_BUILD / "bin",
-                    arguments=["--host-deaths", FAULT_KILLS + 1], environment={"UMDEV_FAULTS": " ".join([str(rnd.randrange(1 << 30)), *steps])})
-    with daemon:
-        ident = drive(daemon)
-        load = verified(daemon, ident, depth=256, mixed=True)
+    steps = [label for label in labels() if label not in CONNECTING]
+    with faulty(rnd, steps) as daemon:
+        busy = drive(daemon)
+        slow = daemon.ok("start", "-p", "p", "-t", "nvme-16m").strip()
+        both = [verified(daemon, busy, depth=256, mixed=True), verified(daemon, slow, depth=1, queues=1, rate=200)]
         for _ in range(FAULT_KILLS):
             before = daemon.host_pid("p")
             deadline = time.monotonic() + rnd.uniform(0.5, PER_KILL_S)
@@ -185,16 +195,43 @@ def test_every_step(record_property):
             if daemon.host_pid("p") == before:  # its step is too rare
                 os.kill(before, signal.SIGKILL)
             wait_back(daemon, "p", before)
-            if not load.running:
+            if not all(load.running for load in both):
                 break
-        report = load.stop()
-        for label in faults_hit(daemon.log()):
-            hit[label] = hit.get(label, 0) + 1
-        check_report(daemon, ident, report, FAULT_KILLS)
+        reports = [load.stop() for load in both]
+        hit = count(faults_hit(daemon.log()))
+        for ident, report in zip((busy, slow), reports):
+            check_report(daemon, ident, report, FAULT_KILLS)
     text = f"{FAULT_KILLS} kills, {sum(hit.values())} at {len(hit)} of {len(steps)} steps; longest command " \
-           f"{report['lat_ns']['max'] / 1e6:.0f} ms; never: {' '.join(set(steps) - set(hit)) or 'none'}"
+           f"{max(report['lat_ns']['max'] for report in reports) / 1e6:.0f} ms; " \
+           f"never: {' '.join(sorted(set(steps) - set(hit))) or 'none'}"
     record_property("figures", text)
     print(text, hit)
     assert sum(hit.values()) > FAULT_KILLS // 3
     if FAULT_KILLS >= 1000:
         assert set(hit) == set(steps)
+
+
+def test_while_connecting(record_property):
+    """Clients that connect, while hosts die at the steps of that: they get through, or are closed before the first
+    answer; what they leave is the same as if nothing had happened."""
+    rnd = seeded()
+    clients = max(12, FAULT_KILLS // 4)
+    with faulty(rnd, CONNECTING) as daemon:
+        ident = drive(daemon)
+        served = 0
+        for number in range(clients):
+            if number % 2 == 0:  # another one, with another step
+                wait_back(daemon, "p", kill_host(daemon, "p"))
+            try:
+                served += verified(daemon, ident, depth=4, queues=1).stop()["errors"] == 0
+            except Failure as error:
+                assert "closed the connection" in str(error) or "reset by peer" in str(error), error
+            wait_for(lambda: not daemon.mdev(ident)["in_use"], "its end", 20)
+        hit = count(faults_hit(daemon.log()))
+        assert daemon.mdev(ident)["state"] == "active"
+    text = f"{served} of {clients} clients served, {sum(hit.values())} deaths: {hit}"
+    record_property("figures", text)
+    print(text)
+    assert served > clients // 2 and hit
+    if FAULT_KILLS >= 1000:
+        assert set(hit) == set(CONNECTING)
