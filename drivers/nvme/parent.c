@@ -62,8 +62,9 @@ static int parent_storage(struct nvme_parent *p, const struct umdev_value *value
 }
 
 /* The I/O engine as the options have it. Returns 0, or -EINVAL after saying why. */
-static int parent_engines(struct nvme_parent *p, const struct umdev_value *values)
+static int parent_engines(struct nvme_parent *p, const struct umdev_parent_args *args)
 {
+	const struct umdev_value *values = args->values;
 	uint32_t parallelism = (uint32_t)values[NVME_OPT_PARALLELISM].number;
 	uint32_t reserved = (uint32_t)values[NVME_OPT_RESERVED_SLOTS].number;
 
@@ -72,6 +73,9 @@ static int parent_engines(struct nvme_parent *p, const struct umdev_value *value
 				       "reserved_slots=%u leaves nothing to drives without a "
 				       "priority: give less than parallelism=%u",
 				       reserved, parallelism);
+	/* Guests wait: what an earlier process found out is good enough. */
+	if (parallelism == 0 && args->parallelism && args->engine_count > NVME_ENGINE_IO)
+		parallelism = args->parallelism[NVME_ENGINE_IO];
 	p->engines[NVME_ENGINE_IO] = (struct umdev_engine){
 		.name = "io", .parallelism = parallelism, .reserved_slots = reserved};
 	/* The host's thread does all of its work within job_start(). */
@@ -202,7 +206,7 @@ int nvme_parent_open(struct umdev_parent *handle, const struct umdev_parent_args
 	p->block_size = values[NVME_OPT_BLOCK_SIZE].number == 1 ? 4096 : 512;
 	rc = nvme_types_parse(p, values[NVME_OPT_TYPES].text);
 	if (rc == 0)
-		rc = parent_engines(p, values);
+		rc = parent_engines(p, args);
 	if (rc == 0)
 		rc = parent_storage(p, values, &fd);
 	if (rc == 0)

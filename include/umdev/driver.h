@@ -193,6 +193,11 @@ struct umdev_parent_args {
 	uint32_t value_count;
 	const char *name;		  /* the operator's name of the parent */
 	const struct umdev_value *values; /* one per row of umdev_driver.options */
+	/* What an earlier process declared as the parallelism of each engine, so that what was
+	 * measured once need not be again while guests wait; NULL the first time. */
+	const uint32_t *parallelism;
+	uint32_t engine_count;
+	uint32_t reserved;
 };
 
 /* Filled by parent_open(); zeroed before, struct_size set. What it points to lives until

@@ -171,6 +171,19 @@ static json_t *parent_driver_options(const struct parent *parent)
 	return options;
 }
 
+/* The parallelism of each engine as the last host declared it, or NULL. */
+static json_t *parent_known_engines(const struct parent *parent)
+{
+	json_t *engines = json_object_get(parent->answer, "engines");
+	json_t *known = engines ? json_array() : NULL;
+	json_t *engine;
+	size_t i;
+
+	json_array_foreach (engines, i, engine)
+		json_array_append(known, json_object_get(engine, "parallelism"));
+	return known;
+}
+
 static json_t *parent_open_params(const struct parent *parent, int *ret_fds)
 {
 	json_t *fds = json_array();
@@ -183,8 +196,9 @@ static json_t *parent_open_params(const struct parent *parent, int *ret_fds)
 		json_array_append_new(fds, json_string(b->option));
 		json_object_set_new(flags, b->option, json_integer(b->flags));
 	}
-	return json_pack("{s:s,s:o,s:o,s:o}", "name", parent->name, "values",
-			 parent_driver_options(parent), "fds", fds, "flags", flags);
+	return json_pack("{s:s,s:o,s:o,s:o,s:o*}", "name", parent->name, "values",
+			 parent_driver_options(parent), "fds", fds, "flags", flags, "engines",
+			 parent_known_engines(parent));
 }
 
 int parent_send_open(struct parent *parent, struct host *host, link_reply_fn *reply)

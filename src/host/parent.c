@@ -97,10 +97,30 @@ static int parent_check_info(const struct umdev_parent *parent, struct umdev_err
 	return 0;
 }
 
+/* What an earlier host declared of the engines. Returns how many; 0 where there was none. */
+static uint32_t parent_known_engines(json_t *params, uint32_t *parallelism)
+{
+	json_t *known = json_object_get(params, "engines");
+	json_t *number;
+	size_t i;
+
+	if (json_array_size(known) > HOST_ENGINES_MAX)
+		return 0;
+	json_array_foreach (known, i, number) {
+		json_int_t n = json_integer_value(number);
+
+		if (n < 1 || n > UINT32_MAX)
+			return 0;
+		parallelism[i] = (uint32_t)n;
+	}
+	return (uint32_t)json_array_size(known);
+}
+
 static int parent_open(struct umdev_parent *parent, json_t *params, int *fds, size_t nfds,
 		       struct umdev_error *err)
 {
 	struct umdev_parent_args args = {.struct_size = sizeof(args)};
+	uint32_t parallelism[HOST_ENGINES_MAX];
 	int r;
 
 	if (parent->opened || parent->values)
@@ -114,6 +134,9 @@ static int parent_open(struct umdev_parent *parent, json_t *params, int *fds, si
 	args.name = parent->name;
 	args.values = parent->values;
 	args.value_count = parent->driver.option_count;
+	args.engine_count = parent_known_engines(params, parallelism);
+	if (args.engine_count > 0)
+		args.parallelism = parallelism;
 	r = driver_parent_open(&parent->driver, parent, &args, &parent->info, &parent->priv, err);
 	if (r < 0)
 		return r;

@@ -22,7 +22,8 @@
  *         kind and when as in umdev/driver.h; page_size = bytes of the state page of an mdev
  * failed  { word, message }             instead of hello; the host then exits
  * open    { name, values: { option: text }, fds: [ option, ... ],
- *           flags: { option: UMDEV_BACKING_* } }
+ *           flags: { option: UMDEV_BACKING_* }, engines?: [ parallelism ] }
+ *         engines: as an earlier host declared them
  *         + one fd per entry of fds, in order
  *      -> { description, pool: { units, align, unit }, engines: [ { name, parallelism } ],
  *           types: [ { id, name, description?, class, cost, flags, group_scope, requires_group,

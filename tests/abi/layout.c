@@ -88,7 +88,10 @@ MEMBER(umdev_parent_args, struct_size, 0, 4);
 MEMBER(umdev_parent_args, value_count, 4, 4);
 MEMBER(umdev_parent_args, name, 8, 8);
 MEMBER(umdev_parent_args, values, 16, 8);
-TYPE(umdev_parent_args, 24);
+MEMBER(umdev_parent_args, parallelism, 24, 8);
+MEMBER(umdev_parent_args, engine_count, 32, 4);
+MEMBER(umdev_parent_args, reserved, 36, 4);
+TYPE(umdev_parent_args, 40);
 
 MEMBER(umdev_parent_info, struct_size, 0, 4);
 MEMBER(umdev_parent_info, type_count, 4, 4);
