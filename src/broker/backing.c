@@ -313,6 +313,74 @@ void backings_close(struct backings *backings, bool remove_created)
 	backings->count = 0;
 }
 
+void backings_leave(struct backings *backings)
+{
+	for (size_t i = 0; i < backings->count; i++) {
+		fd_close(&backings->items[i].fd);
+		free(backings->items[i].option);
+		free(backings->items[i].path);
+	}
+	backings->count = 0;
+}
+
+/* Whether @path is what @st was opened as. */
+static bool backing_is_at(const char *path, const struct stat *st)
+{
+	struct stat at;
+
+	if (stat(path, &at) < 0 || (at.st_mode & S_IFMT) != (st->st_mode & S_IFMT))
+		return false;
+	return S_ISBLK(at.st_mode) ? at.st_rdev == st->st_rdev
+				   : at.st_dev == st->st_dev && at.st_ino == st->st_ino;
+}
+
+static int backing_adopt_path(struct backing *b, const struct spec *spec, const char *path,
+			      const struct stat *st, struct umdev_error *err)
+{
+	if (!path || !backing_is_at(path, st))
+		return error_set_key(err, ERROR_NOT_FOUND, spec->name,
+				     "%s is another file than the one in use", path ? path : "?");
+	b->path = realpath(path, NULL);
+	if (!b->path)
+		return error_set_key(err, ERROR_INTERNAL, spec->name, "%s: %s", path,
+				     strerror(errno));
+	if (S_ISBLK(st->st_mode))
+		b->flags |= UMDEV_BACKING_BLOCK_DEVICE;
+	b->device = S_ISBLK(st->st_mode) ? st->st_rdev : st->st_dev;
+	b->inode = S_ISBLK(st->st_mode) ? 0 : st->st_ino;
+	return 0;
+}
+
+int backings_adopt(struct backings *backings, const char *option, const json_t *options,
+		   const struct spec_table *specs, int *fd, struct umdev_error *err)
+{
+	const struct spec *spec = spec_find(specs, option);
+	const char *text = json_string_value(json_object_get(options, option));
+	struct backing b = {.fd = *fd};
+	struct stat st;
+	int r = 0;
+
+	if (!spec || (spec->kind != UMDEV_KIND_BACKING && spec->kind != UMDEV_KIND_MEMORY))
+		return error_set(err, ERROR_INVALID, "option %.64s opens nothing", option);
+	if (backings->count == BACKINGS_MAX)
+		return error_set(err, ERROR_LIMIT, "more than %d options name files or memory",
+				 BACKINGS_MAX);
+	if (fstat(*fd, &st) < 0)
+		return error_set(err, ERROR_INTERNAL, "%s: %s", option, strerror(errno));
+	if (spec->kind == UMDEV_KIND_BACKING)
+		r = backing_adopt_path(&b, spec, text ? text : spec->default_value, &st, err);
+	if (r < 0)
+		return r;
+	b.option = strdup(option);
+	if (!b.option) {
+		free(b.path);
+		return error_set(err, ERROR_NO_MEMORY, "out of memory");
+	}
+	*fd = -1;
+	backings->items[backings->count++] = b;
+	return 0;
+}
+
 bool backings_are_new(const struct backings *backings)
 {
 	for (size_t i = 0; i < backings->count; i++) {

@@ -51,6 +51,17 @@ int backings_check_options(const json_t *options, const struct spec_table *specs
 int backings_open(struct backings *backings, const json_t *options, const struct spec_table *specs,
 		  bool may_create, struct umdev_error *err) umdev_warn_unused;
 
+/* Closes all and leaves locks and files to whoever has them open too. */
+void backings_leave(struct backings *backings);
+
+/*
+ * Takes *@fd, which an earlier broker opened for @option as the checked @options say, as one of
+ * @backings; it is untouched on failure. INVALID, NOT_FOUND, LIMIT.
+ */
+int backings_adopt(struct backings *backings, const char *option, const json_t *options,
+		   const struct spec_table *specs, int *fd,
+		   struct umdev_error *err) umdev_warn_unused;
+
 /* Whether all of it was made just now and holds nothing yet; false when there is none. */
 bool backings_are_new(const struct backings *backings);
 

@@ -14,9 +14,11 @@
 
 #include "broker/endpoint.h"
 #include "broker/group.h"
+#include "broker/journal.h"
 #include "broker/mdev.h"
 #include "broker/parent.h"
 #include "broker/store.h"
+#include "broker/takeover.h"
 #include "broker/watch.h"
 #include "util/clock.h"
 #include "util/fd.h"
@@ -37,7 +39,10 @@ const struct broker_config broker_defaults = {
 static void broker_run_booted(struct reactor_task *task)
 {
 	struct broker *broker = container_of(task, struct broker, booted_task);
+	struct parent *parent;
 
+	list_for_each (parent, &broker->parents, link)
+		journal_autostarted(parent);
 	if (broker->booted)
 		broker->booted(broker);
 }
@@ -78,7 +83,8 @@ static int broker_lock(struct broker *broker, struct umdev_error *err)
 	return 0;
 }
 
-/* Removes the sockets of a daemon that died. Only what we name is touched. */
+/* Removes the sockets of what was active under a daemon that died and is not now. Only what we name
+ * is touched. */
 static void broker_clear_sockets(struct broker *broker)
 {
 	struct dirent **names = NULL;
@@ -88,7 +94,8 @@ static void broker_clear_sockets(struct broker *broker)
 		char path[PATH_MAX];
 		char uuid[IDENT_UUID_SIZE];
 
-		if (ident_uuid_parse(names[i]->d_name, uuid) == 0) {
+		if (ident_uuid_parse(names[i]->d_name, uuid) == 0 &&
+		    !mdev_find_active(broker, uuid)) {
 			snprintf(path, sizeof(path), "%s/%s/%s", BROKER_SOCKETS_DIR, uuid,
 				 BROKER_SOCKET_NAME);
 			unlinkat(broker->root_fd, path, 0);
@@ -120,6 +127,8 @@ int broker_new(const struct broker_config *config, struct reactor *reactor,
 	list_init(&broker->mdevs);
 	list_init(&broker->groups);
 	list_init(&broker->group_starts);
+	list_init(&broker->strays);
+	list_init(&broker->asks);
 	events_init(&broker->events);
 	broker->booted_task.run = broker_run_booted;
 	broker->ended_task.run = broker_run_ended;
@@ -135,7 +144,6 @@ int broker_new(const struct broker_config *config, struct reactor *reactor,
 		broker_free(broker);
 		return r;
 	}
-	broker_clear_sockets(broker);
 	*ret_broker = broker;
 	return 0;
 }
@@ -145,6 +153,7 @@ int broker_boot(struct broker *broker, struct umdev_error *err)
 	int r;
 
 	broker->booting++;
+	broker->takeovers++;		   /* until all were begun */
 	broker->watch = watch_new(broker); /* first, so that nothing is missed */
 	r = store_settle(broker, err);
 	if (r == 0)
@@ -153,8 +162,33 @@ int broker_boot(struct broker *broker, struct umdev_error *err)
 		r = group_load(broker, err);
 	if (r == 0)
 		r = store_load_parents(broker, err);
+	if (r == 0)
+		takeover_strays(broker);
+	broker_taken_step(broker);
 	broker_boot_step(broker);
 	return r;
+}
+
+void broker_taken_step(struct broker *broker)
+{
+	struct parent *parent;
+	struct parent *tmp;
+
+	if (--broker->takeovers > 0)
+		return;
+	broker->booting++; /* until all of it is begun */
+	if (!broker->ending) {
+		broker_clear_sockets(broker);
+		if (broker->taken)
+			broker->taken(broker);
+		takeover_answer_asks(broker);
+		list_for_each_safe (parent, tmp, &broker->parents, link) {
+			takeover_remake(parent);
+			if (parent->autostart_waits)
+				parent_autostart(parent);
+		}
+	}
+	broker_boot_step(broker);
 }
 
 void broker_boot_step(struct broker *broker)
@@ -180,14 +214,40 @@ void broker_shutdown(struct broker *broker)
 
 void broker_end_step(struct broker *broker)
 {
-	if (broker->ending && list_empty(&broker->parents))
+	if (broker->ending && list_empty(&broker->parents) && list_empty(&broker->strays))
 		reactor_task_add(broker->reactor, &broker->ended_task);
+}
+
+void broker_leave(struct broker *broker)
+{
+	if (!broker)
+		return;
+	broker->leaving = true;
+	broker_free(broker);
+}
+
+bool broker_quiet(const struct broker *broker)
+{
+	const struct parent *parent;
+	const struct mdev *mdev;
+
+	list_for_each (mdev, &broker->mdevs, link) {
+		if (mdev->state == MDEV_STARTING || mdev->state == MDEV_STOPPING ||
+		    mdev->state == MDEV_RESTARTING || mdev->changing)
+			return false;
+	}
+	list_for_each (parent, &broker->parents, link) {
+		if (parent->upgrade)
+			return false;
+	}
+	return broker->booting == 0 && !broker->ending;
 }
 
 void broker_free(struct broker *broker)
 {
 	if (!broker)
 		return;
+	takeover_strays_free(broker);
 	while (!list_empty(&broker->parents))
 		parent_free(list_first(&broker->parents, struct parent, link));
 	group_start_free_all(broker);

@@ -22,6 +22,7 @@
 #define BROKER_GROUPS_DIR  "etc/umdev/groups.d"
 #define BROKER_RUN_DIR	   "run/umdev"
 #define BROKER_SOCKETS_DIR "run/umdev/mdevs"
+#define BROKER_HOSTS_DIR   "run/umdev/hosts" /* where hosts wait for the next broker */
 #define BROKER_LOCK	   "run/umdev/umdevd.lock"
 #define BROKER_CONTROL	   "run/umdev/control.sock"
 #define BROKER_SOCKET_NAME "vfio-user.sock"
@@ -47,6 +48,7 @@ struct broker_config {
 	uint64_t restart_probation_ns; /* a host that lived so long has proven itself */
 	unsigned restart_deaths_max;   /* hosts that did not, in a row, end the restarts */
 	uint32_t keep_fds_max;	       /* descriptors kept for one mdev */
+	uint64_t orphan_ns; /* how long unused hosts outlive the broker; 0: as they see fit */
 };
 
 /* The figures that umdevd works with; paths are NULL. */
@@ -66,27 +68,35 @@ struct broker {
 	struct events events;
 	struct tree_server *tree;	       /* NULL: none (tree.h) */
 	struct watch *watch;		       /* NULL: none (watch.h) */
+	struct list strays;		       /* hosts without a parent (takeover.h) */
+	struct list asks;		       /* of hosts, put off (takeover.h) */
+	unsigned takeovers;		       /* hosts that are being taken over */
+	void (*taken)(struct broker *broker);  /* called once, when that is none any more */
 	unsigned booting;		       /* parents whose first start is not through yet */
 	void (*booted)(struct broker *broker); /* called once, when there is none left */
 	void *booted_data;
 	struct reactor_task booted_task;
 	void (*ended)(struct broker *broker); /* called once, at the end of broker_shutdown() */
 	struct reactor_task ended_task;
+	void (*again)(
+		struct broker *broker); /* starts the daemon anew, hosts left alone; may be NULL */
 	bool ending;
+	bool leaving;
 };
 
 /*
  * Takes possession of the root directory: makes its directories, locks it (LOCKED when another
- * daemon has it), clears what a daemon that died left below run/. Nothing is started. Freed with
- * broker_free().
+ * daemon has it). Nothing is started. Freed with broker_free().
  */
 int broker_new(const struct broker_config *config, struct reactor *reactor,
 	       struct broker **ret_broker, struct umdev_error *err) umdev_warn_unused;
 
 /*
- * Loads definitions and parents and starts the parents and what is defined to start by itself. A
- * parent or definition that cannot be used is reported and skipped. broker->booted is called, never
- * from within, when all of that has succeeded or failed.
+ * Loads definitions and parents, takes over the hosts that an earlier daemon left, starts the other
+ * parents and what is defined to start by itself. A parent or definition that cannot be used is
+ * reported and skipped. broker->taken is called when what is active is known and what a daemon that
+ * died left below run/ is cleared, perhaps from within; broker->booted, never from within, when all
+ * of it has succeeded or failed.
  */
 int broker_boot(struct broker *broker, struct umdev_error *err) umdev_warn_unused;
 
@@ -96,8 +106,17 @@ void broker_shutdown(struct broker *broker);
 /* Frees everything; hosts that still run are killed. NULL is fine. */
 void broker_free(struct broker *broker);
 
+/* The same, but the hosts that serve go on and wait for the next broker. */
+void broker_leave(struct broker *broker);
+
+/* Whether nothing is under way that a leave would leave to be undone. */
+bool broker_quiet(const struct broker *broker);
+
 /* One of the parents that broker_boot() counted is through. */
 void broker_boot_step(struct broker *broker);
+
+/* A takeover that broker->takeovers counted is through. */
+void broker_taken_step(struct broker *broker);
 
 /* Part of broker_shutdown(): a parent is gone. */
 void broker_end_step(struct broker *broker);

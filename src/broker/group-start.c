@@ -46,6 +46,17 @@ static void group_start_note(struct group_start *start, const struct umdev_error
 		start->err = *err;
 }
 
+json_t *group_start_print(const struct group_start *start)
+{
+	json_t *uuids = json_array();
+
+	for (size_t i = 0; i < start->count; i++) {
+		if (start->members[i])
+			json_array_append_new(uuids, json_string(start->members[i]->uuid));
+	}
+	return uuids;
+}
+
 /* ---- The end --------------------------------------------------------------------------------- */
 
 static void group_start_free(struct group_start *start)
@@ -395,6 +406,11 @@ static size_t group_list_auto(struct broker *broker, const char *group,
 	size_t count = 0;
 
 	list_for_each (mdev, &broker->mdevs, link) {
+		const struct parent *parent = parent_find(broker, mdev->parent_name);
+
+		/* Who was stopped under an earlier broker stays so. */
+		if (parent && parent->autostarted && broker->booting > 0)
+			continue;
 		if (mdev->state == MDEV_IDLE && mdev->definition && mdev->definition->auto_start &&
 		    group_has(group, mdev) && count < GROUP_MEMBERS_MAX)
 			mdevs[count++] = mdev;
@@ -411,6 +427,8 @@ static void group_autostart_one(struct broker *broker, const char *group)
 	bool copied = true;
 
 	wanted.count = group_list_auto(broker, group, mdevs);
+	if (wanted.count == 0)
+		return;
 	for (size_t i = 0; i < wanted.count; i++) {
 		const struct parent *parent = parent_find(broker, mdevs[i]->parent_name);
 

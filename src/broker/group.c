@@ -434,6 +434,15 @@ int group_client_joins(struct parent *parent, json_t *params, struct umdev_error
 	return 0;
 }
 
+void group_client_was(struct mdev *mdev)
+{
+	mdev->client = (struct group_client){
+		.pid = (int)mdev->client_pid,
+		.started = group_process_started((int)mdev->client_pid),
+		.uid = mdev->client_uid,
+	};
+}
+
 void group_client_left(struct mdev *mdev)
 {
 	mdev->client = (struct group_client){0};

@@ -84,6 +84,9 @@ int group_client_joins(struct parent *parent, json_t *params,
 		       struct umdev_error *err) umdev_warn_unused;
 void group_client_left(struct mdev *mdev);
 
+/* The client of @mdev had been let in by an earlier broker. */
+void group_client_was(struct mdev *mdev);
+
 /* Idle mdevs of one group and what they are to run as. */
 struct group_wanted {
 	const char *group;
@@ -99,6 +102,9 @@ struct group_wanted {
  */
 int group_start(struct broker *broker, const struct group_wanted *wanted, struct api_call *call,
 		struct umdev_error *err) umdev_warn_unused;
+
+/* The UUIDs of the mdevs that are started together. NULL when out of memory. */
+json_t *group_start_print(const struct group_start *start);
 
 /* DEVICE_BUSY while members of @group are being started: what a second start would join, or a
  * change would meet, is not settled. */

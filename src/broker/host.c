@@ -5,11 +5,14 @@
  * A host is over when its process was reaped and its link was read to the end. Either may happen
  * first: a link that closes while the process lives brings a kill, a process that ends leaves its
  * last messages (descriptors to keep, the reason of a failure) in the socket.
+ *
+ * A host that was adopted is no child: its end is seen, how it ended is not.
  */
 #include "broker/host.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -128,9 +131,14 @@ static void host_reap(struct host *host)
 {
 	siginfo_t info = {0};
 
-	if (waitid(P_PIDFD, (id_t)host->pidfd.fd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
+	int r = waitid(P_PIDFD, (id_t)host->pidfd.fd, &info, WEXITED | WNOHANG);
+
+	if (r == 0 ? info.si_pid == 0 : errno != ECHILD)
 		return;
-	if (info.si_code == CLD_EXITED)
+	if (r < 0)
+		host_set_error(host, "the host of %s (process %d) ended", host->parent,
+			       (int)host->pid);
+	else if (info.si_code == CLD_EXITED)
 		host_set_error(host, "the host of %s (process %d) exited with status %d",
 			       host->parent, (int)host->pid, info.si_status);
 	else if (info.si_status == SIGSYS)
@@ -311,7 +319,9 @@ static void host_exec(const struct host_config *config, int link_fd)
 {
 	const char *argv[16] = {config->path,	    "--driver", config->driver, "--driver-dir",
 				config->driver_dir, "--name",	config->parent};
+	bool waits = config->listen_fd >= 0;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	char orphan_ms[24];
 	size_t argc = 7;
 	sigset_t none;
 
@@ -325,8 +335,19 @@ static void host_exec(const struct host_config *config, int link_fd)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
+	snprintf(orphan_ms, sizeof(orphan_ms), "%llu",
+		 (unsigned long long)(config->orphan_ns / NS_PER_MS));
+	if (waits)
+		argv[argc++] = "--handover";
+	if (waits && config->orphan_ns) {
+		argv[argc++] = "--orphan-ms";
+		argv[argc++] = orphan_ms;
+	}
+	/* Both fds are above LINK_LISTEN_FD. */
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0 ||
-	    dup2(link_fd, LINK_HOST_FD) < 0 || close_range(LINK_HOST_FD + 1, ~0U, 0) < 0)
+	    dup2(link_fd, LINK_HOST_FD) < 0 ||
+	    (waits && dup2(config->listen_fd, LINK_LISTEN_FD) < 0) ||
+	    close_range(waits ? LINK_LISTEN_FD + 1 : LINK_LISTEN_FD, ~0U, 0) < 0)
 		_exit(126);
 	execv(config->path, (char *const *)(uintptr_t)argv);
 	_exit(127);
@@ -334,22 +355,30 @@ static void host_exec(const struct host_config *config, int link_fd)
 
 static int host_fork(struct host *host, const struct host_config *config, int *link_fd)
 {
+	struct host_config moved = *config;
 	umdev_autoclose int theirs = -1;
+	umdev_autoclose int waits = -1;
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	*link_fd = pair[0];
-	/* Not at LINK_HOST_FD, where dup2() would leave close-on-exec set. */
-	theirs = fcntl(pair[1], F_DUPFD_CLOEXEC, LINK_HOST_FD + 1);
+	/* Not where they shall be, where dup2() would leave close-on-exec set. */
+	theirs = fcntl(pair[1], F_DUPFD_CLOEXEC, LINK_LISTEN_FD + 1);
 	close(pair[1]);
 	if (theirs < 0)
 		return -errno;
+	if (config->listen_fd >= 0) {
+		waits = fcntl(config->listen_fd, F_DUPFD_CLOEXEC, LINK_LISTEN_FD + 1);
+		if (waits < 0)
+			return -errno;
+		moved.listen_fd = waits;
+	}
 	host->pid = fork();
 	if (host->pid < 0)
 		return -errno;
 	if (host->pid == 0)
-		host_exec(config, theirs);
+		host_exec(&moved, theirs);
 	host->pidfd.fd = pidfd_open(host->pid, 0);
 	if (host->pidfd.fd < 0) {
 		int r = -errno;
@@ -359,6 +388,40 @@ static int host_fork(struct host *host, const struct host_config *config, int *l
 		return r;
 	}
 	return 0;
+}
+
+static struct host *host_new(const struct host_config *config, const struct host_ops *ops,
+			     void *data)
+{
+	struct host *host = calloc(1, sizeof(*host));
+
+	if (!host)
+		return NULL;
+	host->reactor = config->reactor;
+	host->ops = ops;
+	host->data = data;
+	host->pidfd.fd = -1;
+	host->pidfd.events = EPOLLIN;
+	host->pidfd.ready = host_pidfd_ready;
+	host->timer.expired = host_expired;
+	host->finish.run = host_finish;
+	host->exit_timeout_ns = config->exit_timeout_ns;
+	host->end_deadline_ns = clock_now_ns() + config->call_timeout_ns;
+	snprintf(host->parent, sizeof(host->parent), "%s", config->parent);
+	list_init(&host->calls);
+	return host;
+}
+
+/* Begins to watch process and link. @link_fd is taken. */
+static int host_begin(struct host *host, int link_fd)
+{
+	int r = link_init(&host->link, host->reactor, link_fd, &host_link_ops, host);
+
+	if (r == 0)
+		r = reactor_fd_add(host->reactor, &host->pidfd);
+	if (r == 0)
+		host_arm(host);
+	return r;
 }
 
 int host_spawn(const struct host_config *config, const struct host_ops *ops, void *data,
@@ -371,36 +434,44 @@ int host_spawn(const struct host_config *config, const struct host_ops *ops, voi
 	if (access(config->path, X_OK) < 0)
 		return error_set(err, ERROR_HOST_FAILED, "%s cannot be run: %s", config->path,
 				 strerror(errno));
-	host = calloc(1, sizeof(*host));
+	host = host_new(config, ops, data);
 	if (!host)
 		return error_set(err, ERROR_NO_MEMORY, "out of memory");
-	host->reactor = config->reactor;
-	host->ops = ops;
-	host->data = data;
-	host->pidfd.fd = -1;
-	host->pidfd.events = EPOLLIN;
-	host->pidfd.ready = host_pidfd_ready;
-	host->timer.expired = host_expired;
-	host->finish.run = host_finish;
 	host->started_ns = clock_wall_ns();
-	host->exit_timeout_ns = config->exit_timeout_ns;
-	host->end_deadline_ns = clock_now_ns() + config->call_timeout_ns;
-	snprintf(host->parent, sizeof(host->parent), "%s", config->parent);
-	list_init(&host->calls);
 	r = host_fork(host, config, &link_fd);
-	if (r == 0) {
-		r = link_init(&host->link, host->reactor, link_fd, &host_link_ops, host);
-		link_fd = -1;
-	}
 	if (r == 0)
-		r = reactor_fd_add(host->reactor, &host->pidfd);
+		r = host_begin(host, umdev_steal_fd(&link_fd));
 	if (r < 0) {
 		fd_close(&link_fd);
 		host_free(host);
 		return error_set(err, ERROR_HOST_FAILED, "cannot start a host for %s: %s",
 				 config->parent, strerror(-r));
 	}
-	host_arm(host);
+	*ret_host = host;
+	return 0;
+}
+
+int host_take(const struct host_config *config, const struct host_found *found,
+	       const struct host_ops *ops, void *data, struct host **ret_host,
+	       struct umdev_error *err)
+{
+	struct host *host = host_new(config, ops, data);
+	int r;
+
+	if (!host) {
+		close(found->link_fd);
+		close(found->pidfd);
+		return error_set(err, ERROR_NO_MEMORY, "out of memory");
+	}
+	host->pid = found->pid;
+	host->pidfd.fd = found->pidfd;
+	host->started_ns = found->started_ns;
+	r = host_begin(host, found->link_fd);
+	if (r < 0) {
+		host_leave(host);
+		return error_set(err, ERROR_HOST_FAILED, "cannot adopt the host of %s: %s",
+				 config->parent, strerror(-r));
+	}
 	*ret_host = host;
 	return 0;
 }
@@ -434,10 +505,9 @@ void host_stop(struct host *host)
 	if (host->error.word == ERROR_NONE)
 		host->error = err;
 	host->end_deadline_ns = clock_now_ns() + host->exit_timeout_ns;
-	/* The host reads the end of the stream, removes what is there and exits; what it still
-	 * says on the way is heard. */
+	/* The host removes what is there and exits; what it still says on the way is heard. */
 	if (!host->closed)
-		(void)shutdown(host->link.source.fd, SHUT_WR);
+		(void)link_notify(&host->link, LINK_STOP, NULL, NULL, 0);
 	host_arm(host);
 }
 
@@ -446,11 +516,28 @@ void host_free(struct host *host)
 	if (!host)
 		return;
 	if (host->pidfd.fd >= 0 && !host->exited) {
+		struct pollfd p = {.fd = host->pidfd.fd, .events = POLLIN};
+
 		host_set_error(host, "the host of %s was ended", host->parent);
 		host_signal(host);
+		while (poll(&p, 1, -1) < 0 && errno == EINTR)
+			;
 		waitid(P_PIDFD, (id_t)host->pidfd.fd, &(siginfo_t){0}, WEXITED);
 	}
 	host_release(host);
+}
+
+void host_leave(struct host *host)
+{
+	if (!host)
+		return;
+	host_set_error(host, "the host of %s is left to another broker", host->parent);
+	host_release(host);
+}
+
+void host_set_started_ns(struct host *host, uint64_t started_ns)
+{
+	host->started_ns = started_ns;
 }
 
 pid_t host_pid(const struct host *host)

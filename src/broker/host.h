@@ -42,12 +42,27 @@ struct host_config {
 	bool no_sandbox;
 	uint64_t call_timeout_ns; /* for the hello, and to end when asked */
 	uint64_t exit_timeout_ns;
+	uint64_t orphan_ns; /* how long it waits, unused, for another broker; 0: as it sees fit */
+	int listen_fd;	    /* where it waits (host-socket.h), the caller's; -1: it ends with us */
 };
 
 /* Starts a host. Its @ops are called from the reactor, never from within this or another function
  * here. */
 int host_spawn(const struct host_config *config, const struct host_ops *ops, void *data,
 	       struct host **ret_host, struct umdev_error *err) umdev_warn_unused;
+
+/* A host that runs and waits for a broker. */
+struct host_found {
+	int link_fd; /* these two are taken, also on failure */
+	int pidfd;
+	pid_t pid;
+	uint64_t started_ns; /* 0: not known */
+};
+
+/* Takes the link to a host that an earlier broker has started; as above, the hello included. */
+int host_take(const struct host_config *config, const struct host_found *found,
+	      const struct host_ops *ops, void *data, struct host **ret_host,
+	       struct umdev_error *err) umdev_warn_unused;
 
 /* What a host is asked. */
 struct host_request {
@@ -75,7 +90,7 @@ void host_answer(struct host *host, uint64_t id, const struct umdev_error *err);
 /* Has another owner told of the host from now on. */
 void host_adopt(struct host *host, const struct host_ops *ops, void *data);
 
-/* Asks the host to end in order: closes the link, and kills it should that take too long. */
+/* Asks the host to end in order, and kills it should that take too long. */
 void host_stop(struct host *host);
 
 /* Kills the host, because of what the text says. */
@@ -83,6 +98,12 @@ void host_kill(struct host *host, const char *fmt, ...) __attribute__((format(pr
 
 /* Kills, reaps and frees at once, without telling; outstanding calls fail. NULL is fine. */
 void host_free(struct host *host);
+
+/* Frees at once and leaves the process to the next broker. NULL is fine. */
+void host_leave(struct host *host);
+
+/* When it was started, where host_adopt() did not know. */
+void host_set_started_ns(struct host *host, uint64_t started_ns);
 
 /* Its process, and when that was started by the wall clock. */
 pid_t host_pid(const struct host *host);

@@ -14,6 +14,7 @@ void keeper_init(struct keeper *keeper)
 	memset(keeper, 0, sizeof(*keeper));
 	keeper->page_fd = -1;
 	keeper->listen_fd = -1;
+	keeper->record_fd = -1;
 }
 
 void keeper_done(struct keeper *keeper)
@@ -23,6 +24,7 @@ void keeper_done(struct keeper *keeper)
 	free(keeper->slots);
 	fd_close(&keeper->page_fd);
 	fd_close(&keeper->listen_fd);
+	fd_close(&keeper->record_fd);
 	keeper_init(keeper);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What outlives the host of an mdev: its state page, its listening socket, its endpoints and the
- * descriptors that the host asked to keep, by slot number.
+ * descriptors that the host asked to keep, by slot number. (The host, in turn, holds all of this
+ * for the broker's successor, and the broker's record of the mdev.)
  *
  * Slots are chosen by the host, so they are bounded and their number is limited; a host that wants
  * more than that loses what it wants kept, not the mdev.
@@ -26,6 +27,7 @@ struct keeper_slot {
 struct keeper {
 	int page_fd;   /* -1: none */
 	int listen_fd; /* -1: none */
+	int record_fd; /* of journal.h; -1: none */
 	int endpoint_fds[UMDEV_ENDPOINTS_MAX];
 	size_t endpoint_count;
 	uint64_t page_size;

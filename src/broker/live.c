@@ -12,6 +12,7 @@
 #include <strings.h>
 #include <umdev/driver.h>
 
+#include "broker/journal.h"
 #include "broker/mdev.h"
 #include "broker/place.h"
 #include "link/protocol.h"
@@ -24,6 +25,8 @@ struct live {
 	void (*then)(struct mdev *mdev, struct api_call *call);
 	size_t at;	/* step: 0 are the knobs, n is row n - 1 of the driver's table */
 	bool backwards; /* setting back */
+	bool redefines; /* then() writes the definition */
+	bool noted;	/* the record says that it is under way */
 	struct umdev_error err;
 };
 
@@ -133,12 +136,20 @@ static void live_end(struct live *live)
 	mdev->changing = false;
 	mdev->changing_to = NULL;
 	if (live->err.word != ERROR_NONE) {
+		journal_settled(mdev);
 		api_fail(live->call, &live->err);
 	} else {
+		if (live->redefines)
+			journal_redefines(mdev, live->next);
 		definition_free(mdev->running);
 		mdev->running = umdev_steal_ptr(&live->next);
+		if (!live->redefines)
+			journal_settled(mdev);
 		mdev_event(mdev, "mdev.modified", LOG_INFO, "attributes changed while active");
 		live->then(mdev, live->call);
+		/* Unless it is being set back by now. */
+		if (live->redefines && !mdev->changing)
+			journal_settled(mdev);
 	}
 	definition_free(live->next);
 	free(live);
@@ -186,6 +197,9 @@ static void live_step(struct live *live)
 
 		if (!live_has_step(live, step))
 			continue;
+		if (!live->noted)
+			journal_changing(mdev);
+		live->noted = true;
 		r = live_send(live, step, live->backwards ? mdev->running : live->next);
 		if (r == 0)
 			return;
@@ -227,7 +241,7 @@ static int live_new(struct mdev *mdev, struct definition *next, struct live **re
 }
 
 int mdev_change_live(struct mdev *mdev, struct definition *next, struct api_call *call,
-		     void (*then)(struct mdev *mdev, struct api_call *call),
+		     void (*then)(struct mdev *mdev, struct api_call *call), bool redefines,
 		     struct umdev_error *err)
 {
 	struct live *live = NULL;
@@ -259,6 +273,7 @@ int mdev_change_live(struct mdev *mdev, struct definition *next, struct api_call
 	}
 	live->call = call;
 	live->then = then;
+	live->redefines = redefines;
 	mdev->changing = true;
 	mdev->changing_to = next;
 	live_step(live);

@@ -24,16 +24,19 @@
 #include "broker/paths.h"
 #include "broker/sandbox.h"
 #include "broker/tree.h"
+#include "util/clock.h"
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/parse.h"
 
-#define EXIT_USAGE	  2
-#define DAEMON_DEATHS_MAX 1000000u
+#define EXIT_USAGE	     2
+#define DAEMON_DEATHS_MAX    1000000u
+#define DAEMON_ORPHAN_MS_MAX 86400000u
 
 static const char daemon_usage[] =
 	"usage: umdevd [--root DIR] [--foreground] [--no-tree] [--driver-dir DIR] [--host-path FILE]\n"
-	"              [--sysfs-path FILE] [--host-deaths N] [--no-sandbox] [--debug]\n"
+	"              [--sysfs-path FILE] [--host-deaths N] [--orphan-ms N]\n"
+	"              [--no-sandbox] [--debug]\n"
 	"Shares physical devices between virtual machines. See umdevd(8).\n";
 
 struct daemon_options {
@@ -46,10 +49,23 @@ struct daemon_options {
 	bool no_sandbox;
 	bool foreground;
 	bool debug;
+	char **argv;
+	char *program; /* the file of this one */
+	uint64_t orphan_ns;
 };
+
+#define DAEMON_LEAVE_WAIT_NS (5 * NS_PER_S)
+#define DAEMON_LEAVE_LOOK_NS (5 * NS_PER_MS)
+/* Set for the program that replaces this one: it is where it shall be. */
+#define DAEMON_AGAIN "UMDEVD_AGAIN"
 
 struct daemon {
 	struct broker_config config;
+	char **argv;
+	char *program; /* its file when it was started: another one may be there now */
+	struct reactor_timer leave_timer; /* looks whether nothing is under way */
+	uint64_t leave_deadline_ns;
+	struct umdev_error failure; /* why it ends */
 	struct reactor *reactor;
 	struct broker *broker;
 	struct control control;
@@ -74,6 +90,7 @@ static void daemon_options_done(struct daemon_options *o)
 	free(o->host_path);
 	free(o->driver_dir);
 	free(o->sysfs_path);
+	free(o->program);
 }
 
 /* Returns -1 to go on, or the exit code. */
@@ -85,6 +102,7 @@ static int daemon_parse(int argc, char **argv, struct daemon_options *o, const c
 		{"driver-dir", required_argument, NULL, 'D'},
 		{"host-path", required_argument, NULL, 'H'},
 		{"no-tree", no_argument, NULL, 'n'},
+		{"orphan-ms", required_argument, NULL, 'o'},
 		{"sysfs-path", required_argument, NULL, 'S'},
 		{"host-deaths", required_argument, NULL, 'N'},
 		{"no-sandbox", no_argument, NULL, 'X'},
@@ -113,6 +131,15 @@ static int daemon_parse(int argc, char **argv, struct daemon_options *o, const c
 			break;
 		case 'n':
 			o->no_tree = true;
+			break;
+		case 'o':
+			if (parse_u64(optarg, &o->orphan_ns) < 0 || o->orphan_ns == 0 ||
+			    o->orphan_ns > DAEMON_ORPHAN_MS_MAX) {
+				fprintf(stderr, "umdevd: --orphan-ms takes 1 to %u, not '%s'\n",
+					DAEMON_ORPHAN_MS_MAX, optarg);
+				return daemon_usage_error();
+			}
+			o->orphan_ns *= NS_PER_MS;
 			break;
 		case 'S':
 			free(o->sysfs_path);
@@ -281,6 +308,45 @@ static void daemon_ended(struct broker *broker)
 	reactor_stop(broker->reactor);
 }
 
+/* Becomes the program anew; hosts go on meanwhile. Returns when that fails. */
+static void daemon_again(struct daemon *d)
+{
+	umdev_log(LOG_INFO, "umdevd", "daemon.again", "starting anew from %s", d->program);
+	daemon_notify("RELOADING=1");
+	/* It could not mount where the old one is. */
+	tree_server_stop(&d->tree);
+	setenv(DAEMON_AGAIN, "1", 1);
+	execv(d->program, d->argv);
+	umdev_log(LOG_ERR, "umdevd", "daemon.again", "%s cannot be run, going on as before: %s",
+		  d->program, strerror(errno));
+	unsetenv(DAEMON_AGAIN);
+	tree_server_start(&d->tree, d->broker, d->sysfs_path);
+	daemon_notify("READY=1");
+}
+
+static void daemon_leave_look(struct reactor_timer *timer)
+{
+	struct daemon *d = container_of(timer, struct daemon, leave_timer);
+	uint64_t now = clock_now_ns();
+
+	if (d->broker->ending)
+		return;
+	/* What does not end in time the next one ends. */
+	if (broker_quiet(d->broker) || now >= d->leave_deadline_ns)
+		daemon_again(d);
+	else
+		reactor_timer_set(d->reactor, timer, now + DAEMON_LEAVE_LOOK_NS);
+}
+
+static void daemon_leave(struct broker *broker)
+{
+	struct daemon *d = broker->booted_data;
+
+	d->leave_deadline_ns = clock_now_ns() + DAEMON_LEAVE_WAIT_NS;
+	d->leave_timer.expired = daemon_leave_look;
+	reactor_timer_set(d->reactor, &d->leave_timer, clock_now_ns());
+}
+
 static void daemon_signalled(struct reactor_fd *source, uint32_t events)
 {
 	struct daemon *d = container_of(source, struct daemon, signals);
@@ -288,6 +354,10 @@ static void daemon_signalled(struct reactor_fd *source, uint32_t events)
 
 	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
 		return;
+	if (info.ssi_signo == SIGUSR2) {
+		daemon_leave(d->broker);
+		return;
+	}
 	umdev_log(LOG_INFO, "umdevd", "daemon.stop", "signal %u: stopping", info.ssi_signo);
 	daemon_notify("STOPPING=1");
 	broker_shutdown(d->broker);
@@ -300,6 +370,7 @@ static int daemon_watch_signals(struct daemon *d)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR2);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
 	d->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -321,6 +392,17 @@ static void daemon_raise_limits(void)
 	}
 }
 
+/* What is active is known: whoever asks now is told the truth. */
+static void daemon_taken(struct broker *broker)
+{
+	struct daemon *d = broker->booted_data;
+
+	if (control_open(&d->control, broker, &d->failure) < 0)
+		reactor_stop(broker->reactor);
+	else
+		tree_server_start(&d->tree, broker, d->sysfs_path);
+}
+
 static int daemon_start(struct daemon *d, struct umdev_error *err)
 {
 	int r;
@@ -335,17 +417,22 @@ static int daemon_start(struct daemon *d, struct umdev_error *err)
 	d->broker->booted = daemon_booted;
 	d->broker->booted_data = d;
 	d->broker->ended = daemon_ended;
-	r = control_open(&d->control, d->broker, err);
-	if (r < 0)
-		return r;
-	tree_server_start(&d->tree, d->broker, d->sysfs_path);
-	return broker_boot(d->broker, err);
+	d->broker->taken = daemon_taken;
+	d->broker->again = daemon_leave;
+	r = broker_boot(d->broker, err);
+	if (r == 0 && d->failure.word != ERROR_NONE) {
+		*err = d->failure;
+		r = -error_word_errno(err->word);
+	}
+	return r;
 }
 
 static int daemon_run(const struct daemon_options *o, int ready_fd)
 {
 	struct daemon d = {
 		.config = broker_defaults,
+		.argv = o->argv,
+		.program = o->program,
 		.foreground = o->foreground,
 		.ready_fd = ready_fd,
 		.signals.fd = -1,
@@ -362,6 +449,7 @@ static int daemon_run(const struct daemon_options *o, int ready_fd)
 	d.config.driver_dir = o->driver_dir;
 	if (o->host_deaths)
 		d.config.restart_deaths_max = (unsigned)o->host_deaths;
+	d.config.orphan_ns = o->orphan_ns;
 	d.sysfs_path = o->no_tree ? NULL : o->sysfs_path;
 	r = daemon_start(&d, &err);
 	if (r < 0) {
@@ -370,10 +458,18 @@ static int daemon_run(const struct daemon_options *o, int ready_fd)
 		r = reactor_run(d.reactor);
 		if (r < 0)
 			umdev_log(LOG_ERR, "umdevd", "daemon.run", "%s", strerror(-r));
+		if (r == 0 && d.failure.word != ERROR_NONE) {
+			umdev_log(LOG_ERR, "umdevd", "daemon.start", "%s", d.failure.message);
+			r = -error_word_errno(d.failure.word);
+		}
 	}
 	control_close(&d.control);
 	tree_server_stop(&d.tree);
-	broker_free(d.broker);
+	/* A daemon that fails is no reason for its guests to. */
+	if (r < 0)
+		broker_leave(d.broker);
+	else
+		broker_free(d.broker);
 	fd_close(&d.signals.fd);
 	fd_close(&d.ready_fd);
 	reactor_free(d.reactor);
@@ -382,7 +478,7 @@ static int daemon_run(const struct daemon_options *o, int ready_fd)
 
 int main(int argc, char **argv)
 {
-	struct daemon_options o = {0};
+	struct daemon_options o = {.argv = argv, .program = realpath("/proc/self/exe", NULL)};
 	const char *root = getenv("UMDEV_ROOT");
 	int ready_fd = -1;
 	int code = daemon_parse(argc, argv, &o, &root);
@@ -392,8 +488,9 @@ int main(int argc, char **argv)
 	if (code < 0) {
 		log_setup("umdevd", o.debug ? LOG_DEBUG : LOG_INFO);
 		signal(SIGPIPE, SIG_IGN);
-		if (!o.foreground && !getenv("NOTIFY_SOCKET"))
+		if (!o.foreground && !getenv("NOTIFY_SOCKET") && !getenv(DAEMON_AGAIN))
 			code = daemon_background(&ready_fd);
+		unsetenv(DAEMON_AGAIN);
 	}
 	if (code < 0) {
 		daemon_raise_limits();

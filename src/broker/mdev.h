@@ -152,6 +152,11 @@ int mdev_socket_check(const struct definition *definition,
 int mdev_socket_open(struct mdev *mdev, struct umdev_error *err) umdev_warn_unused;
 void mdev_socket_close(struct mdev *mdev);
 
+/* Whether the socket of @uuid was opened and is not where clients look for it yet; whether it is.
+ */
+bool mdev_socket_hidden(const struct broker *broker, const char *uuid);
+bool mdev_socket_published(const struct broker *broker, const char *uuid);
+
 /* Puts the socket that was opened where clients look for it. */
 int mdev_socket_publish(struct mdev *mdev, struct umdev_error *err) umdev_warn_unused;
 
@@ -183,10 +188,10 @@ void mdev_drop_piece(struct mdev *mdev);
 /* Tells that @mdev is no longer defined and, when it is idle, releases its piece and frees it. */
 void mdev_undefined(struct mdev *mdev, const char *how);
 
-/* Changes attributes of the active @mdev to what @next (stolen) says and answers @call. Returns as
- * mdev_start(). */
+/* Changes attributes of the active @mdev to what @next (stolen) says; @then answers @call and, with
+ * @redefines, writes the definition before. Returns as mdev_start(). */
 int mdev_change_live(struct mdev *mdev, struct definition *next, struct api_call *call,
-		     void (*then)(struct mdev *mdev, struct api_call *call),
+		     void (*then)(struct mdev *mdev, struct api_call *call), bool redefines,
 		     struct umdev_error *err) umdev_warn_unused;
 
 /* Makes the active @mdev anew as @next (stolen) says, unless it is in use, and answers @call.

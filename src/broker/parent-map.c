@@ -282,7 +282,8 @@ static int map_take_over(struct parent *parent, struct umdev_error *err)
 
 /* ---- Loading --------------------------------------------------------------------------------- */
 
-/* Pieces of mdevs that are not defined any more belong to nobody. Returns whether there were any.
+/* Pieces of mdevs that are neither defined nor active any more belong to nobody. Returns whether
+ * there were any.
  */
 static bool map_release_orphans(struct parent *parent)
 {
@@ -292,7 +293,9 @@ static bool map_release_orphans(struct parent *parent)
 		const struct pool_piece *piece = &parent->pool.pieces[i - 1];
 		const struct mdev *mdev = mdev_find(parent->broker, parent->name, piece->uuid);
 
-		if (mdev && mdev_is_defined(mdev))
+		/* Those that are active or being made anew are of a host that was taken over. */
+		if ((mdev && (mdev_is_defined(mdev) || mdev->state != MDEV_IDLE)) ||
+		    json_object_get(parent->remakes, piece->uuid))
 			continue;
 		pool_release(&parent->pool, piece->start, true);
 		any = true;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <umdev/driver.h>
 
+#include "broker/journal.h"
 #include "broker/mdev.h"
 #include "broker/parent.h"
 #include "broker/store.h"
@@ -30,6 +31,9 @@ static int parent_take_tables(struct parent *parent, json_t *hello, struct umdev
 	json_int_t flags = 0;
 	int r;
 
+	if (json_integer_value(json_object_get(hello, "version")) != LINK_VERSION)
+		return error_set(err, ERROR_HOST_FAILED,
+				 "the host of %s is of another version of umdev", parent->name);
 	if (json_unpack(hello, "{s:{s:s,s?I,s:I,s?I}}", "driver", "name", &name, "state_version",
 			&state_version, "page_size", &page_size, "flags", &flags) < 0)
 		return error_set(err, ERROR_DRIVER_FAILED, "the host of %s says a malformed hello",
@@ -160,8 +164,7 @@ static void parent_opened(void *arg, json_t *answer, const struct umdev_error *e
 
 /* ---- Open ------------------------------------------------------------------------------------ */
 
-/* The options that are the driver's. */
-static json_t *parent_driver_options(const struct parent *parent)
+json_t *parent_driver_options(const struct parent *parent)
 {
 	const struct spec_table *standard = spec_standard_options();
 	json_t *options = json_copy(parent->options);
@@ -203,15 +206,21 @@ static json_t *parent_open_params(const struct parent *parent, int *ret_fds)
 
 int parent_send_open(struct parent *parent, struct host *host, link_reply_fn *reply)
 {
-	int fds[BACKINGS_MAX];
+	int fds[BACKINGS_MAX + 1];
 	struct host_request request = {
 		.method = LINK_OPEN,
 		.params = parent_open_params(parent, fds),
 		.fds = fds,
-		.nfds = parent->backings.count,
+		.nfds = parent->backings.count + 1,
 		.timeout_ns = parent->broker->config.call_timeout_ns,
 	};
+	int r = journal_parent_new(parent);
 
+	if (r < 0) {
+		json_decref(request.params);
+		return r;
+	}
+	fds[parent->backings.count] = parent->record_fd;
 	return host_call(host, &request, reply, parent);
 }
 

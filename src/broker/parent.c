@@ -8,12 +8,16 @@
 #include <string.h>
 
 #include "broker/group.h"
+#include "broker/host-socket.h"
+#include "broker/journal.h"
 #include "broker/mdev.h"
 #include "broker/store.h"
+#include "broker/takeover.h"
 #include "broker/upgrade.h"
 #include "link/protocol.h"
 #include "model/address.h"
 #include "util/clock.h"
+#include "util/fd.h"
 #include "util/log.h"
 
 static const char *const parent_state_names[] = {
@@ -70,13 +74,18 @@ static int parent_new(struct broker *broker, const char *name, const char *drive
 	struct parent *parent = calloc(1, sizeof(*parent));
 	struct parent *after;
 
-	if (parent)
+	if (parent) {
 		parent->options = options ? json_deep_copy(options) : json_object();
-	if (!parent || !parent->options) {
+		parent->remakes = json_object();
+	}
+	if (!parent || !parent->options || !parent->remakes) {
+		if (parent)
+			json_decref(parent->options);
 		free(parent);
 		return error_set(err, ERROR_NO_MEMORY, "out of memory");
 	}
 	parent->broker = broker;
+	parent->record_fd = -1;
 	snprintf(parent->name, sizeof(parent->name), "%s", name);
 	snprintf(parent->driver, sizeof(parent->driver), "%s", driver);
 	list_init(&parent->discards);
@@ -112,7 +121,11 @@ void parent_free(struct parent *parent)
 		return;
 	error_set(&err, ERROR_HOST_FAILED, "parent %s is gone", parent->name);
 	reactor_timer_cancel(parent->broker->reactor, &parent->timer);
-	host_free(umdev_steal_ptr(&parent->host));
+	takeover_free(parent);
+	if (parent->broker->leaving)
+		host_leave(umdev_steal_ptr(&parent->host));
+	else
+		host_free(umdev_steal_ptr(&parent->host));
 	parent_fail_discards(parent, &err);
 	reactor_task_del(parent->broker->reactor, &parent->discard_task);
 	upgrade_abort(parent, &err);
@@ -123,8 +136,13 @@ void parent_free(struct parent *parent)
 	spec_table_done(&parent->option_specs);
 	spec_table_done(&parent->attr_specs);
 	type_table_done(&parent->types);
-	backings_close(&parent->backings, false);
+	if (parent->broker->leaving)
+		backings_leave(&parent->backings);
+	else
+		backings_close(&parent->backings, false);
 	pool_done(&parent->pool);
+	fd_close(&parent->record_fd);
+	json_decref(parent->remakes);
 	json_decref(parent->options);
 	json_decref(parent->sandbox);
 	free(parent->unit);
@@ -225,6 +243,7 @@ static void parent_removed(struct parent *parent)
 	parent_boot_done(parent);
 	if (!broker->ending)
 		parent_event(parent, "parent.removed", LOG_INFO, "removed");
+	host_socket_remove(broker, parent->name, false);
 	parent_free(parent);
 	api_reply(call, json_object());
 	broker_end_step(broker);
@@ -238,6 +257,9 @@ static void parent_host_died(void *data, const struct umdev_error *err)
 	parent->host = NULL;
 	parent->failing = false;
 	parent_fail_discards(parent, &why);
+	takeover_forget_asks(parent);
+	if (parent->takeover && takeover_host_died(parent, &why))
+		return;
 	if (upgrade_host_died(parent, &why))
 		return;
 	switch (parent->state) {
@@ -254,13 +276,21 @@ static void parent_host_died(void *data, const struct umdev_error *err)
 
 static void parent_host_hello(void *data, json_t *params)
 {
-	parent_open_begin(data, params);
+	struct parent *parent = data;
+
+	if (parent->takeover)
+		takeover_hello(parent, params);
+	else
+		parent_open_begin(parent, params);
 }
 
 static void parent_host_notify(void *data, const char *method, json_t *params, int *fds,
 			       size_t nfds)
 {
-	mdev_host_notify(data, method, params, fds, nfds);
+	struct parent *parent = data;
+
+	if (!parent->takeover || !takeover_notify(parent, method, params, fds, nfds))
+		mdev_host_notify(parent, method, params, fds, nfds);
 }
 
 static void parent_host_ask(void *data, uint64_t id, const char *method, json_t *params)
@@ -269,6 +299,8 @@ static void parent_host_ask(void *data, uint64_t id, const char *method, json_t 
 	struct umdev_error err = {0};
 	int r;
 
+	if (strcmp(method, LINK_JOIN) == 0 && takeover_ask_later(parent, id, params))
+		return;
 	if (strcmp(method, LINK_JOIN) == 0)
 		r = group_client_joins(parent, params, &err);
 	else
@@ -276,18 +308,18 @@ static void parent_host_ask(void *data, uint64_t id, const char *method, json_t 
 	host_answer(parent->host, id, r < 0 ? &err : NULL);
 }
 
-static const struct host_ops parent_host_ops = {
+const struct host_ops parent_host_ops = {
 	.ask = parent_host_ask,
 	.hello = parent_host_hello,
 	.notify = parent_host_notify,
 	.died = parent_host_died,
 };
 
-int parent_spawn_host(struct parent *parent, const struct host_ops *ops, void *data,
-		      struct host **ret_host, struct umdev_error *err)
+void parent_host_config(const struct parent *parent, struct host_config *ret_config)
 {
 	const struct broker_config *c = &parent->broker->config;
-	struct host_config config = {
+
+	*ret_config = (struct host_config){
 		.reactor = parent->broker->reactor,
 		.path = c->host_path,
 		.driver_dir = c->driver_dir,
@@ -297,8 +329,24 @@ int parent_spawn_host(struct parent *parent, const struct host_ops *ops, void *d
 		.no_sandbox = c->no_sandbox,
 		.call_timeout_ns = c->call_timeout_ns,
 		.exit_timeout_ns = c->exit_timeout_ns,
+		.orphan_ns = c->orphan_ns,
+		.listen_fd = -1,
 	};
+}
 
+int parent_spawn_host(struct parent *parent, const struct host_ops *ops, void *data,
+		      struct host **ret_host, struct umdev_error *err)
+{
+	umdev_autoclose int listen_fd =
+		host_socket_bind(parent->broker, parent->name, parent->host != NULL);
+	struct host_config config;
+
+	/* Without it the host ends with this broker, and its mdevs with the host. */
+	if (listen_fd < 0)
+		umdev_log(LOG_WARNING, parent->name, "host.socket", "%s/%s.sock: %s",
+			  BROKER_HOSTS_DIR, parent->name, strerror(-listen_fd));
+	parent_host_config(parent, &config);
+	config.listen_fd = listen_fd < 0 ? -1 : listen_fd;
 	return host_spawn(&config, ops, data, ret_host, err);
 }
 
@@ -310,6 +358,14 @@ static int parent_spawn(struct parent *parent, struct umdev_error *err)
 void parent_adopt_host(struct parent *parent)
 {
 	host_adopt(parent->host, &parent_host_ops, parent);
+}
+
+void parent_begin(struct parent *parent)
+{
+	struct umdev_error err = {0};
+
+	if (parent_spawn(parent, &err) < 0)
+		parent_start_failed(parent, &err);
 }
 
 static void parent_timer_expired(struct reactor_timer *timer)
@@ -350,6 +406,7 @@ void parent_now_ready(struct parent *parent)
 		parent->restarts++;
 		parent_event(parent, "host.started", LOG_WARNING, "host restarted as process %d",
 			     (int)host_pid(parent->host));
+		journal_parent(parent);
 		parent_each_mdev(parent, mdev_host_back);
 		return;
 	}
@@ -357,17 +414,42 @@ void parent_now_ready(struct parent *parent)
 		parent_event(parent, "parent.added", LOG_INFO, "driver %s", parent->driver);
 	parent_event(parent, "parent.ready", LOG_INFO, "%zu types, host process %d",
 		     parent->types.count, (int)host_pid(parent->host));
+	journal_parent(parent);
 	api_reply(umdev_steal_ptr(&parent->call), parent_print(parent));
 	mdev_learn_names(parent);
-	mdev_autostart(parent);
+	parent_autostart(parent);
+}
+
+void parent_taken(struct parent *parent)
+{
+	parent->opened = true;
+	parent->state = PARENT_READY;
+	memset(&parent->error, 0, sizeof(parent->error));
+	parent_event(parent, "parent.ready", LOG_INFO, "%zu types, host process %d taken over",
+		     parent->types.count, (int)host_pid(parent->host));
+	mdev_learn_names(parent);
+	parent_autostart(parent);
+}
+
+void parent_autostart(struct parent *parent)
+{
+	/* What is active elsewhere is known only when all was taken over. */
+	parent->autostart_waits = parent->broker->takeovers > 0;
+	if (parent->autostart_waits)
+		return;
+	if (parent->autostarted)
+		group_autostart(parent); /* others of its groups may wait for it */
+	else
+		mdev_autostart(parent);
 	if (parent->autostarting == 0)
 		parent_boot_done(parent);
+	journal_autostarted(parent);
 }
 
 /* ---- Requests -------------------------------------------------------------------------------- */
 
-static int parent_check_new(struct broker *broker, const char *name, const char *driver,
-			    const json_t *options, struct umdev_error *err)
+static int parent_check_new(struct broker *broker, const char *name, const json_t *options,
+			    struct umdev_error *err)
 {
 	struct parent *p;
 	size_t count = 0;
@@ -393,20 +475,25 @@ static int parent_check_new(struct broker *broker, const char *name, const char 
 		if (!json_is_string(value))
 			return error_set_key(err, ERROR_INVALID, key, "option %s is no text", key);
 	}
-	return drivers_check(broker, driver, err);
+	return 0;
 }
 
 int parent_add(struct broker *broker, const char *name, const char *driver, const json_t *options,
 	       struct api_call *call, struct umdev_error *err)
 {
 	struct parent *parent;
-	int r = parent_check_new(broker, name, driver, options, err);
+	int r = parent_check_new(broker, name, options, err);
 
 	if (r == 0)
 		r = parent_new(broker, name, driver, options, &parent, err);
 	if (r < 0)
 		return r;
-	r = parent_spawn(parent, err);
+	/* A host that runs has its driver, whatever has become of the file. */
+	if (call || !takeover_begin(parent)) {
+		r = drivers_check(broker, driver, err);
+		if (r == 0)
+			r = parent_spawn(parent, err);
+	}
 	if (r < 0) {
 		parent_free(parent);
 		return r;

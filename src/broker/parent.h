@@ -54,12 +54,15 @@ struct parent {
 	char driver[IDENT_DRIVER_NAME_MAX + 1];
 	json_t *options; /* name -> text, as given */
 	enum parent_state state;
-	struct umdev_error error; /* why it is FAILED, or last died */
-	struct host *host;	  /* NULL: none */
-	struct api_call *call;	  /* waits for the parent to be added or removed */
-	bool booting;		  /* counted in broker->booting */
-	bool stored;		  /* its configuration is on disk */
-	bool driver_known;	  /* the tables below are filled */
+	struct umdev_error error;  /* why it is FAILED, or last died */
+	struct host *host;	   /* NULL: none */
+	struct takeover *takeover; /* of that host, under way; NULL: none */
+	int record_fd;		   /* of journal.h; -1: none */
+	json_t *remakes;	   /* likewise */
+	struct api_call *call;	   /* waits for the parent to be added or removed */
+	bool booting;		   /* counted in broker->booting */
+	bool stored;		   /* its configuration is on disk */
+	bool driver_known;	   /* the tables below are filled */
 
 	/* What the driver declared, and what its host said of that. */
 	json_t *hello;
@@ -86,6 +89,8 @@ struct parent {
 	unsigned event_count;
 	bool failing; /* the host is being killed because of error */
 	unsigned autostarting;
+	bool autostarted;     /* what starts by itself here was started (journal.h) */
+	bool autostart_waits; /* ... and shall be once all hosts were taken over */
 	unsigned restarts;
 	uint64_t ready_ns;	    /* when the present host became ready */
 	unsigned death_count;	    /* of hosts that died on probation, in a row */
@@ -174,7 +179,7 @@ json_t *drivers_list(const struct broker *broker);
 int drivers_check(const struct broker *broker, const char *driver,
 		  struct umdev_error *err) umdev_warn_unused;
 
-/* ---- Between parent.c, parent-open.c and parent-map.c
+/* ---- Between parent.c, parent-open.c, parent-map.c and takeover.c
  * -------------------------------------------------------
  */
 
@@ -196,6 +201,22 @@ int parent_take_answer(struct parent *parent, json_t *answer,
 /* Asks @host to open the parent, whose backings are open; @reply gets the parent. */
 int parent_send_open(struct parent *parent, struct host *host,
 		     link_reply_fn *reply) umdev_warn_unused;
+
+/* What starts and adopts its hosts goes by. */
+void parent_host_config(const struct parent *parent, struct host_config *ret_config);
+extern const struct host_ops parent_host_ops;
+
+/* Starts the first host, or fails the parent. */
+void parent_begin(struct parent *parent);
+
+/* Its host was taken over from an earlier broker, with all that it holds: the parent is ready. */
+void parent_taken(struct parent *parent);
+
+/* Starts what starts by itself, unless an earlier broker did. */
+void parent_autostart(struct parent *parent);
+
+/* The options that are the driver's. NULL when out of memory. */
+json_t *parent_driver_options(const struct parent *parent);
 
 /* Takes the driver's tables out of its hello, opens the backings and sends the open. */
 void parent_open_begin(struct parent *parent, json_t *hello);

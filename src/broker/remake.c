@@ -13,6 +13,7 @@
 
 #include "broker/endpoint.h"
 #include "broker/group.h"
+#include "broker/journal.h"
 #include "broker/mdev.h"
 #include "broker/place.h"
 #include "link/protocol.h"
@@ -51,6 +52,8 @@ static void remake_active(struct mdev *mdev)
 	mdev->changing_to = NULL;
 	mdev->counts_since_ns = clock_now_ns();
 	mdev_set_state(mdev, MDEV_ACTIVE);
+	journal_settled(mdev);
+	journal_remade(mdev);
 }
 
 static void remake_swap(struct remake *remake)
@@ -77,6 +80,7 @@ static int remake_send(struct mdev *mdev, link_reply_fn *reply, struct remake *r
 		r = mdev_endpoints_open(mdev, err);
 	if (r < 0)
 		return r;
+	journal_settled(mdev);
 	r = mdev_send_create(mdev, 0, reply, remake);
 	if (r < 0)
 		return error_set(err, ERROR_HOST_FAILED,
@@ -93,6 +97,7 @@ static void remake_lost(struct remake *remake, const struct umdev_error *why)
 
 	mdev->changing = false;
 	mdev->changing_to = NULL;
+	journal_remade(mdev);
 	/* A host that died makes it on its successor, and nothing is left to be resumed. */
 	if (why->word == ERROR_HOST_FAILED) {
 		fd_close(&mdev->keeper.page_fd);
@@ -157,6 +162,7 @@ static void remake_removed(void *arg, json_t *result, const struct umdev_error *
 		mdev->changing = false;
 		mdev->changing_to = NULL;
 		mdev_set_state(mdev, MDEV_ACTIVE);
+		journal_remade(mdev);
 		remake_end(remake, err);
 		return;
 	}
@@ -202,6 +208,7 @@ int mdev_remake(struct mdev *mdev, struct definition *next, struct api_call *cal
 	}
 	if (r == 0) {
 		*remake = (struct remake){mdev, next, call, then, {0}};
+		journal_remakes(mdev);
 		r = parent_call(mdev->parent, LINK_REMOVE,
 				json_pack("{s:s,s:b}", "uuid", mdev->uuid, "force", false),
 				remake_removed, remake);
@@ -210,6 +217,8 @@ int mdev_remake(struct mdev *mdev, struct definition *next, struct api_call *cal
 				      mdev->parent_name, strerror(-r));
 	}
 	if (r < 0) {
+		if (remake)
+			journal_remade(mdev);
 		free(remake);
 		definition_free(next);
 		return r;

@@ -406,9 +406,10 @@ static int modify_begin(struct api_call *call, struct umdev_error *err)
 	if (r < 0)
 		return r;
 	if (live)
-		return mdev_change_live(
-			mdev, next, call,
-			api_flag(call, "defined") ? modify_live_defined : modify_live_done, err);
+		return mdev_change_live(mdev, next, call,
+					api_flag(call, "defined") ? modify_live_defined
+								  : modify_live_done,
+					api_flag(call, "defined"), err);
 	asked = strdup(define_asked_type(call) ? define_asked_type(call)
 					       : mdev->definition->type_id);
 	r = mdev_redefine(mdev, next, err);

@@ -340,7 +340,8 @@ static void qos_change_step(struct qos_change *change, struct definition *next,
 			qos_change_fail(change, &err);
 		return;
 	}
-	if (mdev_change_live(mdev, next, step, qos_live_then, &err) < 0)
+	if (mdev_change_live(mdev, next, step, qos_live_then, api_flag(change->call, "defined"),
+			     &err) < 0)
 		api_fail(step, &err);
 }
 

@@ -71,7 +71,7 @@ static int set_begin(struct api_call *call, struct umdev_error *err)
 		return r;
 	if (spec->when == UMDEV_WHEN_CREATE)
 		return mdev_remake(mdev, next, call, set_done, err);
-	return mdev_change_live(mdev, next, call, set_done, err);
+	return mdev_change_live(mdev, next, call, set_done, false, err);
 }
 
 void rpc_mdev_set(struct api_call *call)

@@ -170,6 +170,26 @@ int mdev_socket_open(struct mdev *mdev, struct umdev_error *err)
 	return r;
 }
 
+static bool socket_is_there(const struct broker *broker, const char *uuid, const char *name)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s/%s", BROKER_SOCKETS_DIR, uuid, name);
+	return fstatat(broker->root_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool mdev_socket_hidden(const struct broker *broker, const char *uuid)
+{
+	return socket_is_there(broker, uuid, BROKER_SOCKET_NEW);
+}
+
+bool mdev_socket_published(const struct broker *broker, const char *uuid)
+{
+	return !mdev_socket_hidden(broker, uuid) &&
+	       socket_is_there(broker, uuid, BROKER_SOCKET_NAME);
+}
+
 int mdev_socket_publish(struct mdev *mdev, struct umdev_error *err)
 {
 	char path[PATH_MAX];

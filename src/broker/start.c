@@ -16,6 +16,7 @@
 
 #include "broker/endpoint.h"
 #include "broker/group.h"
+#include "broker/journal.h"
 #include "broker/mdev.h"
 #include "broker/place.h"
 #include "link/protocol.h"
@@ -49,6 +50,7 @@ static void mdev_autostart_done(struct mdev *mdev)
 		parent->booting = false;
 		broker_boot_step(parent->broker);
 	}
+	journal_autostarted(parent);
 }
 
 /* Gives back what the start holds and goes idle. */
@@ -221,6 +223,7 @@ void mdev_start_done(struct mdev *mdev)
 	memset(&mdev->error, 0, sizeof(mdev->error));
 	mdev->counts_since_ns = clock_now_ns();
 	mdev_set_state(mdev, MDEV_ACTIVE);
+	journal_settled(mdev);
 	mdev_event(mdev, "mdev.started", LOG_INFO, "started as %s on %s", mdev->running->type_id,
 		   mdev->parent_name);
 	mdev_autostart_done(mdev);
@@ -273,17 +276,18 @@ json_t *mdev_print_knobs(const struct definition *definition)
 int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply, void *arg)
 {
 	struct parent *parent = mdev->parent;
-	int fds[2 + UMDEV_ENDPOINTS_MAX] = {mdev->keeper.page_fd, mdev->keeper.listen_fd};
+	int fds[3 + UMDEV_ENDPOINTS_MAX] = {mdev->keeper.page_fd, mdev->keeper.listen_fd};
 	struct host_request request = {
 		.method = LINK_CREATE,
 		.fds = fds,
-		.nfds = 2 + mdev->keeper.endpoint_count,
+		.nfds = 3 + mdev->keeper.endpoint_count,
 		.timeout_ns = parent->broker->config.call_timeout_ns,
 	};
 
 	if (!parent->host)
 		return -ENOTCONN;
 	memcpy(&fds[2], mdev->keeper.endpoint_fds, sizeof(mdev->keeper.endpoint_fds));
+	fds[2 + mdev->keeper.endpoint_count] = mdev->keeper.record_fd;
 	request.params =
 		json_pack("{s:s,s:i,s:[I,I],s:o,s:i,s:o,s:o*}", "uuid", mdev->uuid, "type",
 			  (int)mdev->type_index, "piece", (json_int_t)mdev->piece.start,
@@ -310,6 +314,8 @@ static void mdev_build(struct mdev *mdev)
 		r = mdev_socket_open(mdev, &err);
 	if (r == 0)
 		r = mdev_endpoints_open(mdev, &err);
+	if (r == 0)
+		r = journal_begin(mdev, &err);
 	if (r == 0) {
 		mdev->touched = true;
 		r = mdev_send_create(mdev, 0, mdev_created, mdev);

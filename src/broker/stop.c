@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "broker/group.h"
+#include "broker/journal.h"
 #include "broker/mdev.h"
 #include "broker/upgrade.h"
 #include "link/protocol.h"
@@ -163,6 +164,7 @@ static void mdev_back(struct mdev *mdev, const struct umdev_error *err)
 		memset(&mdev->error, 0, sizeof(mdev->error));
 		mdev->counts_since_ns = clock_now_ns();
 		mdev_set_state(mdev, MDEV_ACTIVE);
+		journal_settled(mdev);
 	} else if (err->word != ERROR_HOST_FAILED) {
 		mdev_back_failed(mdev, err);
 	} else {

@@ -34,6 +34,9 @@ int store_init(int root_fd, struct umdev_error *err)
 			return error_set(err, error_word_from_errno(r), "cannot make %s: %s",
 					 dirs[i], strerror(-r));
 	}
+	if (mkdirat(root_fd, BROKER_HOSTS_DIR, 0700) < 0 && errno != EEXIST)
+		return error_set(err, error_word_from_errno(errno), "cannot make %s: %s",
+				 BROKER_HOSTS_DIR, strerror(errno));
 	return 0;
 }
 

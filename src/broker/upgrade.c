@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/host-socket.h"
+#include "broker/journal.h"
 #include "link/protocol.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -44,6 +46,7 @@ struct upgrade {
 static void upgrade_free(struct upgrade *u)
 {
 	reactor_timer_cancel(u->parent->broker->reactor, &u->timer);
+	host_socket_remove(u->parent->broker, u->parent->name, true);
 	u->parent->upgrade = NULL;
 	host_free(u->next);
 	host_free(u->old);
@@ -88,6 +91,7 @@ static void upgrade_done(struct upgrade *u)
 	parent_event(parent, "parent.upgraded", LOG_INFO,
 		     "process %d serves what process %d did, %zu mdevs",
 		     (int)host_pid(parent->host), u->from_pid, json_array_size(u->pauses));
+	journal_parent(parent);
 	upgrade_free(u);
 	api_reply(call, result);
 }
@@ -249,6 +253,7 @@ static void upgrade_switch(struct upgrade *u)
 		upgrade_adopt_old(u);
 	parent->host = umdev_steal_ptr(&u->next);
 	parent_adopt_host(parent);
+	host_socket_swap(parent->broker, parent->name);
 	u->phase = UPGRADE_SERVING;
 	if (upgrade_take(u, u->hello, u->answer, &err) < 0) {
 		host_kill(parent->host, "%s", err.message);
@@ -270,6 +275,7 @@ static bool upgrade_back(struct upgrade *u, const struct umdev_error *why)
 	if (!parent->host) {
 		parent->host = umdev_steal_ptr(&u->old);
 		parent_adopt_host(parent);
+		host_socket_swap(parent->broker, parent->name);
 	}
 	upgrade_take_back(u);
 	u->phase = UPGRADE_BACK;

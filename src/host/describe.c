@@ -61,12 +61,12 @@ json_t *host_describe_driver(const struct host_driver *driver, uint64_t page_siz
 {
 	const struct umdev_driver *t = &driver->table;
 
-	return json_pack("{s:i,s:{s:s,s:s,s:s,s:I,s:i,s:I},s:o,s:o,s:o}", "pid", (int)getpid(),
-			 "driver", "name", t->name, "description", t->description, "version",
-			 t->version, "flags", (json_int_t)t->flags, "state_version",
-			 (int)t->state_version, "page_size", (json_int_t)page_size, "options",
-			 describe_options(driver), "attrs", describe_attrs(driver), "stats",
-			 describe_stats(driver));
+	return json_pack("{s:i,s:i,s:{s:s,s:s,s:s,s:I,s:i,s:I},s:o,s:o,s:o}", "version",
+			 LINK_VERSION, "pid", (int)getpid(), "driver", "name", t->name,
+			 "description", t->description, "version", t->version, "flags",
+			 (json_int_t)t->flags, "state_version", (int)t->state_version, "page_size",
+			 (json_int_t)page_size, "options", describe_options(driver), "attrs",
+			 describe_attrs(driver), "stats", describe_stats(driver));
 }
 
 json_t *host_describe_hello(const struct umdev_parent *parent)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "host/group.h"
+#include "host/handover.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -189,7 +190,11 @@ static void group_joined(void *arg, json_t *result, const struct umdev_error *er
 	struct umdev_mdev *mdev = join->mdev;
 	char refusal[256];
 
-	if (mdev) {
+	if (mdev && !result && err->word == ERROR_HOST_FAILED &&
+	    host_handover_waits(mdev->parent)) {
+		mdev->join = NULL;
+		mdev->ask_again = true;
+	} else if (mdev) {
 		mdev->join = NULL;
 		if (!result)
 			snprintf(refusal, sizeof(refusal),
@@ -212,6 +217,12 @@ int host_group_ask(struct umdev_mdev *mdev, const struct ucred *peer, struct umd
 					"uid", (int)peer->uid),
 			      NULL, 0, group_joined, join);
 	}
+	if (r < 0 && host_handover_waits(mdev->parent)) {
+		free(join);
+		mdev->asked = true;
+		mdev->ask_again = true;
+		return -EINPROGRESS;
+	}
 	if (r < 0) {
 		free(join);
 		return error_set(err, ERROR_INTERNAL,
@@ -229,6 +240,20 @@ void host_group_forget(struct umdev_mdev *mdev)
 		mdev->join->mdev = NULL;
 	mdev->join = NULL;
 	mdev->asked = false;
+	mdev->ask_again = false;
+}
+
+void host_group_ask_again(struct umdev_mdev *mdev)
+{
+	struct umdev_error err = {0};
+	struct ucred peer;
+
+	if (!mdev->ask_again || !vfio_session_client(mdev->session, &peer))
+		return;
+	mdev->ask_again = false;
+	/* Should the link be gone again, it waits as before. */
+	if (host_group_ask(mdev, &peer, &err) != -EINPROGRESS)
+		vfio_session_admit(mdev->session, err.message);
 }
 
 void host_group_unask(struct umdev_mdev *mdev)
@@ -236,6 +261,7 @@ void host_group_unask(struct umdev_mdev *mdev)
 	if (mdev->join)
 		mdev->join->mdev = NULL;
 	mdev->join = NULL;
+	mdev->ask_again = false;
 	if (!mdev->asked)
 		return;
 	mdev->asked = false;

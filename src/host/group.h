@@ -30,3 +30,6 @@ void host_group_forget(struct umdev_mdev *mdev);
 int host_group_ask(struct umdev_mdev *mdev, const struct ucred *peer,
 		   struct umdev_error *err) umdev_warn_unused;
 void host_group_unask(struct umdev_mdev *mdev);
+
+/* Asks the new broker what the one before it could not answer any more. */
+void host_group_ask_again(struct umdev_mdev *mdev);

@@ -38,6 +38,9 @@ struct host_flow {
 	struct umdev_mdev *mdev;
 } __attribute__((aligned(HOST_FLOW_ALIGN)));
 
+/* How the parent outlives its broker (handover.c). */
+struct host_handover;
+
 /* The members of a group that are here (group.c). */
 struct host_group;
 struct host_join;
@@ -48,6 +51,7 @@ struct host_given;
 struct umdev_parent {
 	struct reactor *reactor;
 	struct link link;
+	struct host_handover *handover; /* NULL: it ends with its link */
 	struct host_driver driver;
 	struct umdev_parent_info info;
 	void *priv; /* the driver's; NULL is a fine value, see opened */
@@ -98,6 +102,7 @@ struct umdev_mdev {
 	int kept_fds[VFIO_SLOT_DRIVER_MAX]; /* by the driver */
 	int32_t endpoints[UMDEV_ENDPOINTS_MAX];
 	uint32_t endpoint_count;
+	int record_fd; /* the broker's, or -1 */
 	void *bar_memory[UMDEV_BAR_COUNT];
 	struct reactor_poller poller;
 	struct host_timer timers[HOST_TIMERS];
@@ -106,6 +111,7 @@ struct umdev_mdev {
 	struct host_group *group; /* NULL: in none */
 	struct host_join *join;	  /* the question about the present client, not answered yet */
 	bool asked;		  /* the broker counts the present client as one of the group */
+	bool ask_again;		  /* ... or will be asked about it when there is one */
 	struct host_flow *flows;  /* one for each engine */
 	uint32_t flow_count;
 	json_t *drops; /* slots that the broker is not told of yet, or NULL */
@@ -156,6 +162,7 @@ struct host_create {
 	int *endpoints;
 	uint32_t endpoint_count;
 	struct host_given *given; /* NULL: nothing; what is used is taken */
+	int *record;		  /* NULL: none */
 };
 
 /* Builds an mdev whole or not at all. */

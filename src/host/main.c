@@ -4,7 +4,8 @@
  * for people.
  *
  * The process gets what it needs as descriptors. It loads its driver, enters the sandbox and says
- * hello; before that it reads nothing from outside. It ends when the link closes.
+ * hello; before that it reads nothing from outside. It ends when the broker says so;
+ * or, without --handover, when the link closes.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -16,13 +17,15 @@
 
 #include "host/calls.h"
 #include "host/given.h"
+#include "host/handover.h"
 #include "host/host.h"
 #include "host/values.h"
+#include "util/clock.h"
 #include "util/log.h"
 
 static const char host_usage[] =
 	"usage: umdev-host --driver NAME --driver-dir DIR --name PARENT [--user UID:GID]\n"
-	"                  [--no-sandbox]\n"
+	"                  [--handover] [--orphan-ms N] [--no-sandbox]\n"
 	"       umdev-host --calls\n"
 	"Serves one parent for umdevd, which starts it. See umdevd(8).\n";
 
@@ -31,6 +34,8 @@ struct host_options {
 	const char *driver_dir;
 	const char *name;
 	struct sandbox_options sandbox;
+	bool handover;
+	uint64_t orphan_ns;
 };
 
 /* Reads UID:GID. */
@@ -58,6 +63,8 @@ static int host_parse(int argc, char **argv, struct host_options *ret_options)
 		{"user", required_argument, NULL, 'u'},
 		{"no-sandbox", no_argument, NULL, 'N'},
 		{"calls", no_argument, NULL, 'c'},
+		{"handover", no_argument, NULL, 'H'},
+		{"orphan-ms", required_argument, NULL, 'o'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{NULL, 0, NULL, 0},
@@ -85,6 +92,12 @@ static int host_parse(int argc, char **argv, struct host_options *ret_options)
 			break;
 		case 'n':
 			ret_options->name = optarg;
+			break;
+		case 'H':
+			ret_options->handover = true;
+			break;
+		case 'o':
+			ret_options->orphan_ns = strtoull(optarg, NULL, 10) * NS_PER_MS;
 			break;
 		case 'h':
 			fputs(host_usage, stdout);
@@ -127,7 +140,7 @@ static int host_load(struct umdev_parent *parent, const struct host_options *opt
 		return r;
 	}
 	sandbox_enter(&options->sandbox, parent->driver.needs, &parent->sandbox);
-	return link_notify(&parent->link, LINK_HELLO, host_describe_hello(parent), NULL, 0);
+	return host_hello(parent);
 }
 
 static int host_serve(const struct host_options *options)
@@ -146,6 +159,8 @@ static int host_serve(const struct host_options *options)
 	r = parent->reactor ? 0 : -errno;
 	if (r == 0)
 		r = link_init(&parent->link, parent->reactor, LINK_HOST_FD, &host_link_ops, parent);
+	if (r == 0 && options->handover)
+		r = host_handover_init(parent, LINK_LISTEN_FD, options->orphan_ns);
 	if (r == 0)
 		r = host_load(parent, options);
 	if (r == 0)
@@ -153,6 +168,7 @@ static int host_serve(const struct host_options *options)
 	alarm(0);
 	host_watches_free(parent);
 	host_given_free_all(parent);
+	host_handover_done(parent);
 	link_done(&parent->link);
 	host_values_free(parent->values, parent->driver.option_count);
 	reactor_free(parent->reactor);
@@ -162,7 +178,7 @@ static int host_serve(const struct host_options *options)
 
 int main(int argc, char **argv)
 {
-	struct host_options options = {0};
+	struct host_options options = {.orphan_ns = HOST_ORPHAN_NS};
 	int r = host_parse(argc, argv, &options);
 
 	if (r > 0)

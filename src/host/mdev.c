@@ -18,6 +18,7 @@
 
 #include "host/given.h"
 #include "host/group.h"
+#include "host/handover.h"
 #include "host/host.h"
 #include "host/jobs.h"
 #include "util/clock.h"
@@ -58,11 +59,15 @@ static void mdev_drop_task(struct reactor_task *task)
 
 int host_mdev_keep(struct umdev_mdev *mdev, uint32_t slot, int fd)
 {
+	int r;
+
 	mdev_flush_drops(mdev); /* one of them may be this very slot */
 	FAULT_POINT("keep.sending");
-	return link_notify_sync(&mdev->parent->link, LINK_KEEP,
-				json_pack("{s:s,s:[i]}", "uuid", mdev->uuid, "slots", (int)slot),
-				&fd, 1, KEEP_TIMEOUT_NS);
+	r = link_notify_sync(&mdev->parent->link, LINK_KEEP,
+			     json_pack("{s:s,s:[i]}", "uuid", mdev->uuid, "slots", (int)slot), &fd,
+			     1, KEEP_TIMEOUT_NS);
+	/* The next broker gets it with everything else. */
+	return host_handover_keeps(mdev->parent, r) ? 0 : r;
 }
 
 static int mdev_keep(void *device, uint32_t slot, int fd)
@@ -197,6 +202,7 @@ static void mdev_free(struct umdev_mdev *mdev)
 	for (uint32_t i = 0; i < mdev->endpoint_count; i++)
 		fd_close(&mdev->endpoints[i]);
 	fd_close_all(mdev->kept_fds, ARRAY_SIZE(mdev->kept_fds));
+	fd_close(&mdev->record_fd);
 	page_close(&mdev->page);
 	free(mdev);
 }
@@ -218,6 +224,7 @@ static void mdev_finish_remove(struct umdev_mdev *mdev)
 	parent->mdev_count--;
 	mdev_free(mdev);
 	link_reply(&parent->link, id, NULL);
+	host_handover_removed(parent);
 	host_mdev_gone(parent);
 }
 
@@ -509,6 +516,7 @@ int host_mdev_create(struct umdev_parent *parent, const struct host_create *crea
 		return error_set(err, ERROR_NO_MEMORY, "out of memory");
 	mdev->parent = parent;
 	mdev->page.fd = -1;
+	mdev->record_fd = create->record ? umdev_steal_fd(create->record) : -1;
 	for (uint32_t i = 0; i < UMDEV_BAR_COUNT; i++)
 		mdev->bar_fds[i] = -1;
 	memset(mdev->kept_fds, -1, sizeof(mdev->kept_fds));

@@ -10,6 +10,7 @@
 
 #include "host/given.h"
 #include "host/group.h"
+#include "host/handover.h"
 #include "host/host.h"
 #include "host/jobs.h"
 #include "host/values.h"
@@ -45,9 +46,10 @@ static int parent_take_fds(struct umdev_parent *parent, json_t *params, int *fds
 	json_t *name;
 	size_t index;
 
-	if (json_array_size(names) != nfds)
+	if (json_array_size(names) != nfds && json_array_size(names) + 1 != nfds)
 		return error_set(err, ERROR_INVALID, "open names %zu descriptors, %zu came",
 				 json_array_size(names), nfds);
+	host_handover_opened(parent, params, json_array_size(names) < nfds ? &fds[nfds - 1] : NULL);
 	json_array_foreach (names, index, name) {
 		const char *text = json_string_value(name);
 
@@ -191,6 +193,8 @@ static int parent_create(struct umdev_parent *parent, json_t *params, int *fds, 
 				 "create names no type, piece or uuid of this parent");
 	create.endpoint_count =
 		driver_type(&parent->driver, &parent->info, (uint32_t)type)->endpoint_count;
+	if (nfds == 3 + create.endpoint_count)
+		create.record = &fds[--nfds];
 	if (create.endpoint_count > UMDEV_ENDPOINTS_MAX || nfds - 2 != create.endpoint_count)
 		return error_set(err, ERROR_INVALID, "create brings %zu endpoints, the type has %u",
 				 nfds - 2, create.endpoint_count);
@@ -400,9 +404,9 @@ static void parent_on_discard(struct umdev_parent *parent, uint64_t id, json_t *
 			      size_t nfds)
 {
 	struct umdev_error err = {0};
+	struct host_piece piece;
 	json_int_t start = -1;
 	json_int_t size = -1;
-	int r;
 
 	if (json_unpack(params, "{s:I,s:I}", "start", &start, "size", &size) < 0 || start < 0 ||
 	    size < 0 || !parent->opened) {
@@ -410,14 +414,26 @@ static void parent_on_discard(struct umdev_parent *parent, uint64_t id, json_t *
 		link_reply_error(&parent->link, id, &err);
 		return;
 	}
+	piece.start = (uint64_t)start;
+	piece.size = (uint64_t)size;
+	if (parent->discard_id && host_handover_discard_later(parent, id, &piece))
+		return;
 	if (parent->discard_id) {
 		error_set(&err, ERROR_DEVICE_BUSY, "parent %s is discarding another piece",
 			  parent->name);
 		link_reply_error(&parent->link, id, &err);
 		return;
 	}
+	host_discard(parent, id, &piece);
+}
+
+void host_discard(struct umdev_parent *parent, uint64_t id, const struct host_piece *piece)
+{
+	struct umdev_error err = {0};
+	int r;
+
 	parent->discard_id = id;
-	r = driver_discard(&parent->driver, parent->priv, (uint64_t)start, (uint64_t)size, &err);
+	r = driver_discard(&parent->driver, parent->priv, piece->start, piece->size, &err);
 	if (r == -EINPROGRESS)
 		return;
 	parent->discard_id = 0;
@@ -433,6 +449,12 @@ static void parent_on_release(struct umdev_parent *parent, uint64_t id, json_t *
 	host_release(parent, id);
 }
 
+static void parent_on_stop(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
+			   size_t nfds)
+{
+	host_shutdown(parent);
+}
+
 /* ---- The link ---- */
 
 static const struct {
@@ -440,12 +462,20 @@ static const struct {
 	void (*handle)(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
 		       size_t nfds);
 } parent_methods[] = {
-	{LINK_OPEN, parent_on_open},	   {LINK_CREATE, parent_on_create},
-	{LINK_REMOVE, parent_on_remove},   {LINK_ATTR, parent_on_attr},
-	{LINK_STATS, parent_on_stats},	   {LINK_DISCARD, parent_on_discard},
-	{LINK_GROUP, parent_on_group},	   {LINK_GROUP_QOS, parent_on_group_qos},
-	{LINK_QOS, parent_on_qos},	   {LINK_USAGE, parent_on_usage},
+	{LINK_OPEN, parent_on_open},
+	{LINK_CREATE, parent_on_create},
+	{LINK_REMOVE, parent_on_remove},
+	{LINK_ATTR, parent_on_attr},
+	{LINK_STATS, parent_on_stats},
+	{LINK_DISCARD, parent_on_discard},
+	{LINK_GROUP, parent_on_group},
+	{LINK_GROUP_QOS, parent_on_group_qos},
+	{LINK_QOS, parent_on_qos},
+	{LINK_USAGE, parent_on_usage},
 	{LINK_RELEASE, parent_on_release},
+	{LINK_STOP, parent_on_stop},
+	{LINK_TAKEOVER, host_handover_on_takeover},
+	{LINK_NEXT, host_handover_on_next},
 };
 
 static void parent_request(struct link *link, uint64_t id, const char *method, json_t *params,
@@ -470,7 +500,10 @@ static void parent_request(struct link *link, uint64_t id, const char *method, j
 
 static void parent_link_closed(struct link *link, int error)
 {
-	host_shutdown(link->data);
+	struct umdev_parent *parent = link->data;
+
+	if (!host_handover_begin(parent))
+		host_shutdown(parent);
 }
 
 const struct link_ops host_link_ops = {
@@ -499,6 +532,7 @@ void host_shutdown(struct umdev_parent *parent)
 	if (parent->closing)
 		return;
 	parent->closing = true;
+	host_handover_end(parent);
 	alarm(HOST_SHUTDOWN_LIMIT_S); /* a driver that never lets go does not keep the process */
 	list_for_each (mdev, &parent->mdevs, link) {
 		if (!mdev->removing && host_mdev_remove(mdev, 0, true, &err) < 0)

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "host/handover.h"
 #include "host/host.h"
 #include "host/jobs.h"
 #include "util/clock.h"
@@ -262,6 +263,8 @@ static void services_discard_done(struct umdev_parent *parent, int status)
 	struct umdev_error err = {0};
 
 	parent->discard_id = 0;
+	if (host_handover_discarded(parent)) /* for a broker that is gone */
+		return;
 	if (status == 0) {
 		link_reply(&parent->link, id, NULL);
 		return;

@@ -211,7 +211,9 @@ static void link_ready(struct reactor_fd *source, uint32_t events)
 	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		return;
 	n = fd_recv(source->fd, link->buffer, LINK_MESSAGE_MAX, fds, LINK_FDS_MAX, &nfds);
-	if (n == -EAGAIN)
+	/* The peer ended with something of ours unread. What it had sent before is still to be
+	 * read; then comes the end. */
+	if (n == -EAGAIN || n == -ECONNRESET)
 		return;
 	if (n <= 0) {
 		fd_close_all(fds, nfds);

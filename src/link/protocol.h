@@ -9,11 +9,24 @@
  *   broker -> LINK_OPEN    options and the descriptors for them; the answer is the pool and the types
  *   broker -> its other requests, any number, any order
  *   host   -> LINK_KEEP / LINK_DROP / LINK_EVENT / LINK_JOIN / LINK_LEAVE, any time
- *   broker -> closes the link; the host removes what is there and exits
+ *   broker -> LINK_STOP; the host removes what is there and exits
+ *
+ * A link that ends without LINK_STOP means that the broker died. A host that has opened its parent
+ * and was given a listening socket then serves on, keeps by itself what it wants kept, and waits
+ * at that socket. The next broker finds it there, as run/umdev/hosts/<parent>.sock, and:
+ *
+ *   host   -> LINK_HELLO   as before
+ *   broker -> LINK_TAKEOVER   host -> LINK_PARENT, then the answer
+ *   broker -> LINK_NEXT       host -> LINK_MDEV and LINK_KEEPs of the next mdev, then the answer;
+ *                             again until there is none
+ *
+ * From then on it is as if the link had never ended. Whatever a host does with an mdev it has told
+ * of, it tells as ever; what it does with the others goes into what it will tell. A new link
+ * replaces one that is there. Without a broker and without a client a host ends after a while.
  *
  * Shapes (JSON; "text" is always a string, numbers are non-negative integers below 2^63):
  *
- * hello   { pid, driver: { name, description, version, flags, state_version, page_size },
+ * hello   { version: LINK_VERSION, pid, driver: { name, description, version, flags, state_version, page_size },
  *           options: [ { name, description, default?, choices?, min, max, kind } ],
  *           attrs:   [ { name, description, default, choices?, min, max, kind, when } ],
  *           stats:   [ { name, description } ],
@@ -24,7 +37,8 @@
  * open    { name, values: { option: text }, fds: [ option, ... ],
  *           flags: { option: UMDEV_BACKING_* }, engines?: [ parallelism ] }
  *         engines: as an earlier host declared them
- *         + one fd per entry of fds, in order
+ *         + one fd per entry of fds, in order, then the broker's record: a file that the host
+ *         keeps, never reads, and gives back with LINK_PARENT
  *      -> { description, pool: { units, align, unit }, engines: [ { name, parallelism } ],
  *           types: [ { id, name, description?, class, cost, flags, group_scope, requires_group,
  *                      group_hotplug, qos, attrs: [ [ name, value-or-null ], ... ],
@@ -34,7 +48,7 @@
  *           qos?: { cap, weight, priority },
  *           group?: { uuid, cap, weight, priority } }
  *         + 2 fds: the state page (memfd of page_size), the listening socket; then one for each
- *         endpoint of the type
+ *         endpoint of the type; then the broker's record of this mdev, as that of the parent
  *         cap in hundredths of a percent; the knobs of group are those of the whole, priority 0
  *      -> { }
  * give    { uuid, slots: [ number ] } + one fd per slot: to the host, before a create with origin 1;
@@ -74,6 +88,17 @@
  *                                       may it?
  *      -> { }                           yes, and it counts as one until:
  * leave   { uuid }                      the client asked about last has left
+ * stop    { }                           of the broker: the orderly end
+ * takeover { }                          answered when no removal is under way
+ *      -> as open
+ * parent  { values: { option: text }, fds: [ option, ... ], flags: { option: number } }
+ *         + fds: all as open brought it, the record included
+ * next    { after?: uuid }              the one after that, or the first
+ *      -> { uuid }                      it was told; without uuid: there is none
+ * mdev    { uuid, endpoints: number, asked: bool,
+ *           client: { pid, uid, since_ns } | null }
+ *         + fds: page, listening socket, endpoints, record, as create brought them; asked: the
+ *         client counts as one of the group
  */
 /* clang-format on */
 #pragma once
@@ -97,9 +122,19 @@
 #define LINK_GROUP_QOS "group_qos"
 #define LINK_JOIN      "join"
 #define LINK_LEAVE     "leave"
+#define LINK_STOP      "stop"
+#define LINK_TAKEOVER  "takeover"
+#define LINK_PARENT    "parent"
+#define LINK_NEXT      "next"
+#define LINK_MDEV      "mdev"
+
+/* Of all the above. A broker does not take over a host of another version. */
+#define LINK_VERSION 1
 
 /* The host finds its end of the link at this descriptor. */
 #define LINK_HOST_FD 3
+/* ... and, with --handover, the bound socket for the next link at this one. */
+#define LINK_LISTEN_FD 4
 
 /* Events a host reports. */
 #define EVENT_CLIENT_CONNECTED	  "client.connected"	/* pid, uid */
@@ -110,5 +145,5 @@
 /* Descriptors of one mdev are kept under slot numbers of the host's choice, below this. */
 #define LINK_SLOT_COUNT 32768u
 
-/* The broker starts a host as: umdev-host --driver NAME --driver-dir DIR --name PARENT, link at
- * fd 3. */
+/* The broker starts a host as: umdev-host --driver NAME --driver-dir DIR --name PARENT --handover,
+ * link at fd 3. */

@@ -24,6 +24,7 @@ struct dma_file {
 	uint8_t *base;
 	uint64_t size;
 	struct sigbus_range *guard;
+	int fd; /* for whoever takes the session over (handover.c); -1: not held */
 	uint32_t number;
 	uint32_t refs; /* entries of the table */
 	bool checked;  /* shared, or not to be found out */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -22,6 +23,8 @@
 #ifndef FUSE_SUPER_MAGIC
 #define FUSE_SUPER_MAGIC 0x65735546
 #endif
+
+#define DMA_FILE_FD_RESERVE 256
 
 /* What there is to know about a descriptor of guest memory. */
 struct dma_file_facts {
@@ -99,8 +102,24 @@ static void dma_file_unmap(struct vfio_session *s, struct dma_file *file)
 {
 	sigbus_del(file->guard);
 	munmap(file->base, file->size);
+	fd_close(&file->fd);
 	s->dma.mapped_bytes -= file->size;
 	free(file);
+}
+
+/*
+ * A duplicate of @fd for whoever takes the session over, or -1: no client gets the last descriptors
+ * of the process, which the others need. What is not held is as good as not kept.
+ */
+static int dma_file_hold(int fd)
+{
+	struct rlimit limit;
+	int held = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	if (held >= 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+	    (rlim_t)held + DMA_FILE_FD_RESERVE >= limit.rlim_cur)
+		fd_close(&held);
+	return held;
 }
 
 /* Maps the file under @number, not yet in any table. */
@@ -120,9 +139,11 @@ static int dma_file_map(struct vfio_session *s, int fd, const struct dma_file_fa
 	if (base == MAP_FAILED)
 		return -errno;
 	whole = (facts->size + facts->page_size - 1) & ~(facts->page_size - 1);
+	file->fd = dma_file_hold(fd);
 	file->guard = sigbus_add(base, whole, facts->page_size, s->wake.fd);
 	if (!file->guard) {
 		munmap(base, facts->size);
+		fd_close(&file->fd);
 		return -ENOSPC;
 	}
 	/* A guest's memory is none of a core dump's business. */

@@ -173,6 +173,15 @@ bool vfio_session_client(const struct vfio_session *session, struct ucred *ret_p
 uint64_t vfio_session_access_id(const struct vfio_session *session);
 #define VFIO_ACCESS_SHIFT 20
 
+typedef void vfio_session_fd(void *arg, uint32_t slot, int fd);
+
+/* Calls @each with every descriptor that the session had kept and did not drop since, and the slot
+ * it was kept under. */
+void vfio_session_each_fd(const struct vfio_session *session, vfio_session_fd *each, void *arg);
+
+/* The listening socket; it stays the session's. */
+int vfio_session_listener(const struct vfio_session *session);
+
 /* ---- Interrupts
  * --------------------------------------------------------------------------------------------- */
 

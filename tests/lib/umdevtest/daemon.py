@@ -6,6 +6,7 @@ with sanitizer logs in files; stop() fails when a process is left or a sanitizer
 say.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -249,6 +250,7 @@ class Daemon:
     def stop(self) -> None:
         """Ends it as a service manager does. Nothing may be left, no sanitizer may have spoken."""
         if self._process is None:
+            self._end_hosts()
             return
         self.look()
         if self._rpc:
@@ -279,8 +281,8 @@ class Daemon:
         if problem:
             raise Failure(f"{problem}; {self.log_tail()}")
 
-    def kill(self) -> None:
-        """Ends the daemon with SIGKILL and waits for what it started to end by itself."""
+    def crash(self) -> None:
+        """Ends the daemon alone with SIGKILL. Its hosts serve on; start() has another daemon take them over."""
         self.look()
         if self._rpc:
             self._rpc.close()
@@ -288,8 +290,20 @@ class Daemon:
         running, self._process = self._process, None
         running.kill()
         running.wait()
-        wait_for(lambda: not self._left(), "end of the hosts of a killed daemon", STOP_LIMIT_S)
+
+    def _end_hosts(self) -> None:
+        """Kills the hosts of a daemon that is gone, and waits for the end of all that it had started."""
+        for pid in self._left():
+            if process.name(pid) == "umdev-host":
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not self._left(), "end of what a killed daemon had started", STOP_LIMIT_S)
         self._seen.clear()
+
+    def kill(self) -> None:
+        """Ends the daemon and its hosts with SIGKILL, and waits until all is over."""
+        self.crash()
+        self._end_hosts()
 
     def restart(self) -> None:
         """Stops and starts it again on the same root."""

@@ -19,6 +19,14 @@ def start_time(pid: int) -> str:
     return fields[19] if fields and fields[0] not in "ZX" else ""
 
 
+def name(pid: int) -> str:
+    """The name of a process, of 15 bytes at most; '' when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").rstrip("\n")
+    except OSError:
+        return ""
+
+
 def children(parent: int) -> dict:
     """pid -> start time of the living children of a process."""
     found = {}

@@ -123,11 +123,11 @@ static json_t *fake_hello(void)
 			  fake_row("size", UMDEV_KIND_BYTES, NULL, NULL, 0),
 			  fake_row("ram", fake_is("hello", "bad-options") ? 99 : UMDEV_KIND_MEMORY,
 				   NULL, NULL, 0));
-	return json_pack("{s:i,s:{s:s,s:s,s:s,s:i,s:i,s:I},s:o,s:[o,o,o],s:[]}", "pid",
-			 (int)getpid(), "driver", "name",
-			 fake_is("hello", "bad-name") ? "other" : fake.driver, "description", "x",
-			 "version", "1", "flags", 0, "state_version", 1, "page_size", page,
-			 "options", options, "attrs",
+	return json_pack("{s:i,s:i,s:{s:s,s:s,s:s,s:i,s:i,s:I},s:o,s:[o,o,o],s:[]}", "version",
+			 LINK_VERSION + fake_is("hello", "bad-version"), "pid", (int)getpid(),
+			 "driver", "name", fake_is("hello", "bad-name") ? "other" : fake.driver,
+			 "description", "x", "version", "1", "flags", 0, "state_version", 1,
+			 "page_size", page, "options", options, "attrs",
 			 fake_row("color", UMDEV_KIND_ENUM, "red", "red green", UMDEV_WHEN_LIVE),
 			 fake_row("level", UMDEV_KIND_U64, "1", NULL, UMDEV_WHEN_IDLE),
 			 fake_row("fixed", UMDEV_KIND_U64, "1", NULL, UMDEV_WHEN_CREATE), "stats");
@@ -287,7 +287,7 @@ static void fake_create(uint64_t id, json_t *params, int *fds, size_t nfds)
 	bool refused;
 	struct stat st;
 
-	if (nfds != 2 || fstat(fds[1], &st) < 0 || !S_ISSOCK(st.st_mode) ||
+	if (nfds != 3 || fstat(fds[1], &st) < 0 || !S_ISSOCK(st.st_mode) ||
 	    pread(fds[0], mark, sizeof(mark) - 1, 0) < 0)
 		abort();
 	fake_log("create %s origin %d page %s piece %s attrs %s", uuid, origin,
@@ -367,10 +367,12 @@ static void fake_request(struct link *link, uint64_t id, const char *method, jso
 
 	if (fake_scripted(id, method))
 		return;
-	if (strcmp(method, LINK_OPEN) == 0) {
+	if (strcmp(method, LINK_STOP) == 0) {
+		reactor_stop(fake.reactor);
+	} else if (strcmp(method, LINK_OPEN) == 0) {
 		char *flags = json_dumps(json_object_get(params, "flags"), JSON_COMPACT);
 
-		if (nfds > 0 && fstat(fds[0], &st) == 0)
+		if (nfds > 1 && fstat(fds[0], &st) == 0)
 			fake.units = st.st_size;
 		fake_log("open flags %s", flags);
 		free(flags);
@@ -439,6 +441,7 @@ int main(int argc, char **argv)
 		{"driver", required_argument, NULL, 'd'},
 		{"driver-dir", required_argument, NULL, 'D'},
 		{"name", required_argument, NULL, 'n'},
+		{"handover", no_argument, NULL, 'H'},
 		{NULL, 0, NULL, 0},
 	};
 	int c;
@@ -458,8 +461,8 @@ int main(int argc, char **argv)
 	if (!fake.reactor || !fake.dir || !fake.driver ||
 	    link_init(&fake.link, fake.reactor, LINK_HOST_FD, &fake_ops, NULL) < 0)
 		return 2;
-	/* Nothing else may have been handed on: 4 is the reactor's. */
-	for (int fd = 5; fd < 256; fd++) {
+	/* Nothing else may have been handed on: 5 is the reactor's. */
+	for (int fd = 6; fd < 256; fd++) {
 		struct stat st;
 
 		if (fstat(fd, &st) == 0)

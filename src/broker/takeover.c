@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The conversation with a host that an earlier broker started. See takeover.h. */
+#include "broker/takeover.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/group.h"
+#include "broker/host-socket.h"
+#include "broker/journal.h"
+#include "broker/record.h"
+#include "link/protocol.h"
+#include "util/clock.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+/* ---- Ends ------------------------------------------------------------------------------------ */
+
+void takeover_free(struct parent *parent)
+{
+	struct takeover *t = umdev_steal_ptr(&parent->takeover);
+
+	takeover_forget_asks(parent);
+	if (!t)
+		return;
+	json_decref(t->answer);
+	json_decref(t->records);
+	json_decref(t->removes);
+	free(t);
+}
+
+/* The host is of no use. What follows from that comes with its death. */
+static void takeover_fail(struct parent *parent, const struct umdev_error *err)
+{
+	struct umdev_error why = *err;
+
+	error_wrap(&why, "not taken over");
+	parent_fail(parent, &why);
+}
+
+bool takeover_host_died(struct parent *parent, const struct umdev_error *why)
+{
+	struct broker *broker = parent->broker;
+	bool removing = parent->state == PARENT_REMOVING;
+	struct mdev *mdev;
+	struct mdev *tmp;
+
+	list_for_each_safe (mdev, tmp, &broker->mdevs, link) {
+		if (mdev->parent == parent)
+			takeover_drop_mdev(mdev);
+	}
+	backings_close(&parent->backings, false);
+	fd_close(&parent->record_fd);
+	json_object_clear(parent->remakes);
+	parent->autostarted = false;
+	parent->restarts = 0;
+	if (!removing && parent->takeover->replaces)
+		parent_event(parent, "host.replaced", LOG_WARNING,
+			     "its options were changed while no daemon ran: begins anew");
+	else if (!removing)
+		parent_event(parent, "host.died", LOG_ERR, "%s", why->message);
+	takeover_free(parent);
+	if (!removing) {
+		parent->lock_deadline_ns = clock_now_ns() + broker->config.lock_timeout_ns;
+		parent_begin(parent);
+	}
+	broker_taken_step(broker);
+	return !removing;
+}
+
+static void takeover_done(struct takeover *t)
+{
+	struct parent *parent = t->parent;
+	struct mdev *mdev;
+
+	list_for_each (mdev, &parent->broker->mdevs, link) {
+		if (mdev->parent == parent)
+			takeover_settled_mdev(t, mdev);
+	}
+	if (t->started_ns)
+		host_set_started_ns(parent->host, t->started_ns);
+	takeover_free(parent);
+	parent_taken(parent);
+	broker_taken_step(parent->broker);
+}
+
+void takeover_step(struct takeover *t)
+{
+	if (--t->pending == 0)
+		takeover_done(t);
+}
+
+void takeover_replied(void *arg, json_t *result, const struct umdev_error *err)
+{
+	struct takeover *t = arg;
+
+	if (!result)
+		umdev_log(LOG_WARNING, t->parent->name, "host.takeover", "%s", err->message);
+	takeover_step(t);
+}
+
+/* ---- Settling -------------------------------------------------------------------------------- */
+
+static void takeover_call(struct takeover *t, const char *method, json_t *params)
+{
+	t->pending++;
+	if (parent_call(t->parent, method, params, takeover_replied, t) < 0)
+		t->pending--;
+}
+
+/* Whether an mdev of the same parent before @mdev is in the same group. */
+static bool takeover_group_met(const struct mdev *mdev)
+{
+	const struct mdev *before;
+
+	list_for_each (before, &mdev->broker->mdevs, link) {
+		if (before == mdev)
+			return false;
+		if (before->parent == mdev->parent && before->state == MDEV_ACTIVE &&
+		    strcmp(before->group, mdev->group) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What is set of groups stands on disk, whatever the host was told. */
+static void takeover_settle_groups(struct takeover *t)
+{
+	const struct mdev *mdev;
+
+	list_for_each (mdev, &t->parent->broker->mdevs, link) {
+		struct knobs knobs;
+
+		if (mdev->parent != t->parent || mdev->state != MDEV_ACTIVE || !mdev->group[0] ||
+		    takeover_group_met(mdev))
+			continue;
+		group_knobs(mdev->broker, mdev->group, &knobs);
+		takeover_call(t, LINK_GROUP_QOS,
+			      json_pack("{s:s,s:i,s:i,s:i}", "group", mdev->group, "cap",
+					(int)knobs.cap, "weight", (int)knobs.weight, "priority",
+					0));
+	}
+}
+
+static void takeover_settle(struct takeover *t)
+{
+	struct parent *parent = t->parent;
+	struct umdev_error err = {0};
+	struct mdev *mdev;
+	struct mdev *tmp;
+	json_t *uuid;
+	size_t i;
+
+	if (parent_take_answer(parent, t->answer, &err) < 0) {
+		takeover_fail(parent, &err);
+		return;
+	}
+	parent->opened = true;
+	t->pending = 1; /* until all was begun */
+	list_for_each_safe (mdev, tmp, &parent->broker->mdevs, link) {
+		if (mdev->parent == parent && mdev->state == MDEV_STARTING)
+			takeover_settle_mdev(t, mdev);
+	}
+	json_array_foreach (t->removes, i, uuid)
+		takeover_call(t, LINK_REMOVE, json_pack("{s:O,s:b}", "uuid", uuid, "force", true));
+	takeover_settle_groups(t);
+	takeover_step(t);
+}
+
+/* ---- Being told ------------------------------------------------------------------------------ */
+
+static void takeover_ask_next(struct takeover *t, const char *after);
+
+static void takeover_nexted(void *arg, json_t *result, const struct umdev_error *err)
+{
+	struct parent *parent = arg;
+	struct takeover *t = parent->takeover;
+	const char *uuid = json_string_value(json_object_get(result, "uuid"));
+
+	if (!t || parent->state != PARENT_STARTING)
+		return;
+	if (!result)
+		takeover_fail(parent, err);
+	else if (uuid)
+		takeover_ask_next(t, uuid);
+	else
+		takeover_settle(t);
+}
+
+static void takeover_ask_next(struct takeover *t, const char *after)
+{
+	struct parent *parent = t->parent;
+	struct umdev_error err = {0};
+	size_t told = json_object_size(t->records) + json_array_size(t->removes);
+	int r = told > BROKER_MDEVS_MAX
+			? -E2BIG
+			: parent_call(parent, LINK_NEXT, json_pack("{s:s*}", "after", after),
+				      takeover_nexted, parent);
+
+	if (r == 0)
+		return;
+	error_set(&err, ERROR_HOST_FAILED, "the host of %s cannot be asked what it has: %s",
+		  parent->name, strerror(-r));
+	takeover_fail(parent, &err);
+}
+
+static void takeover_opened(void *arg, json_t *result, const struct umdev_error *err)
+{
+	struct parent *parent = arg;
+	struct takeover *t = parent->takeover;
+	struct umdev_error why = {0};
+
+	if (!t || parent->state != PARENT_STARTING)
+		return;
+	if (!result) {
+		takeover_fail(parent, err);
+	} else if (!t->told) {
+		error_set(&why, ERROR_HOST_FAILED,
+			  "the host of %s does not tell what it was opened with", parent->name);
+		takeover_fail(parent, &why);
+	} else if (t->replaces) {
+		host_stop(parent->host);
+	} else {
+		t->answer = json_incref(result);
+		takeover_ask_next(t, NULL);
+	}
+}
+
+void takeover_hello(struct parent *parent, json_t *hello)
+{
+	struct umdev_error err = {0};
+	int r = parent_take_hello(parent, hello, &err);
+
+	if (r == 0) {
+		r = parent_call(parent, LINK_TAKEOVER, json_object(), takeover_opened, parent);
+		if (r < 0)
+			error_set(&err, ERROR_HOST_FAILED, "the host of %s cannot be asked: %s",
+				  parent->name, strerror(-r));
+	}
+	if (r < 0)
+		takeover_fail(parent, &err);
+}
+
+static void takeover_take_record(struct takeover *t, int *fd)
+{
+	struct parent *parent = t->parent;
+	json_t *record = record_read(*fd);
+	json_t *remakes = json_object_get(record, "remakes");
+
+	if (!record)
+		return;
+	parent->record_fd = umdev_steal_fd(fd);
+	parent->autostarted = json_is_true(json_object_get(record, "autostarted"));
+	parent->restarts = (unsigned)json_integer_value(json_object_get(record, "restarts"));
+	t->started_ns = (uint64_t)json_integer_value(json_object_get(record, "started_ns"));
+	if (json_is_object(remakes))
+		json_object_update(parent->remakes, remakes);
+	json_decref(record);
+}
+
+/* What the parent was opened with. Should it be opened with something else now, it is opened anew.
+ */
+static void takeover_take_parent(struct takeover *t, json_t *params, int *fds, size_t nfds)
+{
+	struct parent *parent = t->parent;
+	json_t *names = json_object_get(params, "fds");
+	size_t count = json_array_size(names);
+	json_t *options = parent_driver_options(parent);
+	struct umdev_error err = {0};
+	json_t *name;
+	size_t i;
+
+	if (t->told || (count != nfds && count + 1 != nfds)) {
+		json_decref(options);
+		return;
+	}
+	t->told = true;
+	t->replaces = !options || !json_equal(options, json_object_get(params, "values"));
+	json_decref(options);
+	json_array_foreach (names, i, name) {
+		const char *text = json_string_value(name);
+
+		if (!t->replaces &&
+		    backings_adopt(&parent->backings, text ? text : "", parent->options,
+				   &parent->option_specs, &fds[i], &err) < 0) {
+			umdev_log(LOG_WARNING, parent->name, "host.takeover", "%s", err.message);
+			t->replaces = true;
+		}
+	}
+	if (!t->replaces && nfds > count)
+		takeover_take_record(t, &fds[count]);
+}
+
+bool takeover_notify(struct parent *parent, const char *method, json_t *params, int *fds,
+		     size_t nfds)
+{
+	if (strcmp(method, LINK_PARENT) == 0)
+		takeover_take_parent(parent->takeover, params, fds, nfds);
+	else if (strcmp(method, LINK_MDEV) == 0)
+		takeover_take_mdev(parent->takeover, params, fds, nfds);
+	else
+		return false;
+	return true;
+}
+
+bool takeover_begin(struct parent *parent)
+{
+	struct takeover *t = calloc(1, sizeof(*t));
+	struct host_found found = {0};
+	struct umdev_error err = {0};
+	struct host_config config;
+	int r = -ENOMEM;
+
+	if (t) {
+		t->parent = parent;
+		t->records = json_object();
+		t->removes = json_array();
+		r = host_socket_connect(parent->broker, parent->name, &found.pid, &found.pidfd);
+	}
+	if (r >= 0) {
+		found.link_fd = r;
+		parent_host_config(parent, &config);
+		r = host_take(&config, &found, &parent_host_ops, parent, &parent->host, &err);
+	}
+	parent->takeover = t;
+	if (r < 0) {
+		takeover_free(parent);
+		if (r != -ENOENT && r != -ECONNREFUSED)
+			umdev_log(LOG_WARNING, parent->name, "host.takeover",
+				  "cannot connect to its host: %s", strerror(-r));
+		return false;
+	}
+	parent->broker->takeovers++;
+	return true;
+}
+
+/* ---- Questions ------------------------------------------------------------------------------- */
+
+struct takeover_ask {
+	struct list link;
+	struct parent *parent;
+	uint64_t id;
+	json_t *params;
+};
+
+static void takeover_ask_free(struct takeover_ask *ask)
+{
+	list_del(&ask->link);
+	json_decref(ask->params);
+	free(ask);
+}
+
+bool takeover_ask_later(struct parent *parent, uint64_t id, json_t *params)
+{
+	struct takeover_ask *ask;
+
+	if (parent->broker->takeovers == 0)
+		return false;
+	ask = calloc(1, sizeof(*ask));
+	if (!ask)
+		return false;
+	*ask = (struct takeover_ask){.parent = parent, .id = id, .params = json_incref(params)};
+	list_add_tail(&parent->broker->asks, &ask->link);
+	return true;
+}
+
+void takeover_answer_asks(struct broker *broker)
+{
+	while (!list_empty(&broker->asks)) {
+		struct takeover_ask *ask = list_first(&broker->asks, struct takeover_ask, link);
+		struct umdev_error err = {0};
+		int r = group_client_joins(ask->parent, ask->params, &err);
+
+		if (ask->parent->host)
+			host_answer(ask->parent->host, ask->id, r < 0 ? &err : NULL);
+		takeover_ask_free(ask);
+	}
+}
+
+void takeover_forget_asks(const struct parent *parent)
+{
+	struct takeover_ask *ask;
+	struct takeover_ask *tmp;
+
+	list_for_each_safe (ask, tmp, &parent->broker->asks, link) {
+		if (ask->parent == parent)
+			takeover_ask_free(ask);
+	}
+}
+
+/* ---- Hosts without a parent ------------------------------------------------------------------ */
+
+struct stray {
+	struct list link;
+	struct broker *broker;
+	struct host *host;
+	char name[IDENT_PARENT_NAME_MAX + 2]; /* or that of a host that was to be the next one */
+};
+
+static void stray_free(struct stray *stray)
+{
+	list_del(&stray->link);
+	if (stray->broker->leaving)
+		host_leave(stray->host);
+	else
+		host_free(stray->host);
+	free(stray);
+}
+
+static void stray_hello(void *data, json_t *params)
+{
+	(void)data;
+	(void)params;
+}
+
+static void stray_notify(void *data, const char *method, json_t *params, int *fds, size_t nfds)
+{
+	(void)data;
+	(void)method;
+	(void)params;
+	(void)fds;
+	(void)nfds;
+}
+
+static void stray_ask(void *data, uint64_t id, const char *method, json_t *params)
+{
+	const struct stray *stray = data;
+	struct umdev_error err = {0};
+
+	(void)method;
+	(void)params;
+	error_set(&err, ERROR_NO_PARENT, "parent %s was removed", stray->name);
+	host_answer(stray->host, id, &err);
+}
+
+static void stray_died(void *data, const struct umdev_error *err)
+{
+	struct stray *stray = data;
+	struct broker *broker = stray->broker;
+
+	(void)err;
+	host_socket_remove(broker, stray->name, false);
+	stray->host = NULL;
+	stray_free(stray);
+	broker_taken_step(broker);
+	broker_end_step(broker);
+}
+
+static void takeover_stray(struct broker *broker, const char *name)
+{
+	static const struct host_ops ops = {
+		.hello = stray_hello,
+		.notify = stray_notify,
+		.ask = stray_ask,
+		.died = stray_died,
+	};
+	const struct parent *parent = parent_find(broker, name);
+	struct host_config config = {
+		.reactor = broker->reactor,
+		.parent = name,
+		.call_timeout_ns = broker->config.call_timeout_ns,
+		.exit_timeout_ns = broker->config.exit_timeout_ns,
+	};
+	struct host_found found = {0};
+	struct umdev_error err = {0};
+	struct stray *stray;
+	int r;
+
+	if (parent && parent->state != PARENT_FAILED)
+		return;
+	r = host_socket_connect(broker, name, &found.pid, &found.pidfd);
+	if (r < 0) {
+		host_socket_remove(broker, name, false);
+		return;
+	}
+	found.link_fd = r;
+	stray = calloc(1, sizeof(*stray));
+	if (!stray) {
+		fd_close(&found.link_fd);
+		fd_close(&found.pidfd);
+		return;
+	}
+	stray->broker = broker;
+	snprintf(stray->name, sizeof(stray->name), "%s", name);
+	list_add_tail(&broker->strays, &stray->link);
+	if (host_take(&config, &found, &ops, stray, &stray->host, &err) < 0) {
+		umdev_log(LOG_WARNING, name, "host.takeover", "%s", err.message);
+		stray_free(stray);
+		return;
+	}
+	broker->takeovers++;
+	broker_event(broker,
+		     &(struct event){.name = "host.stopped", .level = LOG_WARNING, .parent = name},
+		     "process %d serves a parent that is not configured: stopped", (int)found.pid);
+	host_stop(stray->host);
+}
+
+void takeover_strays(struct broker *broker)
+{
+	host_socket_each(broker, takeover_stray);
+}
+
+void takeover_strays_free(struct broker *broker)
+{
+	while (!list_empty(&broker->strays))
+		stray_free(list_first(&broker->strays, struct stray, link));
+}
