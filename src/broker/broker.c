@@ -152,7 +152,7 @@ int broker_boot(struct broker *broker, struct umdev_error *err)
 {
 	int r;
 
-	broker->booting++;
+	broker->booting += 2;
 	broker->takeovers++;		   /* until all were begun */
 	broker->watch = watch_new(broker); /* first, so that nothing is missed */
 	r = store_settle(broker, err);
@@ -176,7 +176,6 @@ void broker_taken_step(struct broker *broker)
 
 	if (--broker->takeovers > 0)
 		return;
-	broker->booting++; /* until all of it is begun */
 	if (!broker->ending) {
 		broker_clear_sockets(broker);
 		if (broker->taken)

@@ -294,15 +294,17 @@ static void mdev_take_drop(struct mdev *mdev, json_t *slots)
 }
 
 /* What an event of a known name means for the mdev. */
-static void mdev_take_client(struct mdev *mdev, const struct event *event, const char *message)
+static void mdev_take_client(struct mdev *mdev, const struct event *event, const json_t *params,
+			     const char *message)
 {
+	json_int_t since = json_integer_value(json_object_get(params, "since_ns"));
 	struct umdev_error refusal = {0};
 
 	if (strcmp(event->name, EVENT_CLIENT_CONNECTED) == 0) {
 		mdev->in_use = true;
 		mdev->client_pid = event->pid;
 		mdev->client_uid = event->uid;
-		mdev->client_since_ns = clock_wall_ns();
+		mdev->client_since_ns = since > 0 ? (uint64_t)since : clock_wall_ns();
 	} else if (strcmp(event->name, EVENT_CLIENT_DISCONNECTED) == 0) {
 		mdev->in_use = false;
 	} else if (strcmp(event->name, EVENT_CLIENT_REFUSED) == 0) {
@@ -346,7 +348,7 @@ static void mdev_take_event(struct parent *parent, struct mdev *mdev, json_t *pa
 	if (!message)
 		message = "";
 	if (mdev)
-		mdev_take_client(mdev, &event, message);
+		mdev_take_client(mdev, &event, params, message);
 	if (mdev_event_allowed(parent))
 		broker_event(parent->broker, &event, "%s", message);
 }

@@ -122,6 +122,7 @@ void parent_free(struct parent *parent)
 	error_set(&err, ERROR_HOST_FAILED, "parent %s is gone", parent->name);
 	reactor_timer_cancel(parent->broker->reactor, &parent->timer);
 	takeover_free(parent);
+	takeover_forget_asks(parent);
 	if (parent->broker->leaving)
 		host_leave(umdev_steal_ptr(&parent->host));
 	else

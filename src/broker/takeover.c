@@ -21,7 +21,6 @@ void takeover_free(struct parent *parent)
 {
 	struct takeover *t = umdev_steal_ptr(&parent->takeover);
 
-	takeover_forget_asks(parent);
 	if (!t)
 		return;
 	json_decref(t->answer);

@@ -38,10 +38,8 @@ struct host_flow {
 	struct umdev_mdev *mdev;
 } __attribute__((aligned(HOST_FLOW_ALIGN)));
 
-/* How the parent outlives its broker (handover.c). */
+/* How the parent outlives its broker (handover.c), and the members of a group here (group.c). */
 struct host_handover;
-
-/* The members of a group that are here (group.c). */
 struct host_group;
 struct host_join;
 

@@ -27,6 +27,9 @@ void host_event(struct umdev_parent *parent, struct umdev_mdev *mdev, int level,
 		return;
 	if (mdev)
 		json_object_set_new(params, "uuid", json_string(mdev->uuid));
+	if (mdev && mdev->in_use)
+		json_object_set_new(params, "since_ns",
+				    json_integer((json_int_t)mdev->client_since_ns));
 	if (peer) {
 		json_object_set_new(params, "pid", json_integer(peer->pid));
 		json_object_set_new(params, "uid", json_integer(peer->uid));

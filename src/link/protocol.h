@@ -83,7 +83,8 @@
  * keep    { uuid, slots: [ number ] } + one fd per slot: keep these for me; one that is taken is
  *                                       replaced
  * drop    { uuid, slots: [ number ] }
- * event   { uuid?, event: id, level: syslog level, message, pid?, uid? }
+ * event   { uuid?, event: id, level: syslog level, message, pid?, uid?, since_ns? }
+ *                                       since_ns: when the client of uuid came, by the wall clock
  * join    { uuid, pid, uid }            of the host: a client has connected to a member of a group,
  *                                       may it?
  *      -> { }                           yes, and it counts as one until:

@@ -529,7 +529,8 @@ const struct rpc_object rpc_objects[] = {
 			    "`mdev.modified`, `mdev.forced`, `group.started`, `group.stopped`, "
 			    "`group.modified`, "
 			    "`parent.added`, `parent.ready`, `parent.failed`, "
-			    "`parent.removed`, `host.died`, `host.started`, `client.connected`, "
+			    "`parent.removed`, `host.died`, `host.started`, `host.replaced`, "
+			    "`host.stopped`, `client.connected`, "
 			    "`client.disconnected`, `client.refused`, `driver`, `definition.bad`, "
 			    "`definition.unwatched`, `tree.mounted`, `tree.died` or `tree.absent`"},
 			   {"level", "text", "`info`, `warning` or `error`"},

@@ -190,8 +190,8 @@ class Daemon:
         environment.update(self._extra)
         return environment
 
-    def start(self) -> None:
-        """Starts the daemon and waits until it says that it is ready."""
+    def launch(self) -> None:
+        """Starts the daemon and waits for nothing."""
         assert self._process is None
         command = as_user(self.uid) + self._prefix
         command += [program("umdevd", self.bindir), "--root", self.root, "--foreground", *self._arguments]
@@ -199,6 +199,10 @@ class Daemon:
             self._process = subprocess.Popen(  # pylint: disable=consider-using-with
                 [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
                 env=self._environment(), cwd="/")
+
+    def start(self) -> None:
+        """Starts the daemon and waits until it says that it is ready."""
+        self.launch()
         timer = threading.Timer(READY_LIMIT_S, self._process.kill)
         timer.start()
         try:
@@ -281,12 +285,16 @@ class Daemon:
         if problem:
             raise Failure(f"{problem}; {self.log_tail()}")
 
-    def crash(self) -> None:
-        """Ends the daemon alone with SIGKILL. Its hosts serve on; start() has another daemon take them over."""
-        self.look()
+    def forget(self) -> None:
+        """Closes the connection that rpc() keeps."""
         if self._rpc:
             self._rpc.close()
             self._rpc = None
+
+    def crash(self) -> None:
+        """Ends the daemon alone with SIGKILL. Its hosts serve on; start() has another daemon take them over."""
+        self.look()
+        self.forget()
         running, self._process = self._process, None
         running.kill()
         running.wait()

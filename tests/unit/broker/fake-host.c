@@ -25,6 +25,8 @@
  *   group, group_qos = die|hang|error[:WORD]
  *   join=UUID                after a create, process 77 is said to have connected to that one
  *   hang-create=TEXT         as refuse-create, never answered
+ *   mute=METHOD              does what it asks for and does not answer
+ *   tell=bad-record|no-parent    what it tells the next broker
  *   only=PARENT              what follows "group", "create" or "remove" is for the host of that one
  */
 #include <errno.h>
@@ -34,6 +36,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <umdev/driver.h>
 #include <unistd.h>
@@ -54,6 +57,17 @@ static struct fake {
 	json_int_t usage_time; /* counts on */
 	json_t *mdevs;	       /* uuid -> knobs, in the order of creation */
 	char value[128];
+	struct reactor_fd listener; /* for the next broker */
+	struct fake_open {
+		json_t *params;
+		int fds[8];
+		size_t nfds;
+	} open;
+	struct fake_mdev {
+		char uuid[40];
+		int fds[3]; /* page, listener, record */
+	} devices[64];
+	size_t device_count;
 } fake;
 
 static void fake_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -157,6 +171,46 @@ static json_t *fake_opened(void)
 		return json_pack("{s:o}", "types", types);
 	return json_pack("{s:s,s:{s:I,s:i,s:s},s:[],s:o}", "description", "a fake", "pool", "units",
 			 fake.units, "align", 10, "unit", "bytes", "engines", "types", types);
+}
+
+static int fake_take(int *fd)
+{
+	int taken = *fd;
+
+	*fd = -1;
+	return taken;
+}
+
+static void fake_forget(const char *uuid)
+{
+	for (size_t i = 0; i < fake.device_count; i++) {
+		if (strcmp(fake.devices[i].uuid, uuid) != 0)
+			continue;
+		fd_close_all(fake.devices[i].fds, 3);
+		memmove(&fake.devices[i], &fake.devices[i + 1],
+			(--fake.device_count - i) * sizeof(fake.devices[0]));
+		return;
+	}
+}
+
+static void fake_remember(const char *uuid, int *fds)
+{
+	struct fake_mdev *m = &fake.devices[fake.device_count++];
+
+	if (fake.device_count > 63)
+		abort();
+	snprintf(m->uuid, sizeof(m->uuid), "%s", uuid);
+	for (size_t i = 0; i < 3; i++)
+		m->fds[i] = fake_take(&fds[i]);
+}
+
+/* An answer, unless the script wants none. */
+static void fake_reply(const char *method, uint64_t id, json_t *result)
+{
+	if (fake_is("mute", method))
+		json_decref(result);
+	else
+		link_reply(&fake.link, id, result);
 }
 
 /* Deals with what the script wants of every method. True when the request is dealt with. */
@@ -321,7 +375,8 @@ static void fake_create(uint64_t id, json_t *params, int *fds, size_t nfds)
 	if (pwrite(fds[0], PAGE_MARK, sizeof(PAGE_MARK), 0) < 0)
 		abort();
 	fake_keep(uuid);
-	link_reply(&fake.link, id, NULL);
+	fake_remember(uuid, fds);
+	fake_reply(LINK_CREATE, id, NULL);
 	for (size_t i = 0; fake_is("message", "long") && i < 300; i++)
 		memcpy(message + 2 * i, "\xc3\xa4", 3);
 	if (fake_script("event")[0] &&
@@ -343,7 +398,7 @@ static void fake_attr(uint64_t id, json_t *params)
 		link_reply_error(&fake.link, id, &err);
 		return;
 	}
-	link_reply(&fake.link, id, NULL);
+	fake_reply(LINK_ATTR, id, NULL);
 }
 
 static void fake_remove(uint64_t id, json_t *params)
@@ -357,7 +412,58 @@ static void fake_remove(uint64_t id, json_t *params)
 		link_reply_error(&fake.link, id, &err);
 		return;
 	}
-	link_reply(&fake.link, id, NULL);
+	fake_forget(json_string_value(json_object_get(params, "uuid")));
+	fake_reply(LINK_REMOVE, id, NULL);
+}
+
+/* ---- The next broker ------------------------------------------------------------------------- */
+
+static void fake_opened_with(json_t *params, int *fds, size_t nfds)
+{
+	json_decref(fake.open.params);
+	fake.open.params = json_incref(params);
+	fake.open.nfds = nfds;
+	for (size_t i = 0; i < nfds && i < 8; i++)
+		fake.open.fds[i] = fake_take(&fds[i]);
+}
+
+static void fake_takeover(uint64_t id)
+{
+	json_t *p = fake.open.params;
+
+	fake_log("takeover");
+	if (!fake_is("tell", "no-parent") &&
+	    link_notify(&fake.link, LINK_PARENT,
+			json_pack("{s:O,s:O,s:O}", "values", json_object_get(p, "values"), "fds",
+				  json_object_get(p, "fds"), "flags", json_object_get(p, "flags")),
+			fake.open.fds, fake.open.nfds) < 0)
+		abort();
+	link_reply(&fake.link, id, fake_opened());
+}
+
+static void fake_next(uint64_t id, json_t *params)
+{
+	const char *after = json_string_value(json_object_get(params, "after"));
+	size_t i = 0;
+	int fds[3];
+
+	while (after && i < fake.device_count && strcmp(fake.devices[i].uuid, after) != 0)
+		i++;
+	i += after != NULL;
+	if (i >= fake.device_count) {
+		link_reply(&fake.link, id, NULL);
+		return;
+	}
+	memcpy(fds, fake.devices[i].fds, sizeof(fds));
+	if (fake_is("tell", "bad-record"))
+		fds[2] = fds[0];
+	if (link_notify(&fake.link, LINK_MDEV,
+			json_pack("{s:s,s:i,s:b,s:n}", "uuid", fake.devices[i].uuid, "endpoints", 0,
+				  "asked", 0, "client"),
+			fds, 3) < 0)
+		abort();
+	fake_keep(fake.devices[i].uuid);
+	link_reply(&fake.link, id, json_pack("{s:s}", "uuid", fake.devices[i].uuid));
 }
 
 static void fake_request(struct link *link, uint64_t id, const char *method, json_t *params,
@@ -376,7 +482,12 @@ static void fake_request(struct link *link, uint64_t id, const char *method, jso
 			fake.units = st.st_size;
 		fake_log("open flags %s", flags);
 		free(flags);
+		fake_opened_with(params, fds, nfds);
 		link_reply(link, id, fake_opened());
+	} else if (strcmp(method, LINK_TAKEOVER) == 0) {
+		fake_takeover(id);
+	} else if (strcmp(method, LINK_NEXT) == 0) {
+		fake_next(id, params);
 	} else if (strcmp(method, LINK_CREATE) == 0) {
 		fake_create(id, params, fds, nfds);
 	} else if (strcmp(method, LINK_REMOVE) == 0) {
@@ -385,7 +496,7 @@ static void fake_request(struct link *link, uint64_t id, const char *method, jso
 		fake_attr(id, params);
 	} else if (strcmp(method, LINK_QOS) == 0) {
 		fake_take_knobs("qos", json_string_value(json_object_get(params, "uuid")), params);
-		link_reply(link, id, NULL);
+		fake_reply(LINK_QOS, id, NULL);
 	} else if (strcmp(method, LINK_GROUP) == 0) {
 		fake_log("group %s of %zu", fake.name,
 			 json_array_size(json_object_get(params, "members")));
@@ -411,7 +522,12 @@ static void fake_request(struct link *link, uint64_t id, const char *method, jso
 
 static void fake_closed(struct link *link, int error)
 {
-	reactor_stop(fake.reactor);
+	if (!fake.listener.added || !fake.open.params) {
+		reactor_stop(fake.reactor);
+		return;
+	}
+	fake_log("orphan");
+	link_done(link);
 }
 
 static const struct link_ops fake_ops = {.request = fake_request, .closed = fake_closed};
@@ -435,8 +551,29 @@ static int fake_begin(void)
 	return link_notify(&fake.link, LINK_HELLO, fake_hello(), NULL, 0);
 }
 
+static void fake_accept(struct reactor_fd *source, uint32_t events)
+{
+	int fd = accept(source->fd, NULL, NULL);
+
+	(void)events;
+	link_done(&fake.link);
+	if (fd < 0 || link_init(&fake.link, fake.reactor, fd, &fake_ops, NULL) < 0 ||
+	    link_notify(&fake.link, LINK_HELLO, fake_hello(), NULL, 0) < 0)
+		reactor_stop(fake.reactor);
+}
+
+static int fake_listen(void)
+{
+	fake.listener =
+		(struct reactor_fd){.fd = LINK_LISTEN_FD, .events = EPOLLIN, .ready = fake_accept};
+	if (listen(LINK_LISTEN_FD, 4) < 0)
+		return -1;
+	return reactor_fd_add(fake.reactor, &fake.listener);
+}
+
 int main(int argc, char **argv)
 {
+	bool handover = false;
 	static const struct option longs[] = {
 		{"driver", required_argument, NULL, 'd'},
 		{"driver-dir", required_argument, NULL, 'D'},
@@ -454,12 +591,15 @@ int main(int argc, char **argv)
 			fake.dir = optarg;
 		else if (c == 'n')
 			fake.name = optarg;
+		else if (c == 'H')
+			handover = true;
 	}
 	fake.units = 1000;
 	fake.mdevs = json_object();
 	fake.reactor = reactor_new();
 	if (!fake.reactor || !fake.dir || !fake.driver ||
-	    link_init(&fake.link, fake.reactor, LINK_HOST_FD, &fake_ops, NULL) < 0)
+	    link_init(&fake.link, fake.reactor, LINK_HOST_FD, &fake_ops, NULL) < 0 ||
+	    (handover && fake_listen() < 0))
 		return 2;
 	/* Nothing else may have been handed on: 5 is the reactor's. */
 	for (int fd = 6; fd < 256; fd++) {
@@ -475,5 +615,6 @@ int main(int argc, char **argv)
 	link_done(&fake.link);
 	reactor_free(fake.reactor);
 	json_decref(fake.mdevs);
+	json_decref(fake.open.params);
 	return r < 0;
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,6 +64,51 @@ void fixture_stop(struct fixture *f)
 	while (!f->ended)
 		fixture_turn(f, deadline);
 	fixture_kill(f);
+}
+
+void fixture_leave(struct fixture *f)
+{
+	broker_leave(f->broker);
+	f->broker = NULL;
+}
+
+/* In the child: a broker that is killed once @line is in the log. Does not return. */
+static void fixture_live_and_die(struct fixture *f, void (*live)(struct fixture *f),
+				 const char *line)
+{
+	uint64_t deadline = clock_now_ns() + WAIT_NS;
+	bool found = !line;
+
+	f->reactor = reactor_new();
+	fixture_start(f);
+	live(f);
+	while (!found) {
+		char *log = fixture_log(f);
+
+		found = strstr(log, line);
+		free(log);
+		if (!found)
+			fixture_turn(f, deadline);
+	}
+	kill(getpid(), SIGKILL);
+}
+
+void fixture_broker_dies(struct fixture *f, void (*live)(struct fixture *f), const char *line)
+{
+	int status = 0;
+	pid_t pid;
+
+	if (f->broker)
+		fixture_stop(f);
+	/* Its hosts are to be reaped by us. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		fixture_live_and_die(f, live, line);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	free(fixture_log(f));
 }
 
 void fixture_kill(struct fixture *f)

@@ -67,6 +67,13 @@ void fixture_wait_event(struct fixture *f, const char *name, uint64_t since);
 /* Ends the broker in order or, as if it died, at once; and starts it anew. */
 void fixture_stop(struct fixture *f);
 void fixture_kill(struct fixture *f);
+
+/* ... as if it were killed while nothing is under way, and its hosts live on. */
+void fixture_leave(struct fixture *f);
+
+/* Another broker, in a process of its own, does what @live does and is killed once @line (NULL:
+ * nothing) was in the log of its host. Its hosts live on. */
+void fixture_broker_dies(struct fixture *f, void (*live)(struct fixture *f), const char *line);
 void fixture_start(struct fixture *f);
 
 /* Writes, reads (freed by the caller, NULL: not there) and looks for a file below the root. */

@@ -1,0 +1,419 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The daemon is killed alone: its hosts serve on, the next daemon takes them over, and no verb is half done.
+
+UMDEV_BROKER_KILLS  how often it is killed under load; 15 by default
+"""
+
+import contextlib
+import os
+import random
+import signal
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from conftest import add_store
+from test_life import Drive
+from umdevtest import Failure, process, wait_for
+from umdevtest.daemon import RpcError, driver_directory, new_uuid
+from umdevtest.killer import Killer, possible
+from umdevtest.load import Load
+from umdevtest.serial import Line, Uart
+from umdevtest.verbs import GROUP, Model, check, look
+from umdevtest.vfiouser import Client
+from umdevtest.world import count_descriptors
+
+KILLS = int(os.environ.get("UMDEV_BROKER_KILLS", "15"))
+TYPES = {"p0": "crew-part", "p1": "crew-part", "store": "nvme-16m"}
+STEPS_MAX = 4000
+
+
+@pytest.fixture
+def busy(make_daemon, reachable_bin):
+    """A daemon with parents of three drivers."""
+    with tempfile.TemporaryDirectory(prefix="umdev-", dir="/tmp") as directory:
+        drivers = driver_directory(Path(directory) / "drivers", reachable_bin)
+        daemon = make_daemon(os.geteuid(), arguments=["--driver-dir", drivers, "--no-tree"])
+        daemon.start()
+        for name in ("p0", "p1"):
+            daemon.ok("parent", "add", name, "--driver", "crew")
+        add_store(daemon, "160M")
+        daemon.ok("parent", "add", "second", "--driver", "nvme", "--option", "ram=64M", "--option", "types=16m,32m")
+        daemon.ok("parent", "add", "com", "--driver", "serial")
+        yield daemon
+        if not daemon.running:
+            daemon.stop()
+
+
+class Carrier:
+    """A thread that carries bytes over a serial mdev in both directions, and compares."""
+
+    def __init__(self, daemon, ident: str):
+        self._client = Client(daemon.socket_path(ident))
+        self._client.like_qemu()
+        self._uart = Uart(self._client).open()
+        self._line = Line(daemon.mdev(ident)["endpoints"][0])
+        self._stop = threading.Event()
+        self.carried = 0
+        self.error = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _round(self, number: int) -> None:
+        data = bytes((number + i) & 0xff for i in range(64))
+        self._uart.send(data)
+        if self._line.receive(len(data)) != data:
+            raise Failure("other bytes came out of the line")
+        sent = self._line.offer(data)
+        if self._uart.receive(sent) != data[:sent]:
+            raise Failure("other bytes came out of the port")
+        self.carried += len(data) + sent
+
+    def _run(self) -> None:
+        try:
+            number = 0
+            while not self._stop.is_set():
+                self._round(number)
+                number += 1
+        except Exception as error:  # pylint: disable=broad-except
+            self.error = error
+
+    def close(self) -> int:
+        """Ends it: how much was carried, all of it right."""
+        self._stop.set()
+        self._thread.join()
+        self._line.close()
+        self._client.close()
+        if self.error:
+            raise Failure(f"serial: {self.error!r}")
+        return self.carried
+
+
+def call(daemon, verb, outcome: list) -> None:
+    """Asks for a verb; whether it was acknowledged (True), refused (False), or nobody said."""
+    try:
+        with contextlib.closing(daemon.connect()) as connection:
+            connection.call(verb.method, **verb.params)
+        outcome.append(True)
+    except RpcError as error:
+        outcome.append(False)
+        outcome.append(str(error))
+    except (Failure, OSError):
+        outcome.append(None)
+
+
+def settle(daemon, model: Model, verb, outcome: list, beside: dict) -> None:
+    """What was asked for is done or not done, as far as that was said; the model knows it then."""
+    found = look(daemon)
+    for idents in beside.values():
+        for ident in idents:
+            assert found["mdevs"].pop(ident)["running"] is not None
+    possible_now = {True: [verb.after], False: [model.now], None: [model.now, verb.after]}[outcome[0]]
+    assert found in possible_now, (verb.method, verb.params, outcome)
+    model.now = found
+    check(daemon, found, beside)
+
+
+def test_killed_under_load_and_verbs(busy):
+    """No client notices; every verb is done or not done; what was acknowledged stays so."""
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    drives = {"store": busy.ok("start", "-p", "store", "-t", "nvme-32m").strip(),
+              "second": busy.ok("start", "-p", "second", "-t", "nvme-32m").strip()}
+    port = busy.ok("start", "-p", "com", "-t", "serial-1").strip()
+    model = Model(rng, TYPES, "store")
+    for parent in ("p0", "p1"):
+        busy.ok("define", "-p", parent, "-t", "crew-part", "--group", GROUP)
+    model.now = look(busy)
+    for ident in (*drives.values(), port):
+        del model.now["mdevs"][ident]
+    beside = {**{parent: [ident] for parent, ident in drives.items()}, "com": [port]}
+    hosts = {name: busy.host_pid(name) for name in ("p0", "p1", "store", "second", "com")}
+    carrier = Carrier(busy, port)
+    loads = [Load(busy, ident, 3600, rw="randrw", size="4M", depth=8, rate=1500, verify=True) for ident in drives.values()]
+    try:
+        wait_for(lambda: all(busy.mdev(ident)["in_use"] for ident in drives.values()), "the loads to begin")
+        counts = Counter()
+        for _ in range(KILLS):
+            for _ in range(rng.randrange(3)):
+                verb, outcome = model.any(), []
+                call(busy, verb, outcome)
+                settle(busy, model, verb, outcome, beside)
+            verb, outcome = model.any(), []
+            asking = threading.Thread(target=call, args=(busy, verb, outcome))
+            asking.start()
+            time.sleep(rng.random() ** 2 * 0.006)
+            busy.crash()
+            asking.join()
+            counts[outcome[0]] += 1
+            busy.start()
+            settle(busy, model, verb, outcome, beside)
+            assert {name: busy.host_pid(name) for name in hosts} == hosts
+            for ident in (*drives.values(), port):
+                mdev = busy.mdev(ident)
+                assert mdev["in_use"] and mdev["client"]["pid"], mdev
+            assert all(load.running for load in loads) and carrier.error is None
+        print(f"killed {KILLS} times: {dict(counts)}")
+        carried = carrier.carried
+        wait_for(lambda: carrier.carried > carried, "the serial line to go on")
+    finally:
+        results = [load.stop() for load in loads]
+        carried = carrier.close()
+    assert carried > 0
+    for result in results:
+        print(result)
+
+
+def test_next_daemon_keeps_what_the_last_one_kept(busy):
+    """Its descriptors are the same, kind by kind; so when a host dies under it, the mdevs come back."""
+    idents = [busy.ok("start", "-p", "store", "-t", "nvme-16m", "--attr", f"mdev/weight={n + 5}").strip()
+              for n in range(2)]
+    defined = busy.ok("define", "-p", "store", "-t", "nvme-16m").strip()
+    busy.ok("start", "-u", defined)
+    with Drive(busy, idents[0]) as nvme:
+        nvme.write(0, b"k" * 512)
+        busy.rpc("version")  # whose connection is kept
+        before = count_descriptors(busy.pid)
+        shown = busy.ok("list", "--dumpjson"), busy.ok("types", "--json"), busy.rpc("mdev.list", all=True)
+        restarts = busy.parent("store")["host"]
+        busy.crash()
+        nvme.write(8, b"m" * 512)
+        busy.start()
+        assert nvme.read(0, 512) + nvme.read(8, 512) == b"k" * 512 + b"m" * 512
+        after = busy.ok("list", "--dumpjson"), busy.ok("types", "--json"), busy.rpc("mdev.list", all=True)
+        for row in (*shown[2]["mdevs"], *after[2]["mdevs"]):
+            row.pop("statistics", None)
+        assert after[:2] == shown[:2]
+        for was, now in zip(shown[2]["mdevs"], after[2]["mdevs"]):
+            assert was == now
+        assert len(shown[2]["mdevs"]) == len(after[2]["mdevs"])
+        assert busy.parent("store")["host"] == restarts
+        now = count_descriptors(busy.pid)
+        assert {kind: count for kind, count in now.items() if "memfd" in kind or "eventfd" in kind} == \
+            {kind: count for kind, count in before.items() if "memfd" in kind or "eventfd" in kind}
+        assert sum(now.values()) == sum(before.values()), (before, now)
+    wait_for(lambda: not busy.mdev(idents[0])["in_use"], "the device to be free")
+    since = busy.next_event()
+    os.kill(busy.host_pid("store"), signal.SIGKILL)
+    busy.wait_event("host.started", since=since)
+    wait_for(lambda: all(busy.mdev(ident)["active"] for ident in (*idents, defined)), "the mdevs to be back")
+    with Drive(busy, idents[0]) as nvme:
+        assert nvme.read(0, 512) == b"k" * 512
+    assert busy.parent("store")["host"]["restarts"] == restarts["restarts"] + 1
+
+
+def test_everything_killed_at_once(busy):
+    """As after a reboot: what is defined to start does, with its data; the rest is as it was defined."""
+    auto = busy.ok("define", "-p", "store", "-t", "nvme-16m", "--auto").strip()
+    manual = busy.ok("define", "-p", "store", "-t", "nvme-16m").strip()
+    transient = busy.ok("start", "-p", "second", "-t", "nvme-16m").strip()
+    for ident in (auto, manual):
+        busy.ok("start", "-u", ident)
+    with Drive(busy, manual) as nvme:
+        nvme.write(0, b"d" * 512)
+    files = {path: data for path, data in busy.files().items() if not path.endswith(".map")}
+    busy.kill()
+    busy.start()
+    assert {path: data for path, data in busy.files().items() if not path.endswith(".map")} == files
+    assert busy.mdev(auto)["active"] and busy.mdev(transient) is None and busy.mdev(manual) is None
+    busy.ok("start", "-u", manual)
+    with Drive(busy, manual) as nvme:
+        assert nvme.read(0, 512) == b"d" * 512
+
+
+def test_what_was_stopped_stays_stopped(busy):
+    """A daemon that takes over starts nothing by itself."""
+    ident = busy.ok("define", "-p", "store", "-t", "nvme-16m", "--auto").strip()
+    busy.restart()
+    wait_for(lambda: busy.mdev(ident), "the autostarted mdev")
+    busy.ok("stop", "-u", ident)
+    busy.crash()
+    busy.start()
+    assert busy.mdev(ident) is None
+    busy.restart()
+    assert busy.mdev(ident)["active"]
+
+
+def test_group_stays_with_its_client(busy):
+    """The next daemon knows who uses a group, and lets that process in and nobody else."""
+    first, other = (busy.ok("start", "-p", parent, "-t", "crew-part", "--group", GROUP).strip()
+                    for parent in ("p0", "p1"))
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from umdevtest.vfiouser import Client\n" \
+           "client = Client(sys.argv[2])\ntry:\n    client.like_qemu()\nexcept Exception: sys.exit(9)"
+    stranger = [str(word) for word in (Path("/usr/bin/python3"), "-c", code, Path(__file__).parents[1] / "lib",
+                                       busy.socket_path(other))]
+    with Client(busy.socket_path(first)) as client:
+        client.like_qemu()
+        busy.crash()
+        busy.start()
+        assert busy.rpc("group.list", group=GROUP)["groups"][0]["client"]["pid"] == os.getpid()
+        assert process_code(stranger) == 9
+        with Client(busy.socket_path(other)) as second:
+            second.like_qemu()
+    wait_for(lambda: busy.rpc("group.list", group=GROUP)["groups"][0]["state"] == "active", "the group to be free")
+    assert process_code(stranger) == 0
+
+
+def process_code(command: list) -> int:
+    """The exit code of a program."""
+    return os.waitstatus_to_exitcode(os.waitpid(os.posix_spawn(command[0], command, os.environ), 0)[1])
+
+
+def test_client_waits_for_a_daemon(busy):
+    """Whether it may use a member of a group, the next daemon says."""
+    ident = busy.ok("start", "-p", "p0", "-t", "crew-part", "--group", GROUP).strip()
+    path = busy.socket_path(ident)
+    busy.crash()
+    done = []
+
+    def connect():
+        with Client(path) as client:
+            client.like_qemu()
+            done.append(True)
+            client.closed_by_server(0.2)
+
+    asking = threading.Thread(target=connect)
+    asking.start()
+    time.sleep(0.2)
+    assert not done
+    busy.start()
+    wait_for(lambda: done, "the client to be let in")
+    asking.join()
+
+
+def test_orphans_end(busy):
+    """Hosts that nobody uses end after a while; those with a client stay, and end when it has left."""
+    busy.add_arguments("--orphan-ms", "400")
+    busy.restart()
+    ident = busy.ok("start", "-p", "store", "-t", "nvme-16m").strip()
+    used, unused = busy.host_pid("store"), busy.host_pid("second")
+    with Drive(busy, ident) as nvme:
+        busy.crash()
+        wait_for(lambda: not process.start_time(unused), "end of the host that nobody uses", 5)
+        time.sleep(0.6)
+        assert process.start_time(used)
+        nvme.write(0, b"o" * 512)
+    wait_for(lambda: not process.start_time(used), "end of the host whose client has left", 5)
+    busy.start()
+    assert busy.mdev(ident) is None
+    assert not list((busy.root / "run/umdev/mdevs").iterdir())
+
+
+def test_parent_that_was_removed(busy):
+    """A host whose parent is gone from the configuration ends; one with other options begins anew."""
+    busy.ok("start", "-p", "store", "-t", "nvme-16m")
+    gone, changed = busy.host_pid("store"), busy.host_pid("com")
+    busy.crash()
+    busy.parent_file("store").unlink()
+    path = busy.parent_file("com")
+    path.write_text(path.read_text().replace('"options": {', '"options": {"ports": "3"').replace('"3"\n', '"3",\n')
+                    if '"options": {}' not in path.read_text()
+                    else path.read_text().replace('"options": {}', '"options": {"ports": "3"}'))
+    busy.start()
+    assert not process.start_time(gone) and not process.start_time(changed)
+    assert "store" not in [parent["name"] for parent in busy.rpc("parent.list")["parents"]]
+    assert busy.parent("com")["pool"]["units"] == 3 and busy.host_pid("com") != changed
+    assert not list((busy.root / "run/umdev/mdevs").iterdir())
+    add_store(busy, "160M")
+
+
+def test_host_that_does_not_answer(busy):
+    """One that stands still is killed, and its parent begins anew."""
+    ident = busy.ok("define", "-p", "store", "-t", "nvme-16m", "--auto").strip()
+    busy.ok("start", "-u", ident)
+    old = busy.host_pid("store")
+    os.kill(old, signal.SIGSTOP)
+    busy.crash()
+    busy.start()
+    assert not process.start_time(old) and busy.host_pid("store") != old
+    assert busy.mdev(ident)["active"]
+
+
+def test_started_anew(busy):
+    """SIGUSR2: the same process, a new program; clients and devices stay."""
+    ident = busy.ok("start", "-p", "store", "-t", "nvme-16m").strip()
+    host, pid = busy.host_pid("store"), busy.pid
+    with Drive(busy, ident) as nvme:
+        for turn in range(3):
+            since = busy.rpc("version")
+            os.kill(pid, signal.SIGUSR2)
+            wait_for(lambda: "starting anew" in busy.log() and busy.log().count("starting anew") == turn + 1,
+                     "the daemon to start anew")
+            busy.forget()
+            wait_for(lambda: answers(busy), "the daemon to answer")
+            assert busy.rpc("version") == since and busy.host_pid("store") == host
+            nvme.write(8 * turn, b"a" * 512)
+            assert busy.mdev(ident)["in_use"]
+    busy.ok("stop", "-u", ident)
+
+
+def answers(daemon) -> bool:
+    """Whether the control socket is served."""
+    try:
+        return bool(daemon.rpc("version"))
+    except (OSError, Failure):
+        daemon.forget()
+        return False
+
+
+@pytest.mark.parametrize("phase", ["takeover", "start"])
+def test_killed_at_every_step(busy, phase):
+    """Of a takeover while a group start is to be undone; and of a group start, its hosts living on."""
+    reason = possible()
+    if reason:
+        pytest.skip(reason)
+    rng = random.Random(1)
+    model = Model(rng, TYPES, "store")
+    for parent in ("p0", "p1"):
+        busy.ok("define", "-p", parent, "-t", "crew-part", "--group", GROUP)
+    model.now = look(busy)
+    verb = model.group_start()
+    killer = Killer(busy.pid)
+    call(busy, verb, [])
+    time.sleep(0.02)
+    steps = killer.end()
+    busy.ok("group", "stop", GROUP)
+    model.now = look(busy)
+    assert 20 < steps < STEPS_MAX
+    outcomes = Counter()
+    for step in range(1, steps + 1, 1 if phase == "start" else 9):
+        verb, outcome = model.group_start(), []
+        killer = Killer(busy.pid, step)
+        call(busy, verb, outcome)
+        time.sleep(0.02)
+        killer.end()
+        busy.crash()
+        if phase == "takeover":
+            for _ in range(3):
+                killed_while_starting(busy, rng)
+        busy.start()
+        settle(busy, model, verb, outcome, {})
+        outcomes[outcome[0], look(busy)["mdevs"] == verb.after["mdevs"]] += 1
+        if any(row["running"] for row in model.now["mdevs"].values()):
+            busy.ok("group", "stop", GROUP)
+            model.now = look(busy)
+    print(dict(outcomes))
+    assert outcomes[None, False] > steps // 30
+
+
+def killed_while_starting(daemon, rng) -> None:
+    """A daemon begins to take over and is killed on the way."""
+    daemon.launch()
+    time.sleep(rng.random() * 0.06)
+    daemon.crash()
+
+
+def test_new_socket_names(busy):
+    """A definition that the dead daemon had not seen is known; nothing of old starts is left behind."""
+    ident = busy.ok("start", "-p", "store", "-t", "nvme-16m").strip()
+    busy.crash()
+    stale = busy.root / "run/umdev/mdevs" / new_uuid()
+    stale.mkdir()
+    (stale / "vfio-user.sock").write_text("")
+    busy.start()
+    assert not stale.exists() and busy.socket_path(ident).is_socket()
