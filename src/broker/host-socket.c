@@ -20,9 +20,9 @@
 #include "util/fd.h"
 #include "util/log.h"
 
-#define HOST_SOCKET_SUFFIX ".sock"
+#define HOST_SOCKET_SUFFIX   ".sock"
 #define HOST_SOCKET_NAME_MAX (IDENT_PARENT_NAME_MAX + 1)
-#define HOST_SOCKET_NEXT   "~" /* which no parent's name has */
+#define HOST_SOCKET_NEXT     "~" /* which no parent's name has */
 
 /* Opens the directory and fills in the address. Returns the fd of the directory or -errno. */
 static int host_socket_address(const struct broker *broker, const char *name,

@@ -13,8 +13,8 @@
 #include "broker/broker.h"
 #include "util/cleanup.h"
 
-/* A bound socket for the host of the parent @name, in place of one that is there; @next: for one that
- * is to replace the host that has the name. The fd or -errno. */
+/* A bound socket for the host of the parent @name, in place of one that is there; @next: for one
+ * that is to replace the host that has the name. The fd or -errno. */
 int host_socket_bind(const struct broker *broker, const char *name, bool next) umdev_warn_unused;
 
 /* The next host has the name from now on, and the one that had it what the next one had. */

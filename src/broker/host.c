@@ -452,8 +452,8 @@ int host_spawn(const struct host_config *config, const struct host_ops *ops, voi
 }
 
 int host_take(const struct host_config *config, const struct host_found *found,
-	       const struct host_ops *ops, void *data, struct host **ret_host,
-	       struct umdev_error *err)
+	      const struct host_ops *ops, void *data, struct host **ret_host,
+	      struct umdev_error *err)
 {
 	struct host *host = host_new(config, ops, data);
 	int r;

@@ -62,7 +62,7 @@ struct host_found {
 /* Takes the link to a host that an earlier broker has started; as above, the hello included. */
 int host_take(const struct host_config *config, const struct host_found *found,
 	      const struct host_ops *ops, void *data, struct host **ret_host,
-	       struct umdev_error *err) umdev_warn_unused;
+	      struct umdev_error *err) umdev_warn_unused;
 
 /* What a host is asked. */
 struct host_request {

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "broker/broker.h"
@@ -51,6 +52,8 @@ struct daemon_options {
 	bool debug;
 	char **argv;
 	char *program; /* the file of this one */
+	int start_dir; /* where it was started */
+	bool again;    /* ... by itself */
 	uint64_t orphan_ns;
 };
 
@@ -62,7 +65,9 @@ struct daemon_options {
 struct daemon {
 	struct broker_config config;
 	char **argv;
-	char *program; /* its file when it was started: another one may be there now */
+	const char *program; /* its file when it was started: another one may be there now */
+	int start_dir;	     /* where that was */
+	bool again;	     /* this one was started by the one before it */
 	struct reactor_timer leave_timer; /* looks whether nothing is under way */
 	uint64_t leave_deadline_ns;
 	struct umdev_error failure; /* why it ends */
@@ -91,6 +96,7 @@ static void daemon_options_done(struct daemon_options *o)
 	free(o->driver_dir);
 	free(o->sysfs_path);
 	free(o->program);
+	fd_close(&o->start_dir);
 }
 
 /* Returns -1 to go on, or the exit code. */
@@ -312,6 +318,9 @@ static void daemon_ended(struct broker *broker)
 static void daemon_again(struct daemon *d)
 {
 	umdev_log(LOG_INFO, "umdevd", "daemon.again", "starting anew from %s", d->program);
+	/* Where its arguments mean what they meant. */
+	if (d->start_dir >= 0 && fchdir(d->start_dir) < 0)
+		umdev_log(LOG_WARNING, "umdevd", "daemon.again", "%s", strerror(errno));
 	daemon_notify("RELOADING=1");
 	/* It could not mount where the old one is. */
 	tree_server_stop(&d->tree);
@@ -397,6 +406,9 @@ static void daemon_taken(struct broker *broker)
 {
 	struct daemon *d = broker->booted_data;
 
+	/* Hosts that died while there was no program to see it. */
+	while (d->again && waitpid(-1, NULL, WNOHANG) > 0)
+		;
 	if (control_open(&d->control, broker, &d->failure) < 0)
 		reactor_stop(broker->reactor);
 	else
@@ -433,6 +445,8 @@ static int daemon_run(const struct daemon_options *o, int ready_fd)
 		.config = broker_defaults,
 		.argv = o->argv,
 		.program = o->program,
+		.start_dir = o->start_dir,
+		.again = o->again,
 		.foreground = o->foreground,
 		.ready_fd = ready_fd,
 		.signals.fd = -1,
@@ -478,7 +492,13 @@ static int daemon_run(const struct daemon_options *o, int ready_fd)
 
 int main(int argc, char **argv)
 {
-	struct daemon_options o = {.argv = argv, .program = realpath("/proc/self/exe", NULL)};
+	struct daemon_options o = {
+		.argv = argv,
+		.program =
+			strchr(argv[0], '/') ? strdup(argv[0]) : realpath("/proc/self/exe", NULL),
+		.start_dir = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC),
+		.again = getenv(DAEMON_AGAIN),
+	};
 	const char *root = getenv("UMDEV_ROOT");
 	int ready_fd = -1;
 	int code = daemon_parse(argc, argv, &o, &root);
@@ -488,7 +508,7 @@ int main(int argc, char **argv)
 	if (code < 0) {
 		log_setup("umdevd", o.debug ? LOG_DEBUG : LOG_INFO);
 		signal(SIGPIPE, SIG_IGN);
-		if (!o.foreground && !getenv("NOTIFY_SOCKET") && !getenv(DAEMON_AGAIN))
+		if (!o.foreground && !getenv("NOTIFY_SOCKET") && !o.again)
 			code = daemon_background(&ready_fd);
 		unsetenv(DAEMON_AGAIN);
 	}

@@ -80,7 +80,8 @@ static void takeover_done(struct takeover *t)
 	if (t->started_ns)
 		host_set_started_ns(parent->host, t->started_ns);
 	takeover_free(parent);
-	parent_taken(parent);
+	if (parent->state == PARENT_STARTING) /* else it is being removed by now */
+		parent_taken(parent);
 	broker_taken_step(parent->broker);
 }
 
