@@ -238,8 +238,9 @@ static void host_closed(struct link *link, int error)
 	struct host *host = link->data;
 
 	host->closed = true;
-	/* A process that is about to exit has its status already; the kill does not change it. */
-	host_signal(host);
+	/* One that was asked to end is on its way, for as long as it may take. */
+	if (!host->stopping)
+		host_signal(host);
 	host_check(host);
 }
 
