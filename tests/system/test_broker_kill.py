@@ -421,3 +421,17 @@ def test_new_socket_names(busy):
     (stale / "vfio-user.sock").write_text("")
     busy.start()
     assert not stale.exists() and busy.socket_path(ident).is_socket()
+
+
+def test_whoever_runs_it(store):
+    """As root, whose hosts become somebody else, and as a user without rights."""
+    ident = store.ok("start", "-p", "store", "-t", "nvme-16m").strip()
+    host = store.host_pid("store")
+    with Drive(store, ident) as nvme:
+        nvme.write(0, b"w" * 512)
+        store.crash()
+        nvme.write(8, b"x" * 512)
+        store.start()
+        assert nvme.read(0, 512) + nvme.read(8, 512) == b"w" * 512 + b"x" * 512
+    assert store.host_pid("store") == host
+    store.ok("stop", "-u", ident)
