@@ -54,7 +54,7 @@ struct daemon_options {
 	char *program; /* the file of this one */
 	int start_dir; /* where it was started */
 	bool again;    /* ... by itself */
-	uint64_t orphan_ns;
+	uint64_t orphan_ms;
 };
 
 #define DAEMON_LEAVE_WAIT_NS (5 * NS_PER_S)
@@ -99,6 +99,16 @@ static void daemon_options_done(struct daemon_options *o)
 	fd_close(&o->start_dir);
 }
 
+/* Reads the argument of @option, a number from 1 on; says what is wrong with it. */
+static bool daemon_number(const char *option, uint64_t max, uint64_t *ret)
+{
+	if (parse_u64(optarg, ret) == 0 && *ret >= 1 && *ret <= max)
+		return true;
+	fprintf(stderr, "umdevd: %s is a number from 1 to %llu, not '%s'\n", option,
+		(unsigned long long)max, optarg);
+	return false;
+}
+
 /* Returns -1 to go on, or the exit code. */
 static int daemon_parse(int argc, char **argv, struct daemon_options *o, const char **ret_root)
 {
@@ -139,27 +149,16 @@ static int daemon_parse(int argc, char **argv, struct daemon_options *o, const c
 			o->no_tree = true;
 			break;
 		case 'o':
-			if (parse_u64(optarg, &o->orphan_ns) < 0 || o->orphan_ns == 0 ||
-			    o->orphan_ns > DAEMON_ORPHAN_MS_MAX) {
-				fprintf(stderr, "umdevd: --orphan-ms takes 1 to %u, not '%s'\n",
-					DAEMON_ORPHAN_MS_MAX, optarg);
+			if (!daemon_number("--orphan-ms", DAEMON_ORPHAN_MS_MAX, &o->orphan_ms))
 				return daemon_usage_error();
-			}
-			o->orphan_ns *= NS_PER_MS;
 			break;
 		case 'S':
 			free(o->sysfs_path);
 			o->sysfs_path = strdup(optarg);
 			break;
 		case 'N':
-			if (parse_u64(optarg, &o->host_deaths) < 0 || o->host_deaths < 1 ||
-			    o->host_deaths > DAEMON_DEATHS_MAX) {
-				fprintf(stderr,
-					"umdevd: --host-deaths is a number from 1 to %u, not "
-					"'%s'\n",
-					DAEMON_DEATHS_MAX, optarg);
+			if (!daemon_number("--host-deaths", DAEMON_DEATHS_MAX, &o->host_deaths))
 				return daemon_usage_error();
-			}
 			break;
 		case 'X':
 			o->no_sandbox = true;
@@ -463,7 +462,7 @@ static int daemon_run(const struct daemon_options *o, int ready_fd)
 	d.config.driver_dir = o->driver_dir;
 	if (o->host_deaths)
 		d.config.restart_deaths_max = (unsigned)o->host_deaths;
-	d.config.orphan_ns = o->orphan_ns;
+	d.config.orphan_ns = o->orphan_ms * NS_PER_MS;
 	d.sysfs_path = o->no_tree ? NULL : o->sysfs_path;
 	r = daemon_start(&d, &err);
 	if (r < 0) {
