@@ -541,6 +541,11 @@ void host_set_started_ns(struct host *host, uint64_t started_ns)
 	host->started_ns = started_ns;
 }
 
+bool host_is_behind(const struct host *host)
+{
+	return host->link.queue_len > 0;
+}
+
 pid_t host_pid(const struct host *host)
 {
 	return host->pid;

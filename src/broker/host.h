@@ -105,6 +105,10 @@ void host_leave(struct host *host);
 /* When it was started, where host_adopt() did not know. */
 void host_set_started_ns(struct host *host, uint64_t started_ns);
 
+/* Whether messages to it wait here, with copies of their descriptors, because it has not read those
+ * before. */
+bool host_is_behind(const struct host *host);
+
 /* Its process, and when that was started by the wall clock. */
 pid_t host_pid(const struct host *host);
 uint64_t host_started_ns(const struct host *host);

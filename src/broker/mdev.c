@@ -68,6 +68,7 @@ int mdev_get(struct broker *broker, const char *parent, const char *uuid, struct
 	mdev->broker = broker;
 	snprintf(mdev->uuid, sizeof(mdev->uuid), "%s", uuid);
 	snprintf(mdev->parent_name, sizeof(mdev->parent_name), "%s", parent);
+	list_init(&mdev->return_link);
 	keeper_init(&mdev->keeper);
 	list_for_each (after, &broker->mdevs, link) {
 		if (mdev_compare(after, parent, uuid) > 0)
@@ -82,6 +83,7 @@ int mdev_get(struct broker *broker, const char *parent, const char *uuid, struct
 void mdev_free(struct mdev *mdev)
 {
 	list_del(&mdev->link);
+	list_del(&mdev->return_link);
 	mdev->broker->mdev_count--;
 	keeper_done(&mdev->keeper);
 	definition_free(mdev->definition);

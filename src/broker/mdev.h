@@ -22,7 +22,8 @@
 #include "model/mdev.h"
 
 struct mdev {
-	struct list link; /* of the broker, sorted by parent and uuid */
+	struct list link;	 /* of the broker, sorted by parent and uuid */
+	struct list return_link; /* of parent->returns */
 	struct broker *broker;
 	char uuid[IDENT_UUID_SIZE];
 	char parent_name[IDENT_PARENT_NAME_MAX + 1];
@@ -130,6 +131,9 @@ void mdev_stopped(struct mdev *mdev, const char *why);
 void mdev_host_died(struct mdev *mdev);
 void mdev_host_back(struct mdev *mdev);
 void mdev_host_gone(struct mdev *mdev);
+
+/* Begins to give parent->returns to the new host. */
+void mdev_return_task(struct reactor_task *task);
 
 /* What the host said about the mdevs of @parent: keep, drop, event. */
 void mdev_host_notify(struct parent *parent, const char *method, json_t *params, int *fds,

@@ -89,6 +89,8 @@ static int parent_new(struct broker *broker, const char *name, const char *drive
 	snprintf(parent->name, sizeof(parent->name), "%s", name);
 	snprintf(parent->driver, sizeof(parent->driver), "%s", driver);
 	list_init(&parent->discards);
+	list_init(&parent->returns);
+	parent->return_task.run = mdev_return_task;
 	parent->discard_task.run = parent_discard_run;
 	parent->timer.expired = parent_timer_expired;
 	parent->lock_deadline_ns = clock_now_ns() + broker->config.lock_timeout_ns;
@@ -129,10 +131,13 @@ void parent_free(struct parent *parent)
 		host_free(umdev_steal_ptr(&parent->host));
 	parent_fail_discards(parent, &err);
 	reactor_task_del(parent->broker->reactor, &parent->discard_task);
+	reactor_task_del(parent->broker->reactor, &parent->return_task);
 	upgrade_abort(parent, &err);
 	api_fail(parent->call, &err);
 	json_decref(parent->hello);
 	json_decref(parent->answer);
+	while (!list_empty(&parent->returns))
+		list_del(parent->returns.next);
 	list_del(&parent->link);
 	spec_table_done(&parent->option_specs);
 	spec_table_done(&parent->attr_specs);

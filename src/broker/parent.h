@@ -85,6 +85,9 @@ struct parent {
 	struct list discards; /* the first one is at the host when discarding */
 	struct reactor_task discard_task;
 	bool discarding;
+	struct list returns; /* mdevs for the new host, those with a client first (stop.c) */
+	unsigned returning;  /* others that it was given and has not answered for */
+	struct reactor_task return_task;
 	uint64_t event_second; /* how much its host reported in which second */
 	unsigned event_count;
 	bool failing; /* the host is being killed because of error */

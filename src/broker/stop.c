@@ -35,6 +35,7 @@ void mdev_stopped(struct mdev *mdev, const char *why)
 	memcpy(group, mdev->group, sizeof(group));
 	mdev->group[0] = '\0';
 	mdev->client = (struct group_client){0};
+	list_del(&mdev->return_link);
 	mdev_socket_close(mdev);
 	keeper_done(&mdev->keeper);
 	if (!mdev_is_defined(mdev)) {
@@ -175,9 +176,16 @@ static void mdev_back(struct mdev *mdev, const struct umdev_error *err)
 		mdev_stop_next(mdev);
 }
 
+static void mdev_return_next(struct parent *parent);
+
 static void mdev_back_anew(void *arg, json_t *result, const struct umdev_error *err)
 {
-	mdev_back(arg, result ? NULL : err);
+	struct mdev *mdev = arg;
+	struct parent *parent = mdev->parent;
+
+	parent->returning--;
+	mdev_back(mdev, result ? NULL : err);
+	mdev_return_next(parent);
 }
 
 static void mdev_send_again(struct mdev *mdev, int origin, link_reply_fn *reply)
@@ -185,7 +193,9 @@ static void mdev_send_again(struct mdev *mdev, int origin, link_reply_fn *reply)
 	int r = mdev_send_create(mdev, origin, reply, mdev);
 
 	/* A host that cannot be asked is dying; the next one gets it. */
-	if (r < 0)
+	if (r == 0)
+		mdev->parent->returning++;
+	else
 		umdev_log(LOG_DEBUG, mdev->uuid, "host.create", "not sent: %s", strerror(-r));
 }
 
@@ -208,18 +218,19 @@ static void mdev_send_anew(struct mdev *mdev)
 static void mdev_back_resumed(void *arg, json_t *result, const struct umdev_error *err)
 {
 	struct mdev *mdev = arg;
+	struct parent *parent = mdev->parent;
 
+	parent->returning--;
 	if (result || err->word == ERROR_HOST_FAILED) {
 		mdev_back(mdev, result ? NULL : err);
-		return;
-	}
-	if (mdev->parent->upgrade) {
+	} else if (parent->upgrade) {
 		upgrade_mdev_refused(mdev, err);
-		return;
+	} else {
+		mdev_event(mdev, "driver", LOG_WARNING,
+			   "its state is not resumed, it begins anew: %s", err->message);
+		mdev_send_anew(mdev);
 	}
-	mdev_event(mdev, "driver", LOG_WARNING, "its state is not resumed, it begins anew: %s",
-		   err->message);
-	mdev_send_anew(mdev);
+	mdev_return_next(parent);
 }
 
 /* Gives the new host what the old one had kept. A host that cannot be told is dying; the next one
@@ -247,14 +258,44 @@ static int mdev_give(struct mdev *mdev)
 	return 0;
 }
 
-void mdev_host_back(struct mdev *mdev)
+static void mdev_return(struct mdev *mdev)
 {
-	if (mdev->state == MDEV_FAILED)
-		mdev_set_state(mdev, MDEV_RESTARTING);
-	if (mdev->state != MDEV_RESTARTING)
-		return;
 	if (mdev->keeper.page_fd < 0 || mdev->keeper.page_size != mdev->parent->page_size)
 		mdev_send_anew(mdev);
 	else if (mdev_give(mdev) == 0)
 		mdev_send_again(mdev, 1, mdev_back_resumed);
+}
+
+/* What a host has not read yet waits here with copies of its descriptors: thousands of mdevs with
+ * what they keep would be more than the link takes and a process may have. */
+static void mdev_return_next(struct parent *parent)
+{
+	while (parent->host && !list_empty(&parent->returns) &&
+	       (parent->returning == 0 || !host_is_behind(parent->host))) {
+		struct mdev *mdev = list_first(&parent->returns, struct mdev, return_link);
+
+		list_del(&mdev->return_link);
+		mdev_return(mdev);
+	}
+}
+
+void mdev_host_back(struct mdev *mdev)
+{
+	struct parent *parent = mdev->parent;
+
+	if (mdev->state == MDEV_FAILED)
+		mdev_set_state(mdev, MDEV_RESTARTING);
+	if (mdev->state != MDEV_RESTARTING)
+		return;
+	list_del(&mdev->return_link);
+	if (mdev->in_use) /* somebody waits */
+		list_add(&parent->returns, &mdev->return_link);
+	else
+		list_add_tail(&parent->returns, &mdev->return_link);
+	reactor_task_add(parent->broker->reactor, &parent->return_task);
+}
+
+void mdev_return_task(struct reactor_task *task)
+{
+	mdev_return_next(container_of(task, struct parent, return_task));
 }

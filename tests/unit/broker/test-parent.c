@@ -380,6 +380,41 @@ static void test_host_dies(void **state)
 	fixture_find(again, "remove " UUID);
 }
 
+/* Those with a client are given to the next host before those that nobody waits for. */
+static void test_clients_first(void **state)
+{
+	static const int order[] = {3, 1, 2, 4};
+	struct fixture *f = *state;
+	umdev_autofree char *log = NULL;
+	const char *at;
+	uint64_t since;
+	char params[128];
+
+	fixture_ok(f, "parent.add", "{\"name\":\"p\",\"driver\":\"fake\"}");
+	fixture_script(f, "event=client.connected");
+	for (int i = 0; i < 4; i++) {
+		snprintf(params, sizeof(params),
+			 "{\"uuid\":\"83b8f4f2-509f-382f-3c1e-e6bfe0fa200%d\",\"parent\":\"p\","
+			 "\"type\":\"fake-s\"}",
+			 order[i]);
+		since = f->broker->events.next;
+		fixture_ok(f, "mdev.start", params);
+		if (i == 0)
+			fixture_wait_event(f, "client.connected", since);
+		fixture_script(f, "");
+	}
+	free(fixture_log(f));
+	since = f->broker->events.next;
+	kill_host(f);
+	fixture_wait_event(f, "host.started", since);
+	fixture_ok(f, "mdev.stop", "{\"uuid\":\"83b8f4f2-509f-382f-3c1e-e6bfe0fa2004\"}");
+	log = fixture_log(f);
+	at = fixture_find(log, "create 83b8f4f2-509f-382f-3c1e-e6bfe0fa2003 origin 1");
+	at = fixture_find(at, "create 83b8f4f2-509f-382f-3c1e-e6bfe0fa2001 origin 1");
+	at = fixture_find(at, "create 83b8f4f2-509f-382f-3c1e-e6bfe0fa2002 origin 1");
+	fixture_find(at, "create 83b8f4f2-509f-382f-3c1e-e6bfe0fa2004 origin 1");
+}
+
 /* A driver that does not resume gets an empty page. */
 static void test_no_resume(void **state)
 {
@@ -613,6 +648,7 @@ int main(void)
 		WITH(test_one_daemon),
 		WITH(test_bad_configuration),
 		WITH(test_host_dies),
+		WITH(test_clients_first),
 		WITH(test_no_resume),
 		WITH(test_page_of_another_size),
 		WITH(test_too_many_deaths),
