@@ -34,15 +34,22 @@ static json_t *map_print_backings(const struct parent *parent)
 
 int parent_store_map(struct parent *parent, struct umdev_error *err)
 {
-	json_t *map = pool_map_print(&parent->pool);
+	umdev_autofree char *map = NULL;
+	json_t *backings;
 	int r;
 
-	if (!map || json_object_set_new(map, "backings", map_print_backings(parent)) < 0) {
-		json_decref(map);
+	/* A definition that starts again has its piece already. */
+	if (parent->map_later ||
+	    (parent->map_stored && parent->map_changes == parent->pool.changes))
+		return 0;
+	backings = map_print_backings(parent);
+	map = backings ? pool_map_print(&parent->pool, backings) : NULL;
+	json_decref(backings);
+	if (!map)
 		return error_set(err, ERROR_NO_MEMORY, "out of memory");
-	}
 	r = store_write_map(parent->broker, parent->name, map, err);
-	json_decref(map);
+	parent->map_stored = r == 0;
+	parent->map_changes = parent->pool.changes;
 	return r;
 }
 
@@ -60,8 +67,8 @@ static void map_drop_piece(void *data, const char *name, const json_t *map)
 	struct map_drop *drop = data;
 	json_int_t units = json_integer_value(json_object_get(map, "units"));
 	json_int_t align = json_integer_value(json_object_get(map, "align"));
+	umdev_autofree char *next = NULL;
 	const struct pool_piece *piece;
-	json_t *next = NULL;
 	struct pool pool;
 
 	/* One that cannot be understood is refused when the parent is added. */
@@ -71,13 +78,12 @@ static void map_drop_piece(void *data, const char *name, const json_t *map)
 	piece = pool_map_parse(&pool, map, NULL) == 0 ? pool_find(&pool, drop->uuid) : NULL;
 	if (piece) {
 		pool_release(&pool, piece->start, true);
-		next = pool_map_print(&pool);
-		if (!next || json_object_update_missing(next, (json_t *)(uintptr_t)map) < 0)
+		next = pool_map_print(&pool, json_object_get(map, "backings"));
+		if (!next)
 			drop->result = error_set(drop->err, ERROR_NO_MEMORY, "out of memory");
 		else
 			drop->result = store_write_map(drop->broker, name, next, drop->err);
 	}
-	json_decref(next);
 	pool_done(&pool);
 }
 
@@ -347,5 +353,7 @@ int parent_load_map(struct parent *parent, uint64_t units, uint64_t align, struc
 		if (r < 0)
 			return r;
 	}
+	parent->map_changes = parent->pool.changes;
+	parent->map_stored = known && !changed;
 	return changed ? parent_store_map(parent, err) : 0;
 }

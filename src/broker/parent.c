@@ -238,14 +238,22 @@ static void parent_removed(struct parent *parent)
 {
 	struct broker *broker = parent->broker;
 	struct api_call *call = umdev_steal_ptr(&parent->call);
+	struct umdev_error err = {0};
 	struct mdev *mdev;
 	struct mdev *tmp;
+	bool any = false;
 
+	/* The map once, and not for each: what is in it still is released when it is read. */
+	parent->map_later = true;
 	list_for_each_safe (mdev, tmp, &broker->mdevs, link) {
-		if (mdev->parent == parent && mdev->state != MDEV_IDLE)
-			mdev_stopped(mdev, broker->ending ? "the daemon stops"
-							  : "its parent was removed");
+		if (mdev->parent != parent || mdev->state == MDEV_IDLE)
+			continue;
+		mdev_stopped(mdev, broker->ending ? "the daemon stops" : "its parent was removed");
+		any = true;
 	}
+	parent->map_later = false;
+	if (any && parent_store_map(parent, &err) < 0)
+		umdev_log(LOG_ERR, parent->name, "parent.map", "%s", err.message);
 	parent_boot_done(parent);
 	if (!broker->ending)
 		parent_event(parent, "parent.removed", LOG_INFO, "removed");

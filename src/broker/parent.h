@@ -78,6 +78,9 @@ struct parent {
 	struct backings backings;
 	bool opened; /* was READY once */
 	struct pool pool;
+	uint64_t map_changes; /* pool.changes as the map on disk knows them ... */
+	bool map_stored;      /* ... if it was written since or had no need of it */
+	bool map_later;	      /* it is written after many changes, not after each */
 	struct type_table types;
 	char *unit;
 	char *description;

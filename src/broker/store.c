@@ -46,23 +46,31 @@ static int store_failed(const char *what, const char *path, int error, struct um
 			 strerror(abs(error)));
 }
 
-/* Writes @json as text; what has more than @max bytes could not be read again. */
+/* Writes @text; what has more than @max bytes could not be read again. */
+static int store_write_text(int root_fd, const char *path, const char *text, size_t max,
+			    struct umdev_error *err)
+{
+	size_t len = strlen(text);
+	int r;
+
+	if (len > max)
+		return error_set(err, ERROR_LIMIT, "%s would have %zu bytes; at most %zu are taken",
+				 path, len, max);
+	r = fd_write_file_atomic(root_fd, path, text, len, 0644);
+	return r < 0 ? store_failed("write", path, r, err) : 0;
+}
+
 static int store_write(int root_fd, const char *path, const json_t *json, size_t max,
 		       struct umdev_error *err)
 {
 	umdev_autofree char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
 	umdev_autofree char *line = NULL;
-	int r;
 
 	if (!text || asprintf(&line, "%s\n", text) < 0) {
 		line = NULL;
 		return error_set(err, ERROR_NO_MEMORY, "out of memory");
 	}
-	if (strlen(line) > max)
-		return error_set(err, ERROR_LIMIT, "%s would have %zu bytes; at most %zu are taken",
-				 path, strlen(line), max);
-	r = fd_write_file_atomic(root_fd, path, line, strlen(line), 0644);
-	return r < 0 ? store_failed("write", path, r, err) : 0;
+	return store_write_text(root_fd, path, line, max, err);
 }
 
 static int store_unlink(int root_fd, const char *path, struct umdev_error *err)
@@ -183,13 +191,13 @@ int store_delete_parent(const struct parent *parent, struct umdev_error *err)
 	return store_unlink(parent->broker->root_fd, path, err);
 }
 
-int store_write_map(struct broker *broker, const char *name, const json_t *map,
+int store_write_map(struct broker *broker, const char *name, const char *map,
 		    struct umdev_error *err)
 {
 	char path[PATH_MAX];
 
 	store_parent_path(name, STORE_MAP, path);
-	return store_write(broker->root_fd, path, map, STORE_MAP_MAX, err);
+	return store_write_text(broker->root_fd, path, map, STORE_MAP_MAX, err);
 }
 
 int store_read_map(const struct parent *parent, json_t **ret_map, struct umdev_error *err)

@@ -77,7 +77,7 @@ int store_delete_map(struct broker *broker, const char *name,
 		     struct umdev_error *err) umdev_warn_unused;
 
 /* Writes or reads the map of a parent's pool; *@ret_map is NULL when there is no file. */
-int store_write_map(struct broker *broker, const char *name, const json_t *map,
+int store_write_map(struct broker *broker, const char *name, const char *map,
 		    struct umdev_error *err) umdev_warn_unused;
 int store_read_map(const struct parent *parent, json_t **ret_map,
 		   struct umdev_error *err) umdev_warn_unused;

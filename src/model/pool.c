@@ -188,6 +188,7 @@ static int pool_insert(struct pool *pool, size_t i, const char *uuid,
 	piece = &pool->pieces[i];
 	memmove(piece + 1, piece, (pool->piece_count - i) * sizeof(*piece));
 	pool->piece_count++;
+	pool->changes++;
 	memset(piece, 0, sizeof(*piece));
 	piece->start = range->start;
 	piece->size = range->size;
@@ -265,6 +266,7 @@ static void pool_dirty_replace(struct pool *pool, size_t i, size_t n, const stru
 	if (with_count)
 		memcpy(at, with, with_count * sizeof(*at));
 	pool->dirty_count = pool->dirty_count - n + with_count;
+	pool->changes += n || with_count;
 }
 
 /* Adds a range that was clipped, joining it with all that it touches. There is room for one more.
@@ -366,6 +368,7 @@ void pool_release(struct pool *pool, uint64_t start, bool dirty)
 		return;
 	piece = pool->pieces[i];
 	pool->piece_count--;
+	pool->changes++;
 	memmove(&pool->pieces[i], &pool->pieces[i + 1],
 		(pool->piece_count - i) * sizeof(*pool->pieces));
 	if (dirty)

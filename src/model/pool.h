@@ -46,6 +46,7 @@ struct pool {
 	struct pool_range *dirty;
 	size_t dirty_count;
 	size_t dirty_room;
+	uint64_t changes; /* counts up with every change of pieces and dirty ranges */
 };
 
 /* How much a type wants of the pool. */
@@ -100,9 +101,10 @@ uint64_t pool_free(const struct pool *pool);
 
 /*
  * The map of pieces as it is kept on disk: { "units", "align", "pieces": [ { "start", "size",
- * "uuid", "state": "held"|"dirty" } ] }. NULL when out of memory.
+ * "uuid", "state": "held"|"dirty" } ], "backings": @backings }, the last unless it is NULL. Freed
+ * by the caller; NULL when out of memory.
  */
-json_t *pool_map_print(const struct pool *pool);
+char *pool_map_print(const struct pool *pool, const json_t *backings);
 
 /*
  * Puts a map into an empty pool. INVALID when it contradicts itself or does not fit the pool; the

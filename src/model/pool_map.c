@@ -1,34 +1,51 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The map of a pool as JSON. See pool.h. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "model/pool.h"
 
-static int pool_map_append(json_t *pieces, uint64_t start, uint64_t size, const char *uuid)
+static void pool_map_append(FILE *out, const char *lead, uint64_t start, uint64_t size,
+			    const char *uuid)
 {
-	return json_array_append_new(pieces,
-				     json_pack("{s:I,s:I,s:s?,s:s}", "start", (json_int_t)start,
-					       "size", (json_int_t)size, "uuid", uuid, "state",
-					       uuid ? "held" : "dirty"));
+	fprintf(out, "%s\n    {\"start\": %" PRIu64 ", \"size\": %" PRIu64, lead, start, size);
+	if (uuid) /* of hex digits and dashes */
+		fprintf(out, ", \"uuid\": \"%s\"", uuid);
+	fprintf(out, ", \"state\": \"%s\"}", uuid ? "held" : "dirty");
 }
 
-json_t *pool_map_print(const struct pool *pool)
+/* Written as text at once: it is written anew for every piece that is given or taken, and thousands
+ * of objects only to be printed cost more than all else in a start. */
+char *pool_map_print(const struct pool *pool, const json_t *backings)
 {
-	json_t *pieces = json_array();
-	int r = pieces ? 0 : -1;
+	umdev_autofree char *last = backings ? json_dumps(backings, JSON_COMPACT) : NULL;
+	char *text = NULL;
+	size_t size = 0;
+	size_t n = 0;
+	FILE *out = last || !backings ? open_memstream(&text, &size) : NULL;
 
-	for (size_t i = 0; r == 0 && i < pool->piece_count; i++)
-		r = pool_map_append(pieces, pool->pieces[i].start, pool->pieces[i].size,
-				    pool->pieces[i].uuid);
-	for (size_t i = 0; r == 0 && i < pool->dirty_count; i++)
-		r = pool_map_append(pieces, pool->dirty[i].start, pool->dirty[i].size, NULL);
-	if (r < 0) {
-		json_decref(pieces);
+	if (!out)
 		return NULL;
-	}
-	return json_pack("{s:I,s:I,s:o}", "units", (json_int_t)pool->units, "align",
-			 (json_int_t)pool->align, "pieces", pieces);
+	fprintf(out, "{\n  \"units\": %" PRIu64 ",\n  \"align\": %" PRIu64 ",\n  \"pieces\": [",
+		pool->units, pool->align);
+	for (size_t i = 0; i < pool->piece_count; i++)
+		pool_map_append(out, n++ ? "," : "", pool->pieces[i].start, pool->pieces[i].size,
+				pool->pieces[i].uuid);
+	for (size_t i = 0; i < pool->dirty_count; i++)
+		pool_map_append(out, n++ ? "," : "", pool->dirty[i].start, pool->dirty[i].size,
+				NULL);
+	fprintf(out, "%s]", n ? "\n  " : "");
+	if (last)
+		fprintf(out, ",\n  \"backings\": %s", last);
+	fprintf(out, "\n}\n");
+	n = (size_t)ferror(out);
+	if (fclose(out) == 0 && n == 0)
+		return text;
+	free(text);
+	return NULL;
 }
 
 static int pool_map_entry(struct pool *pool, const json_t *entry, struct umdev_error *err)

@@ -38,6 +38,27 @@ static void expect_state(struct fixture *f, const char *params, const char *stat
 	assert_string_equal(fixture_get(f, "mdev.list", params, "mdevs.0.state"), state);
 }
 
+/* A definition has its piece already: the map on disk is as it must be. */
+static void test_map_stays(void **state)
+{
+	struct fixture *f = *state;
+	char path[160];
+	struct stat before;
+	struct stat after;
+
+	snprintf(path, sizeof(path), "%s/" MAP, f->root);
+	fixture_ok(f, "mdev.define", ON(A, "fake-s"));
+	fixture_ok(f, "mdev.start", JUST(A));
+	assert_int_equal(stat(path, &before), 0);
+	fixture_ok(f, "mdev.stop", JUST(A));
+	fixture_ok(f, "mdev.start", JUST(A));
+	assert_int_equal(stat(path, &after), 0);
+	assert_int_equal(after.st_ino, before.st_ino);
+	fixture_ok(f, "mdev.start", ON(B, "fake-s"));
+	assert_int_equal(stat(path, &after), 0);
+	assert_int_not_equal(after.st_ino, before.st_ino);
+}
+
 static void test_start_and_stop(void **state)
 {
 	struct fixture *f = *state;
@@ -642,6 +663,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH(test_start_and_stop),
+		WITH(test_map_stays),
 		WITH(test_bad_start),
 		WITH(test_create_fails),
 		WITH(test_discard_before_reuse),
