@@ -621,6 +621,23 @@ static void test_keep(void **state)
 	assert_true(mdev->keep_refused);
 }
 
+/* The last mdev that the broker takes is there: one more is refused, another after it is gone is
+ * not. */
+static void test_mdevs_limit(void **state)
+{
+	struct fixture *f = *state;
+	size_t others = BROKER_MDEVS_MAX - 1;
+
+	f->broker->mdev_count += others;
+	fixture_ok(f, "mdev.start", ON(A, "fake-s"));
+	fixture_fails(f, ERROR_LIMIT, "mdev.start", ON(B, "fake-s"));
+	fixture_fails(f, ERROR_LIMIT, "mdev.define", ON(B, "fake-s"));
+	expect_free(f, "900");
+	fixture_ok(f, "mdev.stop", JUST(A));
+	fixture_ok(f, "mdev.define", ON(B, "fake-s"));
+	f->broker->mdev_count -= others;
+}
+
 /* A host that does not give statistics costs the list those, and no more than its patience. */
 static void test_slow_statistics(void **state)
 {
@@ -683,6 +700,7 @@ int main(void)
 		WITH(test_live),
 		WITH(test_autostart),
 		WITH(test_keep),
+		WITH(test_mdevs_limit),
 		WITH(test_slow_statistics),
 		WITH(test_many),
 	};

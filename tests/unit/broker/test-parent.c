@@ -332,6 +332,24 @@ static void test_bad_configuration(void **state)
 	assert_false(fixture_exists(f, "etc/umdev/parents.d/half.json"));
 }
 
+/* One parent fits beside those that cannot be used, one more does not. */
+static void test_parents_limit(void **state)
+{
+	struct fixture *f = *state;
+	char path[64];
+
+	fixture_stop(f);
+	for (int i = 1; i < BROKER_PARENTS_MAX; i++) {
+		snprintf(path, sizeof(path), "etc/umdev/parents.d/bad%d.json", i);
+		fixture_write(f, path, "{");
+	}
+	fixture_start(f);
+	fixture_ok(f, "parent.add", "{\"name\":\"p\",\"driver\":\"fake\"}");
+	fixture_fails(f, ERROR_LIMIT, "parent.add", "{\"name\":\"q\",\"driver\":\"fake\"}");
+	fixture_ok(f, "parent.remove", "{\"name\":\"bad1\"}");
+	fixture_ok(f, "parent.add", "{\"name\":\"q\",\"driver\":\"fake\"}");
+}
+
 static pid_t host_of(struct fixture *f)
 {
 	return (pid_t)atoi(fixture_get(f, "parent.list", "{}", "parents.0.host.pid"));
@@ -648,6 +666,7 @@ int main(void)
 		WITH(test_one_daemon),
 		WITH(test_bad_configuration),
 		WITH(test_host_dies),
+		WITH(test_parents_limit),
 		WITH(test_clients_first),
 		WITH(test_no_resume),
 		WITH(test_page_of_another_size),

@@ -117,6 +117,21 @@ static void bench_create(struct bench *b)
 	rmdir(dir);
 }
 
+/* The last mdev that fits is there: one more is refused. */
+static void bench_expect_full(struct bench *b)
+{
+	int none = -1;
+	struct host_create create = {.uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1fff",
+				     .page_fd = &none,
+				     .listener = &none};
+	struct umdev_error err = {0};
+
+	assert_int_equal(b->parent.mdev_count, HOST_MDEVS_MAX);
+	assert_true(host_mdev_create(&b->parent, &create, &err) < 0);
+	assert_int_equal(err.word, ERROR_LIMIT);
+	assert_int_equal(b->parent.mdev_count, HOST_MDEVS_MAX);
+}
+
 /* What a client leaves behind is taken back in one message, not in one for each descriptor. */
 static void test_drops_together(void **state)
 {
@@ -134,7 +149,9 @@ static void test_drops_together(void **state)
 	assert_int_equal(link_init(&b->parent.link, b->parent.reactor, pair[0], &host_link_ops,
 				   &b->parent),
 			 0);
+	b->parent.mdev_count = HOST_MDEVS_MAX - 1;
 	bench_create(b);
+	bench_expect_full(b);
 	client_send(b, WIRE_VERSION, version, sizeof(version), NULL);
 	for (unsigned i = 0; i < MAPS; i++) {
 		struct wire_dma_map map = {sizeof(map), WIRE_DMA_MAP_READ, 0, i * 4096u, 4096};
