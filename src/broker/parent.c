@@ -209,6 +209,12 @@ static void parent_count_death(struct parent *parent)
 	parent->ready_ns = 0;
 }
 
+bool parent_near_end(const struct parent *parent)
+{
+	return parent->death_count >= PARENT_DOUBTS_AFTER &&
+	       parent->death_count + PARENT_DOUBTS >= parent->broker->config.restart_deaths_max;
+}
+
 static void parent_restart_later(struct parent *parent, const struct umdev_error *err)
 {
 	bool was_ready = parent->state == PARENT_READY;

@@ -29,6 +29,11 @@
 
 #define PARENT_EVENTS_PER_S 200 /* of a host; the rest is not recorded */
 
+/* So many hosts may still die on probation before the parent is given up when mdevs in whose midst
+ * one died are set back, but not before so many have died. */
+#define PARENT_DOUBTS	    2
+#define PARENT_DOUBTS_AFTER 3
+
 enum parent_state {
 	PARENT_STARTING,
 	PARENT_READY,
@@ -188,6 +193,9 @@ int drivers_check(const struct broker *broker, const char *driver,
 /* ---- Between parent.c, parent-open.c, parent-map.c and takeover.c
  * -------------------------------------------------------
  */
+
+/* Whether hosts died one after another and few more are tried. */
+bool parent_near_end(const struct parent *parent);
 
 /* Starts another process for the parent, for whoever @ops and @data belong to. */
 int parent_spawn_host(struct parent *parent, const struct host_ops *ops, void *data,

@@ -276,6 +276,8 @@ json_t *mdev_print_knobs(const struct definition *definition)
 int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply, void *arg)
 {
 	struct parent *parent = mdev->parent;
+	/* Not only this client is at stake any more. */
+	bool doubt = origin > 0 && parent_near_end(parent);
 	int fds[3 + UMDEV_ENDPOINTS_MAX] = {mdev->keeper.page_fd, mdev->keeper.listen_fd};
 	struct host_request request = {
 		.method = LINK_CREATE,
@@ -292,7 +294,7 @@ int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply, void *
 		json_pack("{s:s,s:i,s:[I,I],s:o,s:i,s:o,s:o*}", "uuid", mdev->uuid, "type",
 			  (int)mdev->type_index, "piece", (json_int_t)mdev->piece.start,
 			  (json_int_t)mdev->piece.size, "attrs", mdev_create_attrs(mdev), "origin",
-			  origin, "qos", mdev_print_knobs(mdev->running), "group",
+			  doubt ? 2 : origin, "qos", mdev_print_knobs(mdev->running), "group",
 			  mdev->group[0] ? group_print_knobs(mdev->broker, mdev->group) : NULL);
 	return host_call(parent->host, &request, reply, arg);
 }

@@ -155,6 +155,7 @@ struct host_create {
 	const char *group; /* NULL: none */
 	struct qos_knobs group_knobs;
 	bool resume;
+	bool doubt;   /* hosts died one after another */
 	int *page_fd; /* these are taken when used */
 	int *listener;
 	int *endpoints;
@@ -193,6 +194,22 @@ void host_release(struct umdev_parent *parent, uint64_t id);
 
 /* The driver of @mdev has come to rest. */
 void host_release_quiet(struct umdev_mdev *mdev);
+
+/* What happens from here on to host_mdev_out() is for this mdev's sake: should the process die, its
+ * page says so. These nest. */
+static inline void host_mdev_in(struct umdev_mdev *mdev)
+{
+	uint64_t *inside = &mdev->page.header->inside;
+
+	__atomic_store_n(inside, *inside + 1, __ATOMIC_RELEASE);
+}
+
+static inline void host_mdev_out(struct umdev_mdev *mdev)
+{
+	uint64_t *inside = &mdev->page.header->inside;
+
+	__atomic_store_n(inside, *inside - 1, __ATOMIC_RELEASE);
+}
 
 /* ---- region.c ---- */
 

@@ -86,7 +86,9 @@ static uint32_t jobs_start(struct umdev_parent *parent, struct host_engine *e)
 		struct host_flow *flow = container_of(job->flow, struct host_flow, qos);
 
 		started++;
+		host_mdev_in(flow->mdev);
 		driver_job_start(&parent->driver, flow->mdev->priv, job_public(job));
+		host_mdev_out(flow->mdev);
 	}
 	return started;
 }

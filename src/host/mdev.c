@@ -459,23 +459,35 @@ static void mdev_take_kept(struct umdev_mdev *mdev, struct host_given *given)
 	}
 }
 
-static int mdev_build(struct umdev_mdev *mdev, const struct host_create *create,
-		      struct umdev_error *err)
+/*
+ * Hosts die one after another, and the last one did in the midst of this mdev: what its client or
+ * its state makes them do must not cost the other mdevs of the parent their clients.
+ */
+static void mdev_begin_anew(struct umdev_mdev *mdev, struct host_given *given)
+{
+	page_renew(&mdev->page);
+	for (uint32_t i = 0; i < VFIO_SLOT_DRIVER_MAX; i++) {
+		int *fd = host_given_slot(given, VFIO_SLOT_DRIVER + i);
+
+		if (!fd)
+			continue;
+		fd_close(fd);
+		mdev_drop(mdev, VFIO_SLOT_DRIVER + i);
+	}
+	host_event(mdev->parent, mdev, LOG_ERR, EVENT_DRIVER, NULL,
+		   "hosts died one after another, the last in the midst of this device: it begins "
+		   "anew, without its client");
+}
+
+static int mdev_build_rest(struct umdev_mdev *mdev, const struct host_create *create,
+			   struct umdev_error *err)
 {
 	struct umdev_parent *parent = mdev->parent;
-	struct page_layout layout = {
-		.driver = parent->driver.table.name,
-		.uuid = mdev->uuid,
-		.driver_version = parent->driver.table.state_version,
-		.driver_size = parent->driver.table.state_size,
-	};
 	struct vfio_device_info info;
 	int r;
 
-	r = page_open(&mdev->page, create->page_fd, &layout, create->resume, err);
-	if (r < 0)
-		return r;
-	mdev_take_kept(mdev, create->given);
+	if (create->resume)
+		mdev_take_kept(mdev, create->given);
 	r = mdev_build_device(mdev, create, err);
 	if (r == 0 && create->group)
 		r = host_group_join(mdev, create->group, &create->group_knobs, err);
@@ -495,9 +507,35 @@ static int mdev_build(struct umdev_mdev *mdev, const struct host_create *create,
 			     create->given ? create->given->count : 0, &mdev->session);
 	if (r < 0)
 		return error_set(err, ERROR_INTERNAL, "serving %s: %s", mdev->uuid, strerror(-r));
-	if (create->resume)
-		mdev_resume(mdev, create->given);
 	return 0;
+}
+
+static int mdev_build(struct umdev_mdev *mdev, const struct host_create *create,
+		      struct umdev_error *err)
+{
+	const struct umdev_driver *table = &mdev->parent->driver.table;
+	struct page_layout layout = {
+		.driver = table->name,
+		.uuid = mdev->uuid,
+		.driver_version = table->state_version,
+		.driver_size = table->state_size,
+	};
+	struct host_create now = *create;
+	int r;
+
+	r = page_open(&mdev->page, create->page_fd, &layout, create->resume, err);
+	if (r < 0)
+		return r;
+	if (create->resume && create->doubt && mdev->page.died_inside) {
+		now.resume = false;
+		mdev_begin_anew(mdev, create->given);
+	}
+	host_mdev_in(mdev);
+	r = mdev_build_rest(mdev, &now, err);
+	if (r == 0 && create->resume)
+		mdev_resume(mdev, create->given);
+	host_mdev_out(mdev);
+	return r;
 }
 
 int host_mdev_create(struct umdev_parent *parent, const struct host_create *create,

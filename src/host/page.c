@@ -68,6 +68,21 @@ static int page_map(struct page *page, int fd, uint64_t size, struct umdev_error
 	return 0;
 }
 
+/* All but the header. Punched out rather than written: what is never touched must cost no memory.
+ */
+static void page_clear(const struct page *page)
+{
+	uint8_t *parts = (uint8_t *)page->header + PAGE_ALIGN;
+
+	if (madvise(parts, page->size - PAGE_ALIGN, MADV_REMOVE) < 0)
+		memset(parts, 0, page->size - PAGE_ALIGN);
+}
+
+void page_renew(struct page *page)
+{
+	page_clear(page);
+}
+
 int page_open(struct page *page, int *fd, const struct page_layout *layout, bool resume,
 	      struct umdev_error *err)
 {
@@ -81,16 +96,18 @@ int page_open(struct page *page, int *fd, const struct page_layout *layout, bool
 		return r;
 	got = *page->header;
 	want.generation = resume ? got.generation : 0;
+	want.inside = resume ? got.inside : 0;
 	if (resume && memcmp(&got, &want, sizeof(want)) != 0) {
 		page_close(page);
 		return error_set(err, ERROR_INVALID,
 				 "state page of %s has another layout: start the mdev afresh",
 				 layout->uuid);
 	}
-	/* Punched out rather than written: what is never touched must cost no memory. */
-	if (!resume && madvise(page->header, page->size, MADV_REMOVE) < 0)
-		memset(page->header, 0, page->size);
+	page->died_inside = want.inside != 0;
+	want.inside = 0;
 	want.generation++;
+	if (!resume)
+		page_clear(page);
 	*page->header = want;
 	page->session = (struct vfio_page *)((char *)page->header + want.session_offset);
 	page->pci = (struct pci_page *)((char *)page->header + want.pci_offset);

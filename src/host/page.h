@@ -36,6 +36,9 @@ struct page_header {
 	uint64_t pci_size;
 	uint64_t driver_offset;
 	uint64_t driver_size;
+	/* Not 0 while the process is in the midst of this device: building it, or in a callback of
+	 * its driver. What a dead process left here says what it died of, perhaps. */
+	uint64_t inside;
 };
 
 /* A mapped page. Zero it before page_open(). */
@@ -46,6 +49,7 @@ struct page {
 	struct vfio_page *session;
 	struct pci_page *pci;
 	void *driver;
+	bool died_inside; /* the process before was in the midst of it */
 };
 
 /* What the driver's part must be. */
@@ -65,6 +69,9 @@ uint64_t page_size_for(uint64_t driver_size);
  */
 int page_open(struct page *page, int *fd, const struct page_layout *layout, bool resume,
 	      struct umdev_error *err) umdev_warn_unused;
+
+/* Makes the page one of a device that begins anew. */
+void page_renew(struct page *page);
 
 /* Unmaps and closes. Safe on a zeroed page. */
 void page_close(struct page *page);

@@ -216,7 +216,8 @@ static int parent_create(struct umdev_parent *parent, json_t *params, int *fds, 
 	create.piece_start = (uint64_t)start;
 	create.piece_size = (uint64_t)size;
 	create.values = values;
-	create.resume = origin == 1;
+	create.resume = origin == 1 || origin == 2;
+	create.doubt = origin == 2;
 	create.page_fd = &fds[0];
 	create.listener = &fds[1];
 	create.endpoints = &fds[2];

@@ -20,10 +20,15 @@ void host_intx_update(struct umdev_mdev *mdev)
 
 int host_mdev_reset(struct umdev_mdev *mdev, uint32_t kind)
 {
+	int r;
+
 	pci_reset(&mdev->pci);
 	mdev->level = false;
 	host_intx_update(mdev);
-	return driver_reset(&mdev->parent->driver, mdev->priv, kind);
+	host_mdev_in(mdev);
+	r = driver_reset(&mdev->parent->driver, mdev->priv, kind);
+	host_mdev_out(mdev);
+	return r;
 }
 
 static int region_config(struct umdev_mdev *mdev, bool write, uint64_t offset, void *buf,
@@ -126,11 +131,9 @@ static int region_driver(struct umdev_mdev *mdev, uint32_t bar, bool write, uint
 	return 0;
 }
 
-int host_region_access(void *device, uint32_t region, bool write, uint64_t offset, void *buf,
-		       uint32_t count)
+static int region_access(struct umdev_mdev *mdev, uint32_t region, bool write, uint64_t offset,
+			 void *buf, uint32_t count)
 {
-	struct umdev_mdev *mdev = device;
-
 	if (region == VFIO_REGION_CONFIG)
 		return region_config(mdev, write, offset, buf, count);
 	if (region >= UMDEV_BAR_COUNT)
@@ -145,4 +148,16 @@ int host_region_access(void *device, uint32_t region, bool write, uint64_t offse
 		return 0;
 	}
 	return region_driver(mdev, region, write, offset, buf, count);
+}
+
+int host_region_access(void *device, uint32_t region, bool write, uint64_t offset, void *buf,
+		       uint32_t count)
+{
+	struct umdev_mdev *mdev = device;
+	int r;
+
+	host_mdev_in(mdev);
+	r = region_access(mdev, region, write, offset, buf, count);
+	host_mdev_out(mdev);
+	return r;
 }

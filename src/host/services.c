@@ -128,8 +128,11 @@ void host_watches_free(struct umdev_parent *parent)
 static void services_timer_expired(struct reactor_timer *timer)
 {
 	struct host_timer *t = container_of(timer, struct host_timer, timer);
+	struct umdev_mdev *mdev = t->mdev;
 
+	host_mdev_in(mdev);
 	t->expired(t->arg);
+	host_mdev_out(mdev);
 }
 
 static void services_timer(struct umdev_mdev *mdev, uint32_t id, uint64_t deadline_ns,
@@ -154,8 +157,12 @@ static void services_timer(struct umdev_mdev *mdev, uint32_t id, uint64_t deadli
 static uint32_t services_poll(struct reactor_poller *poller, uint64_t now_ns)
 {
 	struct umdev_mdev *mdev = container_of(poller, struct umdev_mdev, poller);
+	uint32_t found;
 
-	return driver_poll(&mdev->parent->driver, mdev->priv);
+	host_mdev_in(mdev);
+	found = driver_poll(&mdev->parent->driver, mdev->priv);
+	host_mdev_out(mdev);
+	return found;
 }
 
 static void services_poll_mode(struct umdev_mdev *mdev, uint32_t on)

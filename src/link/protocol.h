@@ -44,11 +44,14 @@
  *                      group_hotplug, qos, attrs: [ [ name, value-or-null ], ... ],
  *                      endpoints?: { name, kind, count } } ] }
  *         ids are local ("1g"); kind is UMDEV_ENDPOINT_*
- * create  { uuid, type: index, piece: [ start, size ], attrs: { name: text }, origin: 0|1,
+ * create  { uuid, type: index, piece: [ start, size ], attrs: { name: text }, origin: 0|1|2,
  *           qos?: { cap, weight, priority },
  *           group?: { uuid, cap, weight, priority } }
  *         + 2 fds: the state page (memfd of page_size), the listening socket; then one for each
  *         endpoint of the type; then the broker's record of this mdev, as that of the parent
+ *         origin 0: begins anew; 1: goes on from the page that another host left; 2: the same, but
+ *         hosts died one after another, so one whose page says that a host died in the midst of it
+ *         begins anew, without its client
  *         cap in hundredths of a percent; the knobs of group are those of the whole, priority 0
  *      -> { }
  * give    { uuid, slots: [ number ] } + one fd per slot: to the host, before a create with origin 1;

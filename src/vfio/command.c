@@ -165,6 +165,7 @@ static void command_end(struct vfio_session *s, int status, uint32_t len)
 		return;
 	}
 	s->page->state = VFIO_STATE_BUSY;
+	reactor_timer_set(s->reactor, &s->proven, reactor_now_ns(s->reactor) + VFIO_PROVEN_NS);
 	/*
 	 * A VMM serves our messages from the loop that now waits for this reply, so the device must
 	 * not wait for them. A reset takes them away at once; an unmap, which the I/O that it waits
@@ -177,11 +178,36 @@ static void command_end(struct vfio_session *s, int status, uint32_t len)
 				  reactor_now_ns(s->reactor) + VFIO_UNMAP_GRACE_NS);
 }
 
+/*
+ * Notes that the request is begun. Returns false when too many processes did that and none came to
+ * an end: the next one would die, too, and take the clients of other devices along each time.
+ */
+static bool command_begin(struct vfio_session *s)
+{
+	uint32_t *tries = &s->page->tries;
+	uint16_t number = s->request.header.command;
+	const char *name = NULL;
+
+	if (*tries < VFIO_TRIES_MAX) {
+		__atomic_store_n(tries, *tries + 1, __ATOMIC_RELEASE);
+		FAULT_POINT("command.begun");
+		return true;
+	}
+	if (number < WIRE_COMMAND_COUNT)
+		name = commands[number].name;
+	session_doom(s, true,
+		     "%u hosts died while they served a request of the client: %s (command %u)",
+		     VFIO_TRIES_MAX, name ? name : "unknown", number);
+	return false;
+}
+
 void command_serve(struct vfio_session *s)
 {
 	uint32_t len = 0;
 	int status;
 
+	if (!command_begin(s))
+		return;
 	s->stats.requests++;
 	s->in_command = true;
 	status = command_call(s, &len);
@@ -196,6 +222,7 @@ void command_resume(struct vfio_session *s, int status)
 	uint32_t len = 0;
 
 	reactor_timer_cancel(s->reactor, &s->grace);
+	reactor_timer_cancel(s->reactor, &s->proven);
 	s->page->state = VFIO_STATE_SERVING;
 	s->in_command = true;
 	switch (q->header.command) {

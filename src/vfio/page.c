@@ -45,6 +45,8 @@ void vfio_page_reset(struct vfio_page *page, bool was_valid)
 		page->intx.masked = 0;
 		page->rx.number = page->served;
 		page->first = page->served;
+		page->tries = 0;
+		page->answer_tries = 0;
 		page->maps_used = 0;
 		page->files_used = 0;
 	}
@@ -180,6 +182,8 @@ int vfio_page_check(const struct vfio_page *page, const struct vfio_device_info 
 		return -ENODATA;
 	if (page->magic != VFIO_PAGE_MAGIC || page->version != VFIO_PAGE_VERSION ||
 	    page->size != sizeof(*page))
+		return -EBADMSG;
+	if (page->tries > VFIO_TRIES_MAX || page->answer_tries > VFIO_TRIES_MAX)
 		return -EBADMSG;
 	if (page->state >= VFIO_STATE_COUNT || page->files_used > VFIO_SLOT_MEMORY_MAX ||
 	    page->maps_used > WIRE_DMA_MAPS_MAX)

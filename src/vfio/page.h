@@ -16,6 +16,9 @@
  * - A DMA row, a memory file: every field, then valid, last. They are taken back by clearing valid,
  *   and the descriptor's slot is dropped after that. A slot is kept before its row is valid.
  * - A request of our own: the fields of its row in messages, then tx.len, then the row's state.
+ * - tries is raised before a request is acted on and cleared after served has passed its number:
+ * what is left of it counts the processes that died over the request. answer_tries counts those
+ * that died over an answer of the client, one after another; such an answer is not looked at again.
  * - While state is VFIO_STATE_BUSY, rx holds the command whose effect is pending. multi_next says
  * how far a REGION_WRITE_MULTI got; the entry there may have been written.
  *
@@ -34,6 +37,8 @@
 #define VFIO_PAGE_VERSION  2u
 #define VFIO_MESSAGE_COUNT 64u /* requests of our own in flight */
 #define VFIO_VECTOR_MAX	   4096u
+/* A request that so many processes died over is not served again: its client is let go. */
+#define VFIO_TRIES_MAX 3u
 
 enum vfio_state {
 	VFIO_STATE_IDLE,	/* no client; accepts one */
@@ -136,11 +141,11 @@ struct vfio_page {
 	uint64_t size;
 	uint32_t state; /* enum vfio_state */
 	uint16_t next_id;
-	uint16_t reserved;
+	uint16_t answer_tries; /* the same of the client's answers to messages of ours */
 	uint32_t files_used;
 	uint32_t maps_used;
 	uint32_t irqs_used[VFIO_IRQ_COUNT];
-	uint32_t reserved2;
+	uint32_t tries;	 /* processes that began to serve the request in rx and did not end it */
 	uint64_t served; /* messages that were dealt with, since the page was made */
 	uint64_t first;	 /* the number of the present client's first message */
 	struct vfio_page_peer peer;

@@ -230,6 +230,7 @@ void rx_finish(struct vfio_session *s)
 
 	s->page->served = rx->number + 1;
 	FAULT_POINT("rx.served");
+	__atomic_store_n(&s->page->tries, 0, __ATOMIC_RELEASE);
 	if (rx->flags && s->connection.fd >= 0)
 		rx_take_peeked(s);
 	rx_abort(s);

@@ -23,6 +23,8 @@
 /* A DMA_UNMAP that waits for I/O which waits for the client's reply to a DMA message gives that up
  * after this; VMMs wait for the reply to the unmap for 5 s. */
 #define VFIO_UNMAP_GRACE_NS (1ULL * 1000000000ULL)
+/* A process that has lived so long with a command in progress does not die of it. */
+#define VFIO_PROVEN_NS (500ULL * 1000000ULL)
 /* Requests served, and bytes of them, before other sources of the loop get their turn. */
 #define VFIO_TURN_REQUESTS 64
 #define VFIO_TURN_BYTES	   32768u
@@ -51,6 +53,7 @@ struct vfio_session {
 	struct reactor_fd unmask; /* resample eventfd of INTx */
 	struct reactor_timer deadline;
 	struct reactor_timer grace;
+	struct reactor_timer proven;
 	struct reactor_timer accept_pause; /* no descriptor was free for a client */
 	struct reactor_task task;
 

@@ -83,6 +83,23 @@ static void session_task(struct reactor_task *task)
 
 /* ---- The connection */
 
+/* An answer of the client to a message of ours. As with requests, a client over whose answers
+ * processes die one after another is let go. */
+static void session_answer(struct vfio_session *s)
+{
+	uint16_t *tries = &s->page->answer_tries;
+
+	if (*tries >= VFIO_TRIES_MAX) {
+		session_doom(s, true, "%u hosts died over the client's answers to DMA messages",
+			     VFIO_TRIES_MAX);
+		return;
+	}
+	__atomic_store_n(tries, *tries + 1, __ATOMIC_RELEASE);
+	message_reply(s);
+	__atomic_store_n(tries, 0, __ATOMIC_RELEASE);
+	rx_finish(s);
+}
+
 static void session_serve(struct vfio_session *s)
 {
 	uint32_t bytes = 0;
@@ -92,8 +109,7 @@ static void session_serve(struct vfio_session *s)
 			return;
 		bytes += s->request.header.size;
 		if ((s->request.header.flags & WIRE_FLAG_TYPE) == WIRE_TYPE_REPLY) {
-			message_reply(s);
-			rx_finish(s);
+			session_answer(s);
 			continue;
 		}
 		command_serve(s);
@@ -146,6 +162,14 @@ static void session_grace_over(struct reactor_timer *timer)
 	session_enter(s);
 	message_cancel(s, -ECANCELED);
 	session_leave(s);
+}
+
+/* The command in progress is not what a process dies of. */
+static void session_proven(struct reactor_timer *timer)
+{
+	struct vfio_session *s = container_of(timer, struct vfio_session, proven);
+
+	s->page->tries = 0;
 }
 
 /* ---- Accepting */
@@ -290,6 +314,7 @@ static void session_close(struct vfio_session *s)
 		return;
 	reactor_timer_cancel(s->reactor, &s->deadline);
 	reactor_timer_cancel(s->reactor, &s->grace);
+	reactor_timer_cancel(s->reactor, &s->proven);
 	reactor_fd_del(s->reactor, &s->connection);
 	reactor_fd_del(s->reactor, &s->listener);
 	reactor_timer_cancel(s->reactor, &s->accept_pause);
@@ -414,6 +439,7 @@ void vfio_session_pause(struct vfio_session *session)
 	reactor_task_del(session->reactor, &session->task);
 	reactor_timer_cancel(session->reactor, &session->deadline);
 	reactor_timer_cancel(session->reactor, &session->grace);
+	reactor_timer_cancel(session->reactor, &session->proven);
 	reactor_timer_cancel(session->reactor, &session->accept_pause);
 	reactor_fd_del(session->reactor, &session->listener);
 	reactor_fd_del(session->reactor, &session->connection);
@@ -503,6 +529,7 @@ int vfio_session_new(struct reactor *reactor, const struct vfio_device_info *inf
 	s->listener.ready = session_accept;
 	s->deadline.expired = session_late;
 	s->grace.expired = session_grace_over;
+	s->proven.expired = session_proven;
 	s->accept_pause.expired = session_pause_over;
 	s->task.run = session_task;
 	list_init(&s->transfers);
@@ -522,6 +549,7 @@ void vfio_session_free(struct vfio_session *session)
 		return;
 	reactor_timer_cancel(session->reactor, &session->deadline);
 	reactor_timer_cancel(session->reactor, &session->grace);
+	reactor_timer_cancel(session->reactor, &session->proven);
 	reactor_timer_cancel(session->reactor, &session->accept_pause);
 	reactor_task_del(session->reactor, &session->task);
 	reactor_fd_del(session->reactor, &session->listener);

@@ -77,6 +77,8 @@ static void test_rules(void **state)
 	REFUSED(files_used, VFIO_SLOT_MEMORY_MAX + 1);
 	REFUSED(maps_used, WIRE_DMA_MAPS_MAX + 1);
 	REFUSED(maps_used, UINT32_MAX);
+	REFUSED(tries, VFIO_TRIES_MAX + 1);
+	REFUSED(answer_tries, VFIO_TRIES_MAX + 1);
 	REFUSED(peer.major, 1);
 	REFUSED(peer.minor, WIRE_MINOR + 1);
 	REFUSED(peer.flags, 16);
