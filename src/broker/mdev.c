@@ -7,13 +7,13 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "broker/endpoint.h"
 #include "broker/group.h"
 #include "broker/store.h"
 #include "link/protocol.h"
 #include "util/clock.h"
+#include "util/fd.h"
 #include "util/log.h"
 
 /* Descriptors that no client can take from the broker's own work. */
@@ -245,15 +245,6 @@ void mdev_undefined(struct mdev *mdev, const char *how)
 
 /* ---- What hosts report ----------------------------------------------------------------------- */
 
-/* Whether the broker could still do its own work with @fd and all below it in use. */
-static bool mdev_fd_spare(int fd)
-{
-	struct rlimit limit;
-
-	return getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
-	       (rlim_t)fd + MDEV_FD_RESERVE < limit.rlim_cur;
-}
-
 /* Descriptors of one message, slot by slot. What cannot be kept is closed by the link. */
 static void mdev_take_keep(struct mdev *mdev, json_t *slots, int *fds, size_t nfds)
 {
@@ -268,7 +259,7 @@ static void mdev_take_keep(struct mdev *mdev, json_t *slots, int *fds, size_t nf
 
 		if (n < 0 || n >= LINK_SLOT_COUNT)
 			error = -EINVAL;
-		else if (!mdev_fd_spare(fds[i]))
+		else if (!fd_fair(fds[i], mdev->keeper.count, MDEV_FD_RESERVE))
 			error = -EMFILE;
 		else
 			error = keeper_keep(&mdev->keeper, (uint32_t)n, &fds[i], max);

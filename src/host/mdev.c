@@ -35,6 +35,7 @@
 /* How often a removal looks whether the last transfer into guest memory has ended. */
 #define REMOVE_RETRY_NS (2 * NS_PER_MS)
 
+static_assert(HOST_MDEVS_MAX <= VFIO_SESSIONS_MAX, "each has its part of what all share");
 static_assert(VFIO_SLOT_COUNT <= LINK_SLOT_COUNT, "the broker keeps every slot of a session");
 
 /* ---- What the session asks ---- */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -269,4 +270,15 @@ int fd_mkdir_parents(int dirfd, const char *path, mode_t mode)
 	r = fd_mkdir(dirfd, copy, mode);
 	/* Whoever made it if we did not may have left it at that. */
 	return r < 0 ? r : fd_sync_dir_of(dirfd, path);
+}
+
+bool fd_fair(int fd, size_t own, size_t reserve)
+{
+	/* The lowest free number is given out: about all below are in use. */
+	rlim_t used = (rlim_t)fd + 1 + reserve;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return true;
+	return used <= limit.rlim_cur && own + 1 <= limit.rlim_cur - used;
 }

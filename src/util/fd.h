@@ -66,3 +66,10 @@ int fd_sync_dir_of(int dirfd, const char *path) umdev_warn_unused;
 /* mkdir -p below @dirfd. What it made, and the name @path in any case, is on the disk then. Returns
  * 0 or -errno. */
 int fd_mkdir_parents(int dirfd, const char *path, mode_t mode) umdev_warn_unused;
+
+/*
+ * Whether one of many users of this process, who has @own descriptors, may have @fd, just received,
+ * as well: nobody gets more than what is then left for all others, @reserve not counted. So however
+ * many want everything, there is always as much for the next one as each of them has.
+ */
+bool fd_fair(int fd, size_t own, size_t reserve);

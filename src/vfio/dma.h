@@ -18,6 +18,11 @@ struct vfio_request;
 /* The address space that one client can take: above any VM, below what would hurt the others. */
 #define VFIO_MEMORY_BYTES_MAX (16ULL << 40)
 #define VFIO_TRANSFERS_MAX    4096u
+/* What all clients of the process can take together. Half of it is set aside in equal parts for as
+ * many sessions as there can be; of the other half nobody gets more than is then left for the
+ * others. */
+#define VFIO_ALL_BYTES_MAX (96ULL << 40) /* of the 128 TiB of a process */
+#define VFIO_ALL_FILES_MAX ((uint64_t)SIGBUS_RANGES_MAX)
 
 /* A mapped file of guest memory, number = its row in the page. */
 struct dma_file {
@@ -51,6 +56,7 @@ struct dma_table {
 	uint32_t free_count;
 	uint32_t hit; /* the entry found last */
 	uint64_t mapped_bytes;
+	uint64_t mapped_files;
 	struct dma_file **files; /* VFIO_SLOT_MEMORY_MAX of them, made with the first file */
 	bool dying;		 /* a file has no more references */
 	/* Holds by the parity of the epoch in which they were taken: two epochs are ever alive. */
@@ -112,6 +118,12 @@ int dma_resume(struct vfio_session *s, const int *fds) umdev_warn_unused;
 /* The mapped file that holds [@offset, +@size) of @fd, mapped and kept if it is new. */
 int dma_file_get(struct vfio_session *s, int fd, const struct wire_dma_map *map,
 		 struct dma_file **ret_file) umdev_warn_unused;
+
+/* Of the @own of a session, what is beyond its part of the half of @total that is set aside. */
+uint64_t dma_excess(uint64_t total, uint64_t own);
+
+/* Whether a session that has @own of @total may have @more, when all together have @excess. */
+bool dma_share_fair(uint64_t total, uint64_t excess, uint64_t own, uint64_t more);
 
 /* Unmaps a file. With @keep the page and the slot stay. */
 void dma_file_free(struct vfio_session *s, struct dma_file *file, bool keep);

@@ -26,6 +26,42 @@
 
 #define DMA_FILE_FD_RESERVE 256
 
+/* What all sessions have mapped beyond their parts. The reactor's thread alone is here. */
+static uint64_t dma_excess_bytes;
+static uint64_t dma_excess_files;
+
+uint64_t dma_excess(uint64_t total, uint64_t own)
+{
+	uint64_t part = total / 2 / VFIO_SESSIONS_MAX;
+
+	return own > part ? own - part : 0;
+}
+
+bool dma_share_fair(uint64_t total, uint64_t excess, uint64_t own, uint64_t more)
+{
+	uint64_t left = total / 2 > excess ? total / 2 - excess : 0;
+	uint64_t before = dma_excess(total, own);
+	uint64_t after;
+
+	if (more > UINT64_MAX - own)
+		return false;
+	after = dma_excess(total, own + more);
+	return after == 0 || (after - before <= left && after <= left - (after - before));
+}
+
+/* Counts @bytes and @files more, modulo 2^64: fewer. */
+static void dma_file_count(struct vfio_session *s, uint64_t bytes, uint64_t files)
+{
+	struct dma_table *dma = &s->dma;
+
+	dma_excess_bytes -= dma_excess(VFIO_ALL_BYTES_MAX, dma->mapped_bytes);
+	dma_excess_files -= dma_excess(VFIO_ALL_FILES_MAX, dma->mapped_files);
+	dma->mapped_bytes += bytes;
+	dma->mapped_files += files;
+	dma_excess_bytes += dma_excess(VFIO_ALL_BYTES_MAX, dma->mapped_bytes);
+	dma_excess_files += dma_excess(VFIO_ALL_FILES_MAX, dma->mapped_files);
+}
+
 /* What there is to know about a descriptor of guest memory. */
 struct dma_file_facts {
 	uint64_t dev;
@@ -103,7 +139,7 @@ static void dma_file_unmap(struct vfio_session *s, struct dma_file *file)
 	sigbus_del(file->guard);
 	munmap(file->base, file->size);
 	fd_close(&file->fd);
-	s->dma.mapped_bytes -= file->size;
+	dma_file_count(s, -file->size, -UINT64_C(1));
 	free(file);
 }
 
@@ -153,7 +189,7 @@ static int dma_file_map(struct vfio_session *s, int fd, const struct dma_file_fa
 	file->number = number;
 	/* Whom one cannot ask is believed. */
 	file->checked = !(s->page->peer.flags & (VFIO_PEER_MESSAGES | VFIO_PEER_OLD_LAYOUT));
-	s->dma.mapped_bytes += facts->size;
+	dma_file_count(s, facts->size, 1);
 	*ret_file = umdev_steal_ptr(&file);
 	return 0;
 }
@@ -196,6 +232,11 @@ int dma_file_get(struct vfio_session *s, int fd, const struct wire_dma_map *map,
 		}
 	}
 	if (number == VFIO_SLOT_MEMORY_MAX)
+		return -ENOSPC;
+	/* What an earlier process had granted is not asked again. */
+	if (!dma_share_fair(VFIO_ALL_BYTES_MAX, dma_excess_bytes, s->dma.mapped_bytes,
+			    facts.size) ||
+	    !dma_share_fair(VFIO_ALL_FILES_MAX, dma_excess_files, s->dma.mapped_files, 1))
 		return -ENOSPC;
 	r = dma_file_watch(s);
 	if (r == 0)

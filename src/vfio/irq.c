@@ -59,6 +59,7 @@ void irq_done(struct vfio_session *s)
 		free(s->irq_fds[index]);
 		s->irq_fds[index] = NULL;
 	}
+	s->irq_assigned = 0;
 }
 
 static void irq_write(struct vfio_session *s, int fd)
@@ -122,6 +123,7 @@ static void irq_unassign(struct vfio_session *s, uint32_t index, uint32_t vector
 	__atomic_store_n(&s->page->irqs[index][vector], 0, __ATOMIC_RELEASE);
 	s->ops->drop(s->device, irq_slot(index, vector));
 	fd_close(fd);
+	s->irq_assigned--;
 }
 
 /* Gives a vector the eventfd *@fd, which is taken over on success. */
@@ -133,6 +135,7 @@ static int irq_assign(struct vfio_session *s, uint32_t index, uint32_t vector, i
 		return r;
 	if (index == VFIO_IRQ_INTX && vector == IRQ_INTX_UNMASK)
 		reactor_fd_del(s->reactor, &s->unmask);
+	s->irq_assigned += s->irq_fds[index][vector] < 0;
 	fd_close(&s->irq_fds[index][vector]);
 	s->irq_fds[index][vector] = umdev_steal_fd(fd);
 	s->page->irqs_used[index] = MAX(s->page->irqs_used[index], vector + 1);
@@ -171,6 +174,7 @@ bool irq_resume_fd(struct vfio_session *s, uint32_t slot, int *fd)
 	    !s->page->irqs[index][vector] || s->irq_fds[index][vector] >= 0)
 		return false;
 	s->irq_fds[index][vector] = umdev_steal_fd(fd);
+	s->irq_assigned++;
 	return true;
 }
 
@@ -227,6 +231,10 @@ static int irq_assign_all(struct vfio_session *s, struct vfio_request *q, uint32
 		r = irq_check_fd(q->fds[i]);
 		if (r < 0)
 			return r;
+		/* Clients of other devices need some, too. One in place of another is none more. */
+		if (s->irq_fds[index][start + i] < 0 &&
+		    !fd_fair(q->fds[i], s->irq_assigned + i, VFIO_FD_RESERVE))
+			return -EMFILE;
 	}
 	for (uint32_t i = 0; i < count; i++) {
 		r = irq_assign(s, index, start + i, &q->fds[i]);

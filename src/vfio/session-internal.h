@@ -25,6 +25,8 @@
 #define VFIO_UNMAP_GRACE_NS (1ULL * 1000000000ULL)
 /* A process that has lived so long with a command in progress does not die of it. */
 #define VFIO_PROVEN_NS (500ULL * 1000000ULL)
+/* Descriptors that no client's interrupts take: connections, memory on its way, the device's. */
+#define VFIO_FD_RESERVE 256u
 /* Requests served, and bytes of them, before other sources of the loop get their turn. */
 #define VFIO_TURN_REQUESTS 64
 #define VFIO_TURN_BYTES	   32768u
@@ -74,6 +76,7 @@ struct vfio_session {
 
 	struct vfio_request request;
 	int *irq_fds[VFIO_IRQ_COUNT]; /* irq_counts of them, -1 without */
+	uint32_t irq_assigned;	      /* how many there are */
 	struct dma_table dma;
 	struct list transfers; /* not in flight, in order */
 	struct list spare;     /* unused transfer objects */

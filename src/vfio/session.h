@@ -32,6 +32,7 @@
 #define VFIO_IRQ_ERR	   3
 #define VFIO_IRQ_REQ	   4
 #define VFIO_AREA_COUNT	   2
+#define VFIO_SESSIONS_MAX  4096u /* in a process: so many share what it has */
 
 /* Slots under which a session's descriptors are kept outside of the process. */
 #define VFIO_SLOT_CONNECTION 0u

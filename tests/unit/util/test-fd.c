@@ -452,6 +452,26 @@ static void test_mkdir_parents(void **state)
 	assert_int_equal(fd_mkdir_parents(f->dir, "", 0700), -ENOENT);
 }
 
+/* The limits are those of numbers, so no descriptor is opened. */
+static void test_fair(void **state)
+{
+	struct rlimit saved;
+	struct rlimit limit;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &saved), 0);
+	limit = (struct rlimit){200, saved.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	/* 200 - 100 reserved - 50 used: 50 are left for all others */
+	assert_true(fd_fair(49, 49, 100));
+	assert_false(fd_fair(49, 50, 100));
+	assert_true(fd_fair(98, 0, 100));
+	assert_false(fd_fair(99, 0, 100));
+	assert_false(fd_fair(150, 0, 100));
+	assert_false(fd_fair(0, 0, 200));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &saved), 0);
+}
+
 #define FD_TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -475,6 +495,7 @@ int main(void)
 		FD_TEST(test_path_too_long),
 		FD_TEST(test_sync_dir),
 		FD_TEST(test_mkdir_parents),
+		FD_TEST(test_fair),
 	};
 
 	return cmocka_run_group_tests_name("fd", tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "vfio/dma.h"
 
 #define RO  WIRE_DMA_MAP_READ
 #define RW  (WIRE_DMA_MAP_READ | WIRE_DMA_MAP_WRITE)
@@ -271,6 +272,39 @@ static void test_limit_of_files(void **state)
 	assert_int_equal(client_map(fx, 5 * 4096, 4096, 0, RW, fd), 0);
 	assert_true(fx->kept[VFIO_SLOT_MEMORY + 5]);
 	close(fd);
+}
+
+/* A part is everybody's; of the rest whoever comes first gets half. */
+static void test_fair_share(void **state)
+{
+	const uint64_t total = 4 * VFIO_SESSIONS_MAX; /* parts of 2, and as much beyond */
+	const uint64_t half = total / 2;
+	uint64_t own[100] = {0};
+	uint64_t excess = 0;
+
+	assert_int_equal(dma_excess(total, 2), 0);
+	assert_int_equal(dma_excess(total, 5), 3);
+	assert_true(dma_share_fair(total, 0, 0, half / 2 + 2));
+	assert_false(dma_share_fair(total, 0, 0, half / 2 + 3));
+	assert_true(dma_share_fair(total, half / 2 - 1, half / 2 + 1, 1));
+	assert_false(dma_share_fair(total, half / 2, half / 2 + 2, 1));
+	assert_true(dma_share_fair(total, half, 1, 1));
+	assert_false(dma_share_fair(total, half, 1, 2));
+	assert_true(dma_share_fair(total, half + 100, 0, 2)); /* more was granted than would be */
+	assert_false(dma_share_fair(total, half + 100, 0, 3));
+	assert_false(dma_share_fair(total, 0, UINT64_MAX - 1, 2));
+	assert_false(dma_share_fair(total, 0, 1, UINT64_MAX));
+	/* 100 who want everything, and the next ones have their part all the same */
+	for (int i = 0; i < 100; i++) {
+		while (dma_share_fair(total, excess, own[i], 1)) {
+			excess -= dma_excess(total, own[i]);
+			excess += dma_excess(total, ++own[i]);
+		}
+		assert_true(own[i] >= 2);
+		assert_true(own[i] <= half / 2 + 2);
+	}
+	assert_true(excess <= half);
+	assert_true(dma_share_fair(total, excess, 0, 2));
 }
 
 /* ---- Translate */
@@ -598,6 +632,7 @@ int main(void)
 		TEST(test_map_not_kept),
 		TEST(test_limits),
 		TEST(test_limit_of_files),
+		TEST(test_fair_share),
 		TEST(test_translate_pieces),
 		TEST(test_random),
 		TEST(test_unmap_ranges),
