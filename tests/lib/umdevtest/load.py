@@ -53,6 +53,10 @@ class Load:
             raise Failure(f"umdev-perf on {self.ident} ended with {self._process.returncode}: {errors.strip()}")
         return json.loads(out)
 
+    def signal(self, sign: int) -> None:
+        """Sends its process a signal."""
+        self._process.send_signal(sign)
+
     def stop(self) -> dict:
         """Ends it early: the report so far."""
         self._process.terminate()
