@@ -41,8 +41,8 @@ static void rx_add_fds(struct vfio_request *q, struct msghdr *msg)
 			rx_add_fd(q, fd);
 		}
 	}
-	/* There is room for as many as a message can carry: the process ran out of descriptors. */
-	if (msg->msg_flags & MSG_CTRUNC)
+	/* There was room for one more than is allowed: with fewer, the process ran out of them. */
+	if ((msg->msg_flags & MSG_CTRUNC) && q->fd_count <= WIRE_FDS_MAX)
 		q->fds_lost = true;
 }
 
@@ -68,7 +68,7 @@ static ssize_t rx_failed(struct vfio_session *s, ssize_t n)
 /* Looks at up to @len bytes, taking the descriptors that come along. Returns as rx_failed(). */
 static ssize_t rx_peek(struct vfio_session *s, void *buf, size_t len)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(FD_MESSAGE_MAX * sizeof(int))];
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE((WIRE_FDS_MAX + 1) * sizeof(int))];
 	struct iovec iov = {.iov_base = buf, .iov_len = len};
 	struct msghdr msg = {.msg_iov = &iov,
 			     .msg_iovlen = 1,

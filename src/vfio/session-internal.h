@@ -27,8 +27,10 @@
 #define VFIO_PROVEN_NS (500ULL * 1000000ULL)
 /* Descriptors that no client's interrupts take: connections, memory on its way, the device's. */
 #define VFIO_FD_RESERVE 256u
-/* Requests served, and bytes of them, before other sources of the loop get their turn. */
+/* Requests served, bytes of them, and time spent on them before other sources of the loop get their
+ * turn. */
 #define VFIO_TURN_REQUESTS 64
+#define VFIO_TURN_NS	   (100ULL * 1000ULL)
 #define VFIO_TURN_BYTES	   32768u
 #define VFIO_REASON_MAX	   256
 

@@ -102,9 +102,13 @@ static void session_answer(struct vfio_session *s)
 
 static void session_serve(struct vfio_session *s)
 {
+	uint64_t end_ns = clock_now_ns() + VFIO_TURN_NS;
 	uint32_t bytes = 0;
 
 	for (int n = 0; n < VFIO_TURN_REQUESTS && bytes < VFIO_TURN_BYTES && !s->doomed; n++) {
+		/* One that brings descriptors may take as long as a hundred others. */
+		if (n > 0 && clock_now_ns() >= end_ns)
+			return;
 		if (rx_receive(s) <= 0)
 			return;
 		bytes += s->request.header.size;

@@ -12,6 +12,7 @@
 
 #include "harness.h"
 #include "util/fd.h"
+#include "vfio/session-internal.h"
 
 #define READ_SIZE (sizeof(struct wire_region_access))
 
@@ -686,6 +687,36 @@ static void test_long_requests_take_turns(void **state)
 	free(write);
 }
 
+static void slow_access(struct fixture *fx, uint32_t region, bool write, uint64_t offset)
+{
+	fixture_advance(VFIO_TURN_NS / 3 + 1);
+}
+
+/* So they do while short ones take long: so many requests as fit into a time. */
+static void test_slow_requests_take_turns(void **state)
+{
+	struct fixture *fx = *state;
+	struct {
+		struct wire_region_access access;
+		uint32_t value;
+	} write = {.access.count = sizeof(write.value)};
+
+	client_join_qemu(fx);
+	fx->on_access = slow_access;
+	fx->accesses = 0;
+	for (int i = 0; i < 20; i++)
+		client_send(fx, WIRE_REGION_WRITE, WIRE_FLAG_NO_REPLY, BODY(&write, sizeof(write)));
+	assert_int_equal(reactor_turn(fx->reactor, 0), 0);
+	assert_in_range(fx->accesses, 1, 3);
+	fixture_turn(fx);
+	assert_int_equal(fx->accesses, 20);
+	/* One that takes longer than that has its turn, too. */
+	fixture_advance(VFIO_TURN_NS);
+	client_send(fx, WIRE_REGION_WRITE, WIRE_FLAG_NO_REPLY, BODY(&write, sizeof(write)));
+	fixture_turn(fx);
+	assert_int_equal(fx->accesses, 21);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -720,6 +751,7 @@ int main(void)
 		TEST(test_no_fd_for_request),
 		TEST(test_no_fd_for_client),
 		TEST(test_long_requests_take_turns),
+		TEST(test_slow_requests_take_turns),
 		TEST(test_page_of_earlier_process),
 	};
 
