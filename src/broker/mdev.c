@@ -18,6 +18,9 @@
 
 /* Descriptors that no client can take from the broker's own work. */
 #define MDEV_FD_RESERVE 256
+/* Clients cause events; those of one mdev must not push all others out of the log. */
+#define MDEV_EVENTS_WINDOW_NS (10 * NS_PER_S)
+#define MDEV_EVENTS_MAX	      60
 
 /* Negative, zero or positive: the order of listings. */
 static int mdev_compare(const struct mdev *mdev, const char *parent, const char *uuid)
@@ -307,6 +310,27 @@ static void mdev_take_client(struct mdev *mdev, const struct event *event, const
 	}
 }
 
+/* True unless there were too many events of @mdev in a while, which the first one too many says. */
+static bool mdev_own_event_allowed(struct mdev *mdev)
+{
+	uint64_t now = clock_now_ns();
+
+	if (now - mdev->events_window_ns > MDEV_EVENTS_WINDOW_NS) {
+		mdev->events_window_ns = now;
+		mdev->events_in_window = 0;
+	}
+	if (mdev->events_in_window < MDEV_EVENTS_MAX) {
+		mdev->events_in_window++;
+		return true;
+	}
+	if (mdev->events_in_window++ == MDEV_EVENTS_MAX)
+		mdev_event(mdev, EVENT_DRIVER, LOG_WARNING,
+			   "its client caused %d events within %d s; more of them are not recorded "
+			   "for as long",
+			   MDEV_EVENTS_MAX, (int)(MDEV_EVENTS_WINDOW_NS / NS_PER_S));
+	return false;
+}
+
 /* True unless the parent's host has used up what it may report in this second. */
 static bool mdev_event_allowed(struct parent *parent)
 {
@@ -342,7 +366,7 @@ static void mdev_take_event(struct parent *parent, struct mdev *mdev, json_t *pa
 		message = "";
 	if (mdev)
 		mdev_take_client(mdev, &event, params, message);
-	if (mdev_event_allowed(parent))
+	if ((!mdev || mdev_own_event_allowed(mdev)) && mdev_event_allowed(parent))
 		broker_event(parent->broker, &event, "%s", message);
 }
 

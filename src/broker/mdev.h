@@ -65,6 +65,8 @@ struct mdev {
 	uid_t client_uid;
 	uint64_t client_since_ns;
 	struct group_client client; /* who holds its group through it, as far as that is known */
+	uint64_t events_window_ns;  /* what its host may still report about it */
+	unsigned events_in_window;
 	char last_refusal[EVENTS_LINE_MAX];
 };
 
