@@ -260,8 +260,12 @@ static bool pool_clip(const struct pool *pool, const struct pool_range *range, u
 static void pool_dirty_replace(struct pool *pool, size_t i, size_t n, const struct pool_range *with,
 			       size_t with_count)
 {
-	struct pool_range *at = &pool->dirty[i];
+	struct pool_range *at;
 
+	/* There may be no array yet. */
+	if (n == 0 && with_count == 0)
+		return;
+	at = &pool->dirty[i];
 	memmove(at + with_count, at + n, (pool->dirty_count - i - n) * sizeof(*at));
 	if (with_count)
 		memcpy(at, with, with_count * sizeof(*at));
