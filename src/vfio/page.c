@@ -176,9 +176,18 @@ static bool vfio_page_check_irqs(const struct vfio_page *page, const struct vfio
 	       !(page->intx.masked & ~(VFIO_INTX_BY_CLIENT | VFIO_INTX_BY_FIRING));
 }
 
+/* Whether the head of @page, with the numbers of what is used, is all zero. */
+static bool vfio_page_blank(const struct vfio_page *page)
+{
+	static const uint8_t zeros[offsetof(struct vfio_page, peer)];
+
+	return memcmp(page, zeros, sizeof(zeros)) == 0;
+}
+
 int vfio_page_check(const struct vfio_page *page, const struct vfio_device_info *info)
 {
-	if (page->magic == 0 && page->version == 0 && page->size == 0)
+	/* What such a page says is used would be believed. */
+	if (vfio_page_blank(page))
 		return -ENODATA;
 	if (page->magic != VFIO_PAGE_MAGIC || page->version != VFIO_PAGE_VERSION ||
 	    page->size != sizeof(*page))
