@@ -10,8 +10,10 @@ BUILD       := build
 ASAN_BUILD  := build-asan
 CLANG_BUILD := build-clang
 FAULTS_BUILD := build-faults
+FUZZ_BUILD  := build-fuzz
 JOBS        := $(shell nproc)
 MESON_FLAGS :=
+FUZZ_SECONDS := 60
 comma       := ,
 
 PACKAGES_BUILD := gcc libc6-dev meson ninja-build pkg-config scdoc python3 libjansson-dev liburing-dev \
@@ -26,7 +28,7 @@ PACKAGES_PLOTS := $(PACKAGES_BUILD) python3-matplotlib
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: help build demo check check-quick check-asan build-asan build-clang build-faults tidy bench bench-qos plots install \
+.PHONY: help build demo check check-quick check-asan build-asan build-clang build-faults build-fuzz fuzz tidy bench bench-qos plots install \
 	clean dist deps deps-build deps-demo deps-check deps-bench deps-plots
 
 help:
@@ -90,6 +92,14 @@ build-clang: deps-check
 	$(call configure,$(CLANG_BUILD),,CC=clang-14 CXX=clang++-14)
 	@ninja -j$(JOBS) -C $(CLANG_BUILD)
 
+build-fuzz: deps-check
+	$(call configure,$(FUZZ_BUILD),-Dfuzz=true -Db_sanitize=address$(comma)undefined -Db_lundef=false,CC=clang-14 CXX=clang++-14)
+	@ninja -j$(JOBS) -C $(FUZZ_BUILD) fuzz-targets
+
+# Not a part of "make check", which gives each target some seconds: docs/fuzzing.md.
+fuzz: build-fuzz
+	@tests/fuzz/run --build $(FUZZ_BUILD) $(FUZZ_SECONDS)
+
 # Not a part of "make check": it takes minutes, and its findings are for a person to judge.
 tidy: build-clang
 	@git ls-files 'src/*.c' 'drivers/*.c' 'tools/*.c' | xargs -P$(JOBS) -n4 clang-tidy-14 --quiet -p $(CLANG_BUILD)
@@ -102,8 +112,8 @@ build-faults: deps-build
 	$(call configure,$(FAULTS_BUILD),-Dfaults=true -Dtests=false)
 	@ninja -j$(JOBS) -C $(FAULTS_BUILD)
 
-check: deps-check build build-asan build-faults
-	@tools/run-tests --build $(BUILD) --asan $(ASAN_BUILD)
+check: deps-check build build-asan build-faults build-fuzz
+	@tools/run-tests --build $(BUILD) --asan $(ASAN_BUILD) --fuzz $(FUZZ_BUILD)
 
 check-quick: deps-check build
 	@tools/run-tests --build $(BUILD) --suite checks --suite unit
@@ -128,4 +138,4 @@ dist: build
 	@meson dist -C $(BUILD) --no-tests --formats xztar
 
 clean:
-	rm -rf $(BUILD) $(ASAN_BUILD) $(CLANG_BUILD) $(FAULTS_BUILD)
+	rm -rf $(BUILD) $(ASAN_BUILD) $(CLANG_BUILD) $(FAULTS_BUILD) $(FUZZ_BUILD)

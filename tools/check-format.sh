@@ -28,6 +28,9 @@ shell_files=()
 pages=()
 while IFS= read -r file; do
 	[ -f "$file" ] || continue
+	case $file in
+	tests/fuzz/corpus/* | tests/fuzz/regressions/*) continue ;; # bytes that a fuzzer made
+	esac
 	grep -Iq . "$file" || continue # binary or empty
 	files+=("$file")
 	case $file in

@@ -2,68 +2,46 @@
 /*
  * Fuzzing of a controller by its guest: the input is a program of register writes, writes to guest
  * memory where rings, lists and data lie, doorbells, resets, and deaths of the process, after which
- * the state page may be damaged. The fake host checks its rules all the while. clang; run as:
- * nvme-fuzz CORPUS_DIR -max_len=2048 -max_total_time=60
+ * the state page may be damaged. The fake host checks its rules all the while.
  */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdint.h>
-#include <string.h>
 
 #include <cmocka.h>
 
+#include "fuzz/fuzz.h"
 #include "guest.h"
 
 #define TURNS 40u
 
-/* The entry that libFuzzer calls. */
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static uint64_t input_take(struct input *in, size_t bytes)
-{
-	uint64_t value = 0;
-
-	bytes = bytes < in->left ? bytes : in->left;
-	if (bytes > 0)
-		memcpy(&value, in->at, bytes);
-	in->at += bytes;
-	in->left -= bytes;
-	return value;
-}
-
 /* A place in guest memory that matters. */
-static uint64_t fuzz_place(struct input *in)
+static uint64_t fuzz_place(struct fuzz_input *in)
 {
 	static const uint64_t places[] = {GUEST_ADMIN_SQ, GUEST_ADMIN_CQ,	 GUEST_SHADOW,
 					  GUEST_EVENTIDX, GUEST_RINGS + 0x20000, GUEST_BUFFER,
 					  GUEST_LISTS,	  GUEST_LISTS + 0xff0};
 
-	return places[input_take(in, 1) % 8] + input_take(in, 2) % 0x2000;
+	return places[fuzz_take(in, 1) % 8] + fuzz_take(in, 2) % 0x2000;
 }
 
 /* A command whose every field is the input's, but which points at memory more often than chance
  * would. */
-static void fuzz_command(struct input *in)
+static void fuzz_command(struct fuzz_input *in)
 {
-	uint32_t qid = (uint32_t)input_take(in, 1) % 4;
+	uint32_t qid = (uint32_t)fuzz_take(in, 1) % 4;
 	struct nvme_sqe sqe;
-	uint8_t shape = (uint8_t)input_take(in, 1);
+	uint8_t shape = (uint8_t)fuzz_take(in, 1);
 
 	for (uint32_t i = 0; i < sizeof(sqe); i += 4) {
 		uint32_t word = 0;
 
 		if (shape >> (i / 8) & 1u)
-			word = (uint32_t)input_take(in, 4);
+			word = (uint32_t)fuzz_take(in, 4);
 		memcpy((uint8_t *)&sqe + i, &word, 4);
 	}
-	sqe.opcode = (uint8_t)input_take(in, 1) & 0x7f;
+	sqe.opcode = (uint8_t)fuzz_take(in, 1) & 0x7f;
 	if (!(shape & 1u))
 		sqe.nsid = 1;
 	if (!(shape & 8u))
@@ -74,13 +52,13 @@ static void fuzz_command(struct input *in)
 		guest_post(qid, sqe);
 }
 
-static void fuzz_memory(struct input *in)
+static void fuzz_memory(struct fuzz_input *in)
 {
 	uint64_t at = fuzz_place(in);
-	uint32_t n = (uint32_t)input_take(in, 1) % 64;
+	uint32_t n = (uint32_t)fuzz_take(in, 1) % 64;
 
 	for (uint32_t i = 0; i < n; i++)
-		fake.memory[at + i] = (uint8_t)input_take(in, 1);
+		fake.memory[at + i] = (uint8_t)fuzz_take(in, 1);
 }
 
 static void fuzz_turns(uint32_t n)
@@ -102,15 +80,15 @@ static void fuzz_reset(uint32_t kind)
 }
 
 /* Another process takes over, perhaps from a page that is not as it was. */
-static void fuzz_resume(struct input *in, const struct fake_options *options)
+static void fuzz_resume(struct fuzz_input *in, const struct fake_options *options)
 {
-	uint32_t n = (uint32_t)input_take(in, 1) % 8;
+	uint32_t n = (uint32_t)fuzz_take(in, 1) % 8;
 
 	fake_crash();
 	for (uint32_t i = 0; i < n; i++) {
-		size_t at = (size_t)input_take(in, 3) % sizeof(*fake.state);
+		size_t at = (size_t)fuzz_take(in, 3) % sizeof(*fake.state);
 
-		((uint8_t *)fake.state)[at] = (uint8_t)input_take(in, 1);
+		((uint8_t *)fake.state)[at] = (uint8_t)fuzz_take(in, 1);
 	}
 	if (fake_create(options, UMDEV_STATE_RESUME) == 0)
 		return;
@@ -119,12 +97,12 @@ static void fuzz_resume(struct input *in, const struct fake_options *options)
 	memset(&guest, 0, sizeof(guest));
 }
 
-static void fuzz_step(struct input *in, const struct fake_options *options)
+static void fuzz_step(struct fuzz_input *in, const struct fake_options *options)
 {
 	uint8_t value[8] = {0};
 	uint64_t word;
 
-	switch (input_take(in, 1) % 12) {
+	switch (fuzz_take(in, 1) % 12) {
 	case 0:
 	case 1:
 	case 2:
@@ -134,44 +112,44 @@ static void fuzz_step(struct input *in, const struct fake_options *options)
 		fuzz_memory(in);
 		break;
 	case 4:
-		guest_write32(input_take(in, 1) % 64 & ~3ull, (uint32_t)input_take(in, 4));
+		guest_write32(fuzz_take(in, 1) % 64 & ~3ull, (uint32_t)fuzz_take(in, 4));
 		break;
 	case 5:
-		guest_write32(NVME_DOORBELLS + (input_take(in, 1) & ~3ull),
-			      (uint32_t)input_take(in, 2));
+		guest_write32(NVME_DOORBELLS + (fuzz_take(in, 1) & ~3ull),
+			      (uint32_t)fuzz_take(in, 2));
 		break;
 	case 6:
-		word = input_take(in, 2) % 0x1ff8;
+		word = fuzz_take(in, 2) % 0x1ff8;
 		fake.driver->region_read(fake.mdev, 0, word & ~7ull, value, 8);
 		memcpy(value, &word, 8);
 		fake.driver->region_write(fake.mdev, 0, word & ~7ull, value, 8);
 		break;
 	case 7:
-		fuzz_turns((uint32_t)input_take(in, 1) % TURNS);
+		fuzz_turns((uint32_t)fuzz_take(in, 1) % TURNS);
 		break;
 	case 8:
-		fuzz_reset((uint32_t)input_take(in, 1));
+		fuzz_reset((uint32_t)fuzz_take(in, 1));
 		break;
 	case 9:
 		fake.remote_from = fuzz_place(in) & ~0xfffull;
-		fake.remote_to = fake.remote_from + (input_take(in, 1) << 16);
-		fake.split = input_take(in, 1) & 1 ? 2048 : 0;
+		fake.remote_to = fake.remote_from + (fuzz_take(in, 1) << 16);
+		fake.split = fuzz_take(in, 1) & 1 ? 2048 : 0;
 		break;
 	case 10:
 		fuzz_resume(in, options);
 		break;
 	default:
-		fake.level_mode = input_take(in, 1) & 1;
-		fake.io.stopped = input_take(in, 1) & 1;
+		fake.level_mode = fuzz_take(in, 1) & 1;
+		fake.io.stopped = fuzz_take(in, 1) & 1;
 		break;
 	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct input in = {.at = data, .left = size};
+	struct fuzz_input in = {.at = data, .left = size};
 	struct fake_options options = {.size = 4u << 20};
-	uint8_t flags = (uint8_t)input_take(&in, 1);
+	uint8_t flags = (uint8_t)fuzz_take(&in, 1);
 
 	options.doorbells = flags & 1u;
 	options.interrupts = flags >> 1 & 1u;
