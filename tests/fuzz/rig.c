@@ -6,35 +6,18 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "util/fd.h"
 
+#include "fuzz-clock.h"
 #include "rig-internal.h"
 
 #define RIG_MEMORY 65536
 
-/* ---- The clock ---- */
-
-/* While it is not 0: the only time there is. The rest of the process has its own. */
-static _Thread_local uint64_t rig_clock_ns;
-
-int __real_clock_gettime(clockid_t clock, struct timespec *ts);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *ts);
-
-int __wrap_clock_gettime(clockid_t clock, struct timespec *ts)
-{
-	if (rig_clock_ns == 0)
-		return __real_clock_gettime(clock, ts);
-	ts->tv_sec = (time_t)(rig_clock_ns / 1000000000u);
-	ts->tv_nsec = (long)(rig_clock_ns % 1000000000u);
-	return 0;
-}
-
 void rig_pass(struct rig *rig, uint64_t ns)
 {
-	rig_clock_ns += ns;
+	fuzz_clock_pass(ns);
 	rig_turn(rig);
 }
 
@@ -228,7 +211,7 @@ void rig_init(struct rig *rig, const uint8_t *data, size_t size)
 	signal(SIGBUS, SIG_DFL);
 	memset(rig, 0, sizeof(*rig));
 	rig_look_at_fds(rig->open);
-	rig_clock_ns = 1000000000;
+	fuzz_clock_start();
 	rig->in = (struct fuzz_input){.at = data, .left = size};
 	rig->reactor = reactor_new();
 	rig->client = -1;
@@ -324,7 +307,7 @@ void rig_done(struct rig *rig)
 	fd_close(&rig->memory);
 	reactor_free(rig->reactor);
 	munmap(rig->page, vfio_page_size());
-	rig_clock_ns = 0;
+	fuzz_clock_stop();
 	rig_look_at_fds(open);
 	fuzz_check(memcmp(open, rig->open, sizeof(open)) == 0);
 }
