@@ -161,7 +161,7 @@ void rig_join(struct rig *rig)
 }
 
 /* Something that a client may send along, of any kind. */
-static int rig_make_fd(const struct rig *rig, uint8_t kind)
+static int rig_make_fd(struct rig *rig, uint8_t kind)
 {
 	char path[32];
 	int pair[2];
@@ -173,7 +173,10 @@ static int rig_make_fd(const struct rig *rig, uint8_t kind)
 		return fcntl(rig->memory, F_DUPFD_CLOEXEC, 0);
 	case 2:
 	case 3:
-		return eventfd(0, EFD_CLOEXEC | (kind & 16 ? EFD_NONBLOCK : 0));
+		fd = eventfd(0, EFD_CLOEXEC | (kind & 16 ? EFD_NONBLOCK : 0));
+		fd_close(&rig->event);
+		rig->event = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		return fd;
 	case 4:
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", rig->memory);
 		return open(path, O_RDONLY | O_CLOEXEC);
@@ -444,7 +447,7 @@ static void rig_step_client(struct rig *rig)
 	uint8_t how = fuzz_byte(&rig->in);
 	int second;
 
-	switch (how % 6) {
+	switch (how % 7) {
 	case 0:
 		fd_close(&rig->client);
 		break;
@@ -462,6 +465,11 @@ static void rig_step_client(struct rig *rig)
 	case 4:
 		if (rig->client >= 0)
 			(void)shutdown(rig->client, how >> 4 & 1 ? SHUT_WR : SHUT_RDWR);
+		break;
+	case 6:
+		/* As KVM does when the guest has acknowledged. It never waits: it counts little. */
+		if (rig->event >= 0)
+			(void)!write(rig->event, &(uint64_t){1}, sizeof(uint64_t));
 		break;
 	default:
 		fuzz_check(ftruncate(rig->memory, (off_t)(how >> 3) * 4096) == 0);

@@ -215,6 +215,7 @@ void rig_init(struct rig *rig, const uint8_t *data, size_t size)
 	rig->in = (struct fuzz_input){.at = data, .left = size};
 	rig->reactor = reactor_new();
 	rig->client = -1;
+	rig->event = -1;
 	rig->fresh = true;
 	rig->memory = memfd_create("fuzz", MFD_CLOEXEC);
 	rig->page = mmap(NULL, vfio_page_size(), PROT_READ | PROT_WRITE,
@@ -305,6 +306,7 @@ void rig_done(struct rig *rig)
 	fd_close(&rig->listener);
 	fd_close(&rig->client);
 	fd_close(&rig->memory);
+	fd_close(&rig->event);
 	reactor_free(rig->reactor);
 	munmap(rig->page, vfio_page_size());
 	fuzz_clock_stop();

@@ -38,6 +38,7 @@ struct rig {
 	int listener; /* a duplicate, for the next process */
 	int client;
 	int memory;
+	int event; /* that was passed last; -1: none */
 	uint16_t id;
 	uint32_t fragment;  /* bytes that the client sends at a time; 0: all */
 	bool deaf;	    /* the client does not read */

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "driver.h"
 #include "fuzz/fuzz.h"
 #include "guest.h"
 
@@ -99,6 +100,7 @@ static void fuzz_resume(struct fuzz_input *in, const struct fake_options *option
 
 static void fuzz_step(struct fuzz_input *in, const struct fake_options *options)
 {
+	uint64_t stats[NVME_STAT_COUNT];
 	uint8_t value[8] = {0};
 	uint64_t word;
 
@@ -141,6 +143,7 @@ static void fuzz_step(struct fuzz_input *in, const struct fake_options *options)
 	default:
 		fake.level_mode = fuzz_take(in, 1) & 1;
 		fake.io.stopped = fuzz_take(in, 1) & 1;
+		fake.driver->stats_get(fake.mdev, stats);
 		break;
 	}
 }
