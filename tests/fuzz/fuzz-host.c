@@ -60,11 +60,14 @@ static const char fuzz_open[] =
 	"{\"description\":\"a drive\",\"pool\":{\"units\":1000,\"align\":10,\"unit\":\"bytes\"},"
 	"\"engines\":[{\"name\":\"io\",\"parallelism\":8}],\"types\":["
 	"{\"id\":\"1g\",\"name\":\"one\",\"class\":\"storage\",\"cost\":100,\"flags\":0,\"group_scope\":2,"
-	"\"requires_group\":false,\"group_hotplug\":true,\"qos\":7,\"attrs\":[[\"capacity\",null],"
+	"\"requires_group\":0,\"group_hotplug\":1,\"qos\":7,\"attrs\":[[\"capacity\",null],"
 	"[\"block_size\",\"512\"]]},"
 	"{\"id\":\"rest\",\"name\":\"the rest\",\"class\":\"storage\",\"cost\":10,\"flags\":1,"
-	"\"group_scope\":0,\"requires_group\":false,\"group_hotplug\":false,\"qos\":0,\"attrs\":"
-	"[[\"capacity\",null],[\"block_size\",\"4096\"]]}]}";
+	"\"group_scope\":0,\"requires_group\":0,\"group_hotplug\":0,\"qos\":0,\"attrs\":"
+	"[[\"capacity\",null],[\"block_size\",\"4096\"]]},"
+	"{\"id\":\"2p\",\"name\":\"two ports\",\"class\":\"serial\",\"cost\":10,\"flags\":0,"
+	"\"group_scope\":1,\"requires_group\":1,\"group_hotplug\":0,\"qos\":1,\"attrs\":"
+	"[[\"ports\",\"2\"]],\"endpoints\":{\"name\":\"line\",\"kind\":2,\"count\":2}}]}";
 
 /* ---- Instead of host.c ---- */
 

@@ -50,6 +50,17 @@ int __wrap_fsync(int fd)
 	return fcntl(fd, F_GETFD) < 0 ? -1 : 0;
 }
 
+/* UUIDs that nobody gave are the same each time. */
+static uint8_t fuzz_uuids;
+
+void __wrap_uuid_generate(unsigned char *out);
+
+void __wrap_uuid_generate(unsigned char *out)
+{
+	memset(out, 0x55, 16);
+	out[15] = ++fuzz_uuids;
+}
+
 /* ---- Files ---- */
 
 static int fuzz_remove(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -83,7 +94,8 @@ static void fuzz_make_dirs(void)
 		snprintf(path, sizeof(path), "%s/umdev-driver-nvme.so", fuzz_drivers);
 		fuzz_check(close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644)) == 0);
 		signal(SIGPIPE, SIG_IGN);
-		log_setup("fuzz", LOG_EMERG);
+		/* To see what an input does. */
+		log_setup("fuzz", getenv("FUZZ_LOG") ? LOG_DEBUG : LOG_EMERG);
 	}
 	fuzz_check(mkdir(fuzz_root, 0755) == 0);
 }
@@ -243,6 +255,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct umdev_error err = {0};
 	uint8_t flags = fuzz_byte(&f.in);
 
+	fuzz_uuids = 0;
 	fuzz_make_dirs();
 	fuzz_files(&f);
 	fuzz_clock_start();
