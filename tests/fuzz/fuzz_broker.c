@@ -136,6 +136,7 @@ static void fuzz_done(struct api_call *call, json_t *result, const struct umdev_
 	struct fuzz *f = call->arg;
 
 	f->answers++;
+	umdev_log(LOG_DEBUG, call->method, "call.answered", "%s", result ? "done" : err->message);
 	fuzz_check(result || (err->word != ERROR_NONE && err->message[0]));
 	fuzz_check(result || !strchr(err->message, '\n'));
 	json_decref(result);
