@@ -178,6 +178,18 @@ bool irq_resume_fd(struct vfio_session *s, uint32_t slot, int *fd)
 	return true;
 }
 
+int irq_give_back_fd(struct vfio_session *s, uint32_t slot)
+{
+	uint32_t index = (slot - VFIO_SLOT_IRQ) >> 12;
+	uint32_t vector = (slot - VFIO_SLOT_IRQ) & 4095u;
+
+	if (index >= VFIO_IRQ_COUNT || vector >= s->page->irqs_used[index])
+		return -1;
+	if (index == VFIO_IRQ_INTX && vector == IRQ_INTX_UNMASK)
+		reactor_fd_del(s->reactor, &s->unmask);
+	return umdev_steal_fd(&s->irq_fds[index][vector]);
+}
+
 int irq_resume(struct vfio_session *s)
 {
 	for (uint32_t index = 0; index < VFIO_IRQ_COUNT; index++) {

@@ -43,6 +43,20 @@ static void resume_take_memory(struct vfio_session *s, struct vfio_kept *kept, s
 	}
 }
 
+/* What a client that cannot be served on had is used by nobody: else its connection would stay open
+ * with the keeper, and it would wait for ever. */
+static void resume_give_back(struct vfio_session *s, struct vfio_kept *kept, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (kept[i].fd >= 0)
+			continue;
+		if (kept[i].slot == VFIO_SLOT_CONNECTION)
+			kept[i].fd = umdev_steal_fd(&s->connection.fd);
+		else if (kept[i].slot >= VFIO_SLOT_IRQ)
+			kept[i].fd = irq_give_back_fd(s, kept[i].slot);
+	}
+}
+
 int session_resume(struct vfio_session *s, struct vfio_kept *kept, size_t count)
 {
 	int memory[VFIO_SLOT_MEMORY_MAX];
@@ -54,13 +68,13 @@ int session_resume(struct vfio_session *s, struct vfio_kept *kept, size_t count)
 		return 1;
 	memset(memory, -1, sizeof(memory));
 	resume_sort(s, kept, count, memory);
-	if (s->connection.fd < 0)
-		return -EBADF;
-	r = irq_resume(s);
+	r = s->connection.fd < 0 ? -EBADF : irq_resume(s);
 	if (r == 0)
 		r = dma_resume(s, memory);
-	if (r < 0)
+	if (r < 0) {
+		resume_give_back(s, kept, count);
 		return r;
+	}
 	resume_take_memory(s, kept, count);
 	s->resuming = true;
 	session_kick(s);

@@ -185,9 +185,10 @@ int irq_signal(int fd) umdev_warn_unused;
 int irq_init(struct vfio_session *s) umdev_warn_unused;
 void irq_done(struct vfio_session *s);
 
-/* After another process: takes the eventfd *@fd if the page has it at @slot; whether all have come;
- * fires INTx again. */
+/* After another process: takes the eventfd *@fd if the page has it at @slot, or gives it back (-1:
+ * none); whether all have come; fires INTx again. */
 bool irq_resume_fd(struct vfio_session *s, uint32_t slot, int *fd);
+int irq_give_back_fd(struct vfio_session *s, uint32_t slot);
 int irq_resume(struct vfio_session *s) umdev_warn_unused;
 void irq_resume_intx(struct vfio_session *s);
 
