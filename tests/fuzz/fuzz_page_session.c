@@ -78,7 +78,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (uint8_t i = 0; rig.in.left > 0 && i < writes % WRITES_MAX; i++)
 		fuzz_write(&rig);
 	if (rig_start(&rig) < 0) {
-		rig.session = NULL;
 		rig_done(&rig);
 		return 0;
 	}

@@ -478,6 +478,14 @@ static void rig_step_client(struct rig *rig)
 	rig_turn(rig);
 }
 
+/* The process dies, another goes on. */
+static void rig_step_die(struct rig *rig)
+{
+	rig_die(rig);
+	fuzz_check(rig_start(rig) == 0);
+	rig_turn(rig);
+}
+
 void rig_step(struct rig *rig)
 {
 	static void (*const steps[])(struct rig *) = {
@@ -486,7 +494,7 @@ void rig_step(struct rig *rig)
 		rig_step_device, rig_step_raw,	  rig_step_flood};
 	uint8_t what = fuzz_byte(&rig->in);
 
-	what %= 18;
+	what %= 19;
 	if (what < sizeof(steps) / sizeof(steps[0]))
 		steps[what](rig);
 	else if (what == 13)
@@ -497,6 +505,8 @@ void rig_step(struct rig *rig)
 		rig_join(rig);
 	else if (what == 16)
 		rig_connect(rig);
+	else if (what == 18)
+		rig_step_die(rig);
 	else
 		rig_pass(rig, (uint64_t)1000000 << fuzz_byte(&rig->in) % 16);
 	rig->id++;

@@ -32,6 +32,7 @@ static int rig_access(void *device, uint32_t region, bool write, uint64_t offset
 	fuzz_check(rig->info.regions[region].size >= count &&
 		   offset <= rig->info.regions[region].size - count);
 	fuzz_check(!rig->busy && !rig->losing);
+	fuzz_check(vfio_session_access_id(rig->session) != 0);
 	if (!write) {
 		memset(buf, 0x5a, count);
 		return rig->access_result == -EINPROGRESS ? 0 : rig->access_result;
@@ -91,7 +92,7 @@ static int rig_admit(void *device, const struct ucred *peer, struct umdev_error 
 {
 	struct rig *rig = device;
 
-	fuzz_check(peer->pid == getpid());
+	fuzz_check(!rig->fresh || peer->pid == getpid());
 	return rig->ask ? -EINPROGRESS : 0;
 }
 
@@ -102,9 +103,19 @@ static void rig_left(void *device)
 	fuzz_check(!rig->busy && !rig->losing);
 }
 
+static void rig_resumed(void *device, const struct ucred *peer, bool joined)
+{
+	struct rig *rig = device;
+
+	fuzz_check(!rig->busy && !rig->losing);
+	fuzz_check(!rig->fresh || peer->pid == getpid());
+}
+
 static void rig_joined(void *device, const struct ucred *peer)
 {
-	fuzz_check(peer->pid == getpid());
+	const struct rig *rig = device;
+
+	fuzz_check(!rig->fresh || peer->pid == getpid());
 }
 
 static int rig_lost(void *device, const char *reason)
@@ -130,6 +141,7 @@ static const struct vfio_session_ops rig_ops = {
 	.drop = rig_drop,
 	.admit = rig_admit,
 	.left = rig_left,
+	.resumed = rig_resumed,
 	.joined = rig_joined,
 	.lost = rig_lost,
 	.refused = rig_refused,
@@ -247,8 +259,26 @@ void rig_init(struct rig *rig, const uint8_t *data, size_t size)
 
 int rig_start(struct rig *rig)
 {
-	return vfio_session_new(rig->reactor, &rig->info, &rig_ops, rig, rig->page,
-				fcntl(rig->listener, F_DUPFD_CLOEXEC, 0), &rig->session);
+	struct vfio_kept kept[RIG_KEPT];
+	uint32_t count = rig->kept_count;
+	int r;
+
+	for (uint32_t i = 0; i < count; i++) {
+		kept[i].slot = rig->kept[i].slot;
+		kept[i].fd = fcntl(rig->kept[i].fd, F_DUPFD_CLOEXEC, 0);
+	}
+	r = vfio_session_new(rig->reactor, &rig->info, &rig_ops, rig, rig->page,
+			     fcntl(rig->listener, F_DUPFD_CLOEXEC, 0), kept, count, &rig->session);
+	/* What was not used is nobody's. */
+	for (uint32_t i = 0; i < count; i++) {
+		if (kept[i].fd < 0)
+			continue;
+		close(kept[i].fd);
+		rig_drop(rig, kept[i].slot);
+	}
+	if (r < 0)
+		rig->session = NULL;
+	return r;
 }
 
 void rig_turn(struct rig *rig)
@@ -291,8 +321,7 @@ void rig_leave(struct rig *rig)
 	}
 	fuzz_check(!vfio_session_client(rig->session, NULL));
 	fuzz_check(rig->transfers == 0);
-	/* What an earlier process had kept may be nobody's any more. */
-	fuzz_check(!rig->fresh || rig->kept_count == 0);
+	fuzz_check(rig->kept_count == 0);
 }
 
 void rig_done(struct rig *rig)

@@ -67,7 +67,7 @@ struct rig {
 /* A rig without a session, with a page of zeros. */
 void rig_init(struct rig *rig, const uint8_t *data, size_t size);
 
-/* A session on the page as it is. Returns what vfio_session_new() returned. */
+/* A session on the page as it is, with what was kept. Returns what vfio_session_new() returned. */
 int rig_start(struct rig *rig);
 
 /* One step of what the input says. */
