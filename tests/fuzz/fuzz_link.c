@@ -17,6 +17,8 @@
 
 #include "fuzz.h"
 
+#define FLOOD 400
+
 struct fuzz {
 	struct link link;
 	struct reactor *reactor;
@@ -26,7 +28,9 @@ struct fuzz {
 	uint32_t replies;
 	bool closed;
 	bool done;
-	int taken; /* a descriptor that came along */
+	bool deaf;    /* the peer does not read */
+	bool flooded; /* once is enough */
+	int taken;    /* a descriptor that came along */
 };
 
 static void fuzz_end(struct fuzz *f)
@@ -125,7 +129,17 @@ static void fuzz_receive(struct fuzz *f)
 static void fuzz_turn(struct fuzz *f)
 {
 	fuzz_check(reactor_turn(f->reactor, 0) == 0 && reactor_turn(f->reactor, 0) == 0);
-	fuzz_receive(f);
+	if (!f->deaf)
+		fuzz_receive(f);
+}
+
+/* More than the socket holds. */
+static void fuzz_flood(struct fuzz *f)
+{
+	for (int i = 0; i < FLOOD && !f->done && !f->flooded; i++)
+		(void)link_notify(&f->link, "event", json_pack("{s:i}", "n", i), &f->peer,
+				  f->mood & 64 ? 1 : 0);
+	f->flooded = true;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -152,6 +166,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			fds[i] = f.peer;
 		if (how & 4)
 			fuzz_call(&f);
+		f.deaf = how & 32;
+		if (how & 64)
+			fuzz_flood(&f);
 		(void)fd_send(f.peer, text, strlen(text), fds, how & 3);
 		if (how & 8)
 			(void)shutdown(f.peer, SHUT_WR);
@@ -161,6 +178,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	fuzz_turn(&f);
 	f.mood = 0;
+	f.deaf = false;
+	fuzz_turn(&f);
 	link_done(&f.link);
 	link_done(&f.link);
 	fuzz_check(f.calls == f.replies);
