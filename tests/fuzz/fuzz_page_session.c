@@ -2,9 +2,9 @@
 /*
  * A session on a page that another process left, and that may hold anything.
  *
- * Input: steps of client and device, after which the process dies; what is then written where into
- * the page; steps of the session that goes on from it, if it does. Most of a page is zero, so most
- * writes go to what is not, or near the head.
+ * Input: steps of client and device, after which the process dies; which descriptors the keeper has
+ * lost; what is then written where into the page; steps of the session that goes on from it, if it
+ * does. Most of a page is zero, so most writes go to what is not, or near the head.
  */
 #include <stddef.h>
 
@@ -62,16 +62,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct rig rig;
 	uint8_t steps;
 	uint8_t writes;
+	uint8_t lost;
 
 	rig_init(&rig, data, size);
 	steps = fuzz_byte(&rig.in);
 	writes = fuzz_byte(&rig.in);
+	lost = fuzz_byte(&rig.in);
 	fuzz_check(rig_start(&rig) == 0);
 	if (steps > 0)
 		rig_join(&rig);
 	for (uint8_t i = 0; rig.in.left > 0 && i < steps % STEPS_MAX; i++)
 		rig_step(&rig);
 	rig_die(&rig);
+	rig_lose(&rig, lost);
 	rig.fresh = false;
 	if (steps == 0)
 		fuzz_fill(&rig);

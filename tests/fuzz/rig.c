@@ -306,6 +306,14 @@ void rig_die(struct rig *rig)
 	rig->keep_fails = 0;
 }
 
+void rig_lose(struct rig *rig, uint8_t which)
+{
+	for (uint32_t i = rig->kept_count < 8 ? rig->kept_count : 8; i > 0; i--) {
+		if (which >> (i - 1) & 1)
+			rig_drop(rig, rig->kept[i - 1].slot);
+	}
+}
+
 void rig_leave(struct rig *rig)
 {
 	rig->ask = false;

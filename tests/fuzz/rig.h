@@ -80,6 +80,9 @@ void rig_join(struct rig *rig);
  * end stay. */
 void rig_die(struct rig *rig);
 
+/* The keeper has lost those of the first eight descriptors whose bits are set. */
+void rig_lose(struct rig *rig, uint8_t which);
+
 /* The client hangs up and the device lets go; nothing may be left. */
 void rig_leave(struct rig *rig);
 
