@@ -77,8 +77,16 @@ static void fuzz_write_domain(json_t *words, uint8_t how)
 		.fragment = how & 4,
 		.words = words,
 	};
-	char *text = libvirt_domain_write(&domain);
+	char *text;
+	json_t *word;
+	size_t i;
 
+	/* As the caller promises. */
+	json_array_foreach (words, i, word) {
+		if (!json_is_string(word))
+			return;
+	}
+	text = libvirt_domain_write(&domain);
 	if (text)
 		fuzz_is_xml(text, domain.fragment ? "x" : "");
 	free(text);
