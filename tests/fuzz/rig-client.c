@@ -478,9 +478,20 @@ static void rig_step_client(struct rig *rig)
 	rig_turn(rig);
 }
 
-/* The process dies, another goes on. */
+/* The process dies, or makes room for another, which goes on. */
 static void rig_step_die(struct rig *rig)
 {
+	uint8_t how = fuzz_byte(&rig->in);
+
+	if (how & 1) {
+		vfio_session_pause(rig->session);
+		/* A loop that still turns for others finds nothing to do for it. */
+		rig_turn(rig);
+		vfio_session_cancel(rig->session);
+		fuzz_check(rig->transfers == 0);
+		if (how & 2)
+			rig_turn(rig);
+	}
 	rig_die(rig);
 	fuzz_check(rig_start(rig) == 0);
 	rig_turn(rig);

@@ -19,16 +19,23 @@
 #include "fuzz/fuzz.h"
 
 #define STEPS_MAX 300
+#define FATAL	  0xd1 /* the next step is */
 
 struct fuzz {
 	struct fuzz_input in;
 	struct fake_options options;
 	int peers[SERIAL_PORTS_MAX];
+
+	/* The last access of one byte. */
+	uint64_t id;
+	uint32_t at;
+	uint8_t value;
+	bool was_read;
 };
 
-static void fuzz_check_state(void)
+static void fuzz_check_state(const struct fuzz *f)
 {
-	fuzz_check(serial_state_check(fake.state) == 0);
+	fuzz_check(serial_state_check(fake.state, f->options.type + 1) == 0);
 	fuzz_check(fake.queued <= 4 && fake.started <= 1);
 }
 
@@ -44,17 +51,32 @@ static void fuzz_access(struct fuzz *f, bool write)
 	if (offset & 0x80)
 		len = 1 + fuzz_byte(&f->in) % (uint32_t)sizeof(buf);
 	offset &= 0x3f;
-	inside = offset + len <= bytes;
-	/* The host lets nothing else pass. */
-	if (!inside && offset + len > 0x20)
-		return;
+	inside = offset + len <= bytes && len <= 8;
+	fake.access_id = guest_access_id();
 	if (write) {
 		fuzz_copy(&f->in, buf, len);
 		r = fake.driver->region_write(fake.mdev, 0, offset, buf, len);
 	} else {
 		r = fake.driver->region_read(fake.mdev, 0, offset, buf, len);
 	}
+	f->id = r == 0 && len == 1 ? fake.access_id : 0;
+	f->at = (uint32_t)offset;
+	f->value = buf[0];
+	f->was_read = !write;
+	fake.access_id = 0;
 	fuzz_check(r == (inside ? 0 : -EINVAL));
+}
+
+/* Nobody knows whether its answer was sent: again. It must not happen twice. */
+static void fuzz_repeat(const struct fuzz *f)
+{
+	const struct serial_state_port *st = fake_port(f->at / UART_REGISTERS);
+	uint8_t rx_count = st->rx_count;
+	uint8_t value = guest_access(f->id, !f->was_read, f->at, f->value);
+
+	fuzz_check(!f->was_read || value == f->value);
+	/* What is on the line goes on moving; but nothing was read, and nothing emptied. */
+	fuzz_check(fake_port(f->at / UART_REGISTERS)->rx_count >= rx_count);
 }
 
 /* As a driver does: what the interrupt asks for, until it asks for nothing more. */
@@ -113,24 +135,35 @@ static void fuzz_open(struct fuzz *f)
 /* Another process takes over, perhaps from a page that is not as it was. */
 static void fuzz_resume(struct fuzz *f)
 {
-	uint8_t n = fuzz_byte(&f->in) % 12;
+	uint8_t how = fuzz_byte(&f->in);
+	uint8_t n = how % 12;
 
+	/* What dies while it is made, nobody would free. */
+	fake.steps = 0;
 	fake_crash();
 	fake.level = false;
+	if (how & 128)
+		fake_lose_kept();
 	for (uint8_t i = 0; i < n; i++) {
 		uint32_t at = fuzz_pick(&f->in, sizeof(*fake.state));
 
 		((uint8_t *)fake.state)[at] = fuzz_byte(&f->in);
 	}
-	if (fake_create(UMDEV_STATE_RESUME) == 0)
+	if (fake_create(UMDEV_STATE_RESUME) == 0) {
+		if (n == 0 && how & 64 && f->id > 0)
+			fuzz_repeat(f);
+		f->id = 0;
 		return;
+	}
+	f->id = 0;
 	fuzz_check(n > 0 && fake.failed[0]);
 	memset(fake.state, 0, sizeof(*fake.state));
 	assert_int_equal(fake_create(UMDEV_STATE_NEW), 0);
 }
 
-static void fuzz_step(struct fuzz *f)
+static void fuzz_step(void *arg)
 {
+	struct fuzz *f = arg;
 	uint64_t values[SERIAL_STAT_COUNT];
 
 	switch (fuzz_byte(&f->in) % 12) {
@@ -150,14 +183,17 @@ static void fuzz_step(struct fuzz *f)
 		fake_pass((uint64_t)1000 << fuzz_byte(&f->in) % 20);
 		break;
 	case 7:
+		f->id = 0;
 		fuzz_serve(f);
 		break;
 	case 8:
+		f->id = 0;
 		fuzz_open(f);
 		break;
 	case 9:
 		fuzz_check(fake.driver->reset(fake.mdev, fuzz_byte(&f->in) % 3) == 0);
 		fake.level = false;
+		f->id = 0;
 		break;
 	case 10:
 		fuzz_resume(f);
@@ -168,7 +204,24 @@ static void fuzz_step(struct fuzz *f)
 		break;
 	}
 	(void)fake_turn();
-	fuzz_check_state();
+	fuzz_check_state(f);
+}
+
+/* A step in which the process dies, if it comes that far. */
+static void fuzz_fatal_step(struct fuzz *f)
+{
+	fake.steps = 1 + fuzz_byte(&f->in) % 8;
+	if (fake_survives(fuzz_step, f)) {
+		fake.steps = 0;
+		return;
+	}
+	fake.steps = 0;
+	fake.access_id = 0;
+	f->id = 0;
+	fake_crash();
+	fake.level = false;
+	fuzz_check(fake_create(UMDEV_STATE_RESUME) == 0);
+	fuzz_check_state(f);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -184,11 +237,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* As a host has it. */
 	signal(SIGPIPE, SIG_IGN);
 	fake_up(&f.options);
-	for (int i = 0; i < STEPS_MAX && f.in.left > 0; i++)
-		fuzz_step(&f);
+	for (int i = 0; i < STEPS_MAX && f.in.left > 0; i++) {
+		if (f.in.at[0] == FATAL) {
+			(void)fuzz_byte(&f.in);
+			fuzz_fatal_step(&f);
+		} else {
+			fuzz_step(&f);
+		}
+	}
 	fake.stopped = false;
 	fake_pass(1000000000);
-	fuzz_check_state();
+	fuzz_check_state(&f);
 	for (uint32_t i = 0; i < SERIAL_PORTS_MAX; i++) {
 		if (f.peers[i] >= 0)
 			close(f.peers[i]);
