@@ -101,7 +101,7 @@ uint32_t guest_receive(uint32_t port, void *data, uint32_t len);
 
 /* ---- The program at the other end ---- */
 
-/* Opens the terminal or connects; not blocking. */
+/* Opens the terminal or connects; not blocking. -1: too many wait to be accepted. */
 int peer_open(uint32_t port);
 /* Where the terminal is. */
 const char *peer_path(uint32_t port);
