@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/describe.h"
 #include "host/host.h"
 
 static json_t *describe_text(const char *text)

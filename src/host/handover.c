@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Life without a broker, and telling the next one everything. See handover.h. */
 #include "host/handover.h"
+#include "host/describe.h"
 
 #include <errno.h>
 #include <stdlib.h>

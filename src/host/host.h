@@ -204,6 +204,7 @@ static inline void host_mdev_in(struct umdev_mdev *mdev)
 	__atomic_store_n(inside, *inside + 1, __ATOMIC_RELEASE);
 }
 
+/* Ends the innermost of these. */
 static inline void host_mdev_out(struct umdev_mdev *mdev)
 {
 	uint64_t *inside = &mdev->page.header->inside;
@@ -236,15 +237,6 @@ void host_watches_free(struct umdev_parent *parent);
 
 /* Forgets timers and poller of an mdev. */
 void host_mdev_quiet(struct umdev_mdev *mdev);
-
-/* ---- describe.c ---- */
-
-/* The hello: what driver was loaded, and what the host runs in. NULL when out of memory. */
-json_t *host_describe_hello(const struct umdev_parent *parent);
-
-/* What a driver declares, and the answer to open. NULL when out of memory. */
-json_t *host_describe_driver(const struct host_driver *driver, uint64_t page_size);
-json_t *host_describe_parent(const struct umdev_parent *parent);
 
 /* ---- usage.c ---- */
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/describe.h"
 #include "host/given.h"
 #include "host/group.h"
 #include "host/handover.h"

@@ -2,19 +2,58 @@
 /* The map of a pool as JSON. See pool.h. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/pool.h"
 
-static void pool_map_append(FILE *out, const char *lead, uint64_t start, uint64_t size,
-			    const char *uuid)
+/* Text that grows; data is NULL once there was no memory for it. */
+struct pool_map_text {
+	char *data;
+	size_t len;
+	size_t room;
+};
+
+#define POOL_MAP_LINE 256 /* more than what is added at once, but for backings */
+
+static void pool_map_room(struct pool_map_text *text, size_t more)
 {
-	fprintf(out, "%s\n    {\"start\": %" PRIu64 ", \"size\": %" PRIu64, lead, start, size);
+	char *data;
+
+	if (!text->data || text->room - text->len > more)
+		return;
+	text->room = 2 * text->room + more;
+	data = realloc(text->data, text->room);
+	if (!data)
+		free(text->data);
+	text->data = data;
+}
+
+static void __attribute__((format(printf, 2, 3)))
+pool_map_add(struct pool_map_text *text, const char *fmt, ...)
+{
+	va_list args;
+	int n;
+
+	pool_map_room(text, POOL_MAP_LINE);
+	if (!text->data)
+		return;
+	va_start(args, fmt);
+	n = vsnprintf(text->data + text->len, text->room - text->len, fmt, args);
+	va_end(args);
+	text->len += n > 0 ? (size_t)n : 0;
+}
+
+static void pool_map_append(struct pool_map_text *text, const char *lead, uint64_t start,
+			    uint64_t size, const char *uuid)
+{
+	pool_map_add(text, "%s\n    {\"start\": %" PRIu64 ", \"size\": %" PRIu64, lead, start,
+		     size);
 	if (uuid) /* of hex digits and dashes */
-		fprintf(out, ", \"uuid\": \"%s\"", uuid);
-	fprintf(out, ", \"state\": \"%s\"}", uuid ? "held" : "dirty");
+		pool_map_add(text, ", \"uuid\": \"%s\"", uuid);
+	pool_map_add(text, ", \"state\": \"%s\"}", uuid ? "held" : "dirty");
 }
 
 /* Written as text at once: it is written anew for every piece that is given or taken, and thousands
@@ -22,30 +61,29 @@ static void pool_map_append(FILE *out, const char *lead, uint64_t start, uint64_
 char *pool_map_print(const struct pool *pool, const json_t *backings)
 {
 	umdev_autofree char *last = backings ? json_dumps(backings, JSON_COMPACT) : NULL;
-	char *text = NULL;
-	size_t size = 0;
+	struct pool_map_text text = {.data = malloc(POOL_MAP_LINE), .room = POOL_MAP_LINE};
 	size_t n = 0;
-	FILE *out = last || !backings ? open_memstream(&text, &size) : NULL;
 
-	if (!out)
+	if (backings && !last) {
+		free(text.data);
 		return NULL;
-	fprintf(out, "{\n  \"units\": %" PRIu64 ",\n  \"align\": %" PRIu64 ",\n  \"pieces\": [",
-		pool->units, pool->align);
+	}
+	pool_map_add(&text,
+		     "{\n  \"units\": %" PRIu64 ",\n  \"align\": %" PRIu64 ",\n  \"pieces\": [",
+		     pool->units, pool->align);
 	for (size_t i = 0; i < pool->piece_count; i++)
-		pool_map_append(out, n++ ? "," : "", pool->pieces[i].start, pool->pieces[i].size,
+		pool_map_append(&text, n++ ? "," : "", pool->pieces[i].start, pool->pieces[i].size,
 				pool->pieces[i].uuid);
 	for (size_t i = 0; i < pool->dirty_count; i++)
-		pool_map_append(out, n++ ? "," : "", pool->dirty[i].start, pool->dirty[i].size,
+		pool_map_append(&text, n++ ? "," : "", pool->dirty[i].start, pool->dirty[i].size,
 				NULL);
-	fprintf(out, "%s]", n ? "\n  " : "");
-	if (last)
-		fprintf(out, ",\n  \"backings\": %s", last);
-	fprintf(out, "\n}\n");
-	n = (size_t)ferror(out);
-	if (fclose(out) == 0 && n == 0)
-		return text;
-	free(text);
-	return NULL;
+	pool_map_add(&text, "%s]", n ? "\n  " : "");
+	if (last) {
+		pool_map_room(&text, strlen(last) + POOL_MAP_LINE);
+		pool_map_add(&text, ",\n  \"backings\": %s", last);
+	}
+	pool_map_add(&text, "\n}\n");
+	return text.data;
 }
 
 static int pool_map_entry(struct pool *pool, const json_t *entry, struct umdev_error *err)

@@ -7,6 +7,8 @@
  * Input: size and alignment of the pool, the text of a map, 0x00, claims and releases.
  */
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "model/pool.h"
 
@@ -49,15 +51,17 @@ static void fuzz_round(const struct pool *pool)
 {
 	struct umdev_error err = {0};
 	struct pool again;
-	json_t *map = pool_map_print(pool);
-	json_t *second;
+	char *map = pool_map_print(pool, NULL);
+	json_t *parsed = map ? json_loads(map, 0, NULL) : NULL;
+	char *second;
 
-	fuzz_check(map && pool_init(&again, pool->units, pool->align) == 0);
-	fuzz_check(pool_map_parse(&again, map, &err) == 0);
-	second = pool_map_print(&again);
-	fuzz_check(json_equal(map, second));
-	json_decref(second);
-	json_decref(map);
+	fuzz_check(parsed && pool_init(&again, pool->units, pool->align) == 0);
+	fuzz_check(pool_map_parse(&again, parsed, &err) == 0);
+	second = pool_map_print(&again, NULL);
+	fuzz_check(second && strcmp(map, second) == 0);
+	free(second);
+	json_decref(parsed);
+	free(map);
 	pool_done(&again);
 }
 

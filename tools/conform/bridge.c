@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "broker/backing.h"
+#include "host/describe.h"
 #include "host/host.h"
 #include "host/values.h"
 
