@@ -204,7 +204,7 @@ static inline void host_mdev_in(struct umdev_mdev *mdev)
 	__atomic_store_n(inside, *inside + 1, __ATOMIC_RELEASE);
 }
 
-/* Ends the innermost of these. */
+/* The end of what host_mdev_in() began. */
 static inline void host_mdev_out(struct umdev_mdev *mdev)
 {
 	uint64_t *inside = &mdev->page.header->inside;
