@@ -195,23 +195,6 @@ void host_release(struct umdev_parent *parent, uint64_t id);
 /* The driver of @mdev has come to rest. */
 void host_release_quiet(struct umdev_mdev *mdev);
 
-/* What happens from here on to host_mdev_out() is for this mdev's sake: should the process die, its
- * page says so. These nest. */
-static inline void host_mdev_in(struct umdev_mdev *mdev)
-{
-	uint64_t *inside = &mdev->page.header->inside;
-
-	__atomic_store_n(inside, *inside + 1, __ATOMIC_RELEASE);
-}
-
-/* The end of what host_mdev_in() began. */
-static inline void host_mdev_out(struct umdev_mdev *mdev)
-{
-	uint64_t *inside = &mdev->page.header->inside;
-
-	__atomic_store_n(inside, *inside - 1, __ATOMIC_RELEASE);
-}
-
 /* ---- region.c ---- */
 
 /* A client's access to a region (vfio_session_ops.region_access). */

@@ -17,6 +17,7 @@
 
 #include "host/group.h"
 #include "host/host.h"
+#include "host/inside.h"
 #include "host/jobs.h"
 #include "util/clock.h"
 #include "util/log.h"

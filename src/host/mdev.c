@@ -20,6 +20,7 @@
 #include "host/group.h"
 #include "host/handover.h"
 #include "host/host.h"
+#include "host/inside.h"
 #include "host/jobs.h"
 #include "util/clock.h"
 #include "util/fault.h"

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "host/host.h"
+#include "host/inside.h"
 
 void host_intx_update(struct umdev_mdev *mdev)
 {

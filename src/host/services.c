@@ -12,6 +12,7 @@
 
 #include "host/handover.h"
 #include "host/host.h"
+#include "host/inside.h"
 #include "host/jobs.h"
 #include "util/clock.h"
 #include "util/fd.h"

@@ -95,7 +95,8 @@ static void test_damaged_header_is_refused(void **state)
 	int fd = page_memfd();
 	struct page page;
 
-	for (unsigned i = 0; i < sizeof(struct page_header); i++) {
+	/* What follows is a mark, not a part of the layout. */
+	for (unsigned i = 0; i < offsetof(struct page_header, inside); i++) {
 		if (i >= offsetof(struct page_header, generation) &&
 		    i < offsetof(struct page_header, total_size))
 			continue;
@@ -104,6 +105,30 @@ static void test_damaged_header_is_refused(void **state)
 		page_close(&page);
 		assert_int_equal(page_reopen(fd, &page_layout, true, &page), -EINVAL);
 	}
+	close(fd);
+}
+
+/* The mark of a process that died in the midst of it is told once; a renewed page is a fresh one.
+ */
+static void test_died_inside(void **state)
+{
+	int fd = page_memfd();
+	struct page page;
+
+	assert_int_equal(page_reopen(fd, &page_layout, false, &page), 0);
+	assert_false(page.died_inside);
+	page.header->inside = 2;
+	((uint8_t *)page.driver)[0] = 7;
+	page_close(&page);
+	assert_int_equal(page_reopen(fd, &page_layout, true, &page), 0);
+	assert_true(page.died_inside);
+	assert_int_equal(((uint8_t *)page.driver)[0], 7);
+	page_renew(&page);
+	assert_int_equal(((uint8_t *)page.driver)[0], 0);
+	page_close(&page);
+	assert_int_equal(page_reopen(fd, &page_layout, true, &page), 0);
+	assert_false(page.died_inside);
+	page_close(&page);
 	close(fd);
 }
 
@@ -122,6 +147,7 @@ int main(void)
 		cmocka_unit_test(test_fresh_page_is_zero_and_resumes),
 		cmocka_unit_test(test_other_layouts_are_refused),
 		cmocka_unit_test(test_damaged_header_is_refused),
+		cmocka_unit_test(test_died_inside),
 		cmocka_unit_test(test_short_page_is_refused),
 	};
 
