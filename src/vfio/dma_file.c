@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -23,8 +22,6 @@
 #ifndef FUSE_SUPER_MAGIC
 #define FUSE_SUPER_MAGIC 0x65735546
 #endif
-
-#define DMA_FILE_FD_RESERVE 256
 
 /* What all sessions have mapped beyond their parts. The reactor's thread alone is here. */
 static uint64_t dma_excess_bytes;
@@ -144,16 +141,14 @@ static void dma_file_unmap(struct vfio_session *s, struct dma_file *file)
 }
 
 /*
- * A duplicate of @fd for whoever takes the session over, or -1: no client gets the last descriptors
- * of the process, which the others need. What is not held is as good as not kept.
+ * A duplicate of @fd for whoever takes the session over, or -1: no client gets descriptors that the
+ * others need. What is not held is as good as not kept.
  */
-static int dma_file_hold(int fd)
+static int dma_file_hold(const struct vfio_session *s, int fd)
 {
-	struct rlimit limit;
 	int held = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
-	if (held >= 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
-	    (rlim_t)held + DMA_FILE_FD_RESERVE >= limit.rlim_cur)
+	if (held >= 0 && !fd_fair(held, s->irq_assigned + s->dma.mapped_files, VFIO_FD_RESERVE))
 		fd_close(&held);
 	return held;
 }
@@ -175,7 +170,7 @@ static int dma_file_map(struct vfio_session *s, int fd, const struct dma_file_fa
 	if (base == MAP_FAILED)
 		return -errno;
 	whole = (facts->size + facts->page_size - 1) & ~(facts->page_size - 1);
-	file->fd = dma_file_hold(fd);
+	file->fd = dma_file_hold(s, fd);
 	file->guard = sigbus_add(base, whole, facts->page_size, s->wake.fd);
 	if (!file->guard) {
 		munmap(base, facts->size);

@@ -245,7 +245,7 @@ static int irq_assign_all(struct vfio_session *s, struct vfio_request *q, uint32
 			return r;
 		/* Clients of other devices need some, too. One in place of another is none more. */
 		if (s->irq_fds[index][start + i] < 0 &&
-		    !fd_fair(q->fds[i], s->irq_assigned + i, VFIO_FD_RESERVE))
+		    !fd_fair(q->fds[i], s->irq_assigned + s->dma.mapped_files + i, VFIO_FD_RESERVE))
 			return -EMFILE;
 	}
 	for (uint32_t i = 0; i < count; i++) {
