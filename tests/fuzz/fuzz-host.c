@@ -80,6 +80,12 @@ void __wrap_host_stop(struct host *host);
 void __wrap_host_kill(struct host *host, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void __wrap_host_free(struct host *host);
+int __wrap_host_notify(struct host *host, const char *method, json_t *params, const int *fds,
+		       size_t nfds);
+void __wrap_host_adopt(struct host *host, const struct host_ops *ops, void *data);
+void __wrap_host_leave(struct host *host);
+void __wrap_host_set_started_ns(struct host *host, uint64_t started_ns);
+bool __wrap_host_is_behind(const struct host *host);
 pid_t __wrap_host_pid(const struct host *host);
 uint64_t __wrap_host_started_ns(const struct host *host);
 
@@ -161,6 +167,7 @@ static void fuzz_host_begin(struct reactor_task *task)
 {
 	json_t *hello = json_loads(fuzz_hello, 0, NULL);
 
+	json_object_set_new(hello, "version", json_integer(LINK_VERSION));
 	fuzz_say_hello(container_of(task, struct fuzz_host, begin), hello);
 	json_decref(hello);
 }
@@ -235,6 +242,39 @@ void __wrap_host_free(struct host *host)
 {
 	if (host)
 		fuzz_host_release(fuzz_of(host));
+}
+
+int __wrap_host_notify(struct host *h, const char *method, json_t *params, const int *fds,
+		       size_t nfds)
+{
+	const struct fuzz_host *host = fuzz_of(h);
+	bool over = host->stopping || host->over || host->error.word != ERROR_NONE;
+	int r = !params ? -ENOMEM : over ? -ENOTCONN : 0;
+
+	for (size_t i = 0; i < nfds; i++)
+		fuzz_check(fcntl(fds[i], F_GETFD) >= 0);
+	json_decref(params);
+	return r;
+}
+
+void __wrap_host_adopt(struct host *host, const struct host_ops *ops, void *data)
+{
+	fuzz_of(host)->ops = ops;
+	fuzz_of(host)->data = data;
+}
+
+void __wrap_host_leave(struct host *host)
+{
+	__wrap_host_free(host);
+}
+
+void __wrap_host_set_started_ns(struct host *host, uint64_t started_ns)
+{
+}
+
+bool __wrap_host_is_behind(const struct host *host)
+{
+	return false;
 }
 
 pid_t __wrap_host_pid(const struct host *host)
