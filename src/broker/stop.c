@@ -124,11 +124,11 @@ static void mdev_stop_next(struct mdev *mdev)
 
 void mdev_host_died(struct mdev *mdev)
 {
+	/* One that starts is not active yet, and may be gone after this. */
 	if (mdev->start)
 		group_start_host_died(mdev, &mdev->parent->error);
-	if (mdev->state != MDEV_ACTIVE)
-		return;
-	mdev_set_state(mdev, MDEV_RESTARTING);
+	else if (mdev->state == MDEV_ACTIVE)
+		mdev_set_state(mdev, MDEV_RESTARTING);
 }
 
 /* The device begins anew or not at all: its client is lost. */
