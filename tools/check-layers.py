@@ -15,14 +15,16 @@ import check_csource as csource  # noqa: E402
 # layer -> what its files may include, besides their own directory
 LAYERS = {
     "src/util": (),
+    "src/stream": ("src/util",),
     "src/link": ("src/util",),
     "src/model": ("src/util", "umdev/driver.h"),
     "src/qos": ("src/util",),
     "src/vfio": ("src/util",),
     "src/pci": ("src/util", "umdev/driver.h"),
     "src/rpc": ("src/util", "umdev/client.h"),
-    "src/host": ("src/vfio", "src/pci", "src/qos", "src/link", "src/util", "umdev/driver.h"),
-    "src/broker": ("src/model", "src/rpc", "src/link", "src/util", "umdev/driver.h"),
+    "src/host": ("src/vfio", "src/pci", "src/qos", "src/stream", "src/link", "src/util",
+                 "umdev/driver.h"),
+    "src/broker": ("src/model", "src/rpc", "src/stream", "src/link", "src/util", "umdev/driver.h"),
     "src/ctl": ("src/libvirt", "src/rpc", "src/util", "umdev/client.h"),
     "src/sysfs": ("src/rpc", "src/util", "umdev/client.h"),
     "src/libvirt": ("src/rpc", "src/util", "umdev/client.h"),
@@ -33,7 +35,7 @@ LAYERS = {
 }
 
 # What depends on its arguments alone: it can be simulated, property-tested and fuzzed.
-PURE = ("src/model/", "src/qos/", "src/pci/", "src/vfio/wire")
+PURE = ("src/stream/", "src/model/", "src/qos/", "src/pci/", "src/vfio/wire")
 
 IMPURE_CALLS = set("""
     open openat creat close read write pread pwrite readv writev lseek fsync fdatasync ftruncate unlink unlinkat

@@ -19,6 +19,8 @@ const struct api_method api_methods[] = {
 	{"mdev.modify", rpc_mdev_modify},
 	{"mdev.start", rpc_mdev_start},
 	{"mdev.stop", rpc_mdev_stop},
+	{"mdev.save", rpc_mdev_save},
+	{"mdev.restore", rpc_mdev_restore},
 	{"mdev.set", rpc_mdev_set},
 	{"mdev.qos", rpc_mdev_qos},
 	{"mdev.blame", rpc_mdev_blame},

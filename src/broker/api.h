@@ -54,6 +54,6 @@ size_t api_size(const struct api_call *call, const char *key, size_t missing);
 /* The handlers. */
 api_handler rpc_version, rpc_parent_add, rpc_parent_remove, rpc_parent_upgrade, rpc_parent_list,
 	rpc_driver_list, rpc_type_list, rpc_mdev_list, rpc_mdev_define, rpc_mdev_undefine,
-	rpc_mdev_modify, rpc_mdev_start, rpc_mdev_stop, rpc_mdev_set, rpc_mdev_qos, rpc_mdev_blame,
-	rpc_group_list, rpc_group_start, rpc_group_stop, rpc_group_qos, rpc_event_list, rpc_doctor,
-	rpc_plan;
+	rpc_mdev_modify, rpc_mdev_start, rpc_mdev_stop, rpc_mdev_save, rpc_mdev_restore,
+	rpc_mdev_set, rpc_mdev_qos, rpc_mdev_blame, rpc_group_list, rpc_group_start, rpc_group_stop,
+	rpc_group_qos, rpc_event_list, rpc_doctor, rpc_plan;

@@ -75,6 +75,8 @@ static void control_event_watch(void *data, struct rpc_request *req, json_t *par
 	of("mdev.modify", rpc_mdev_modify) \
 	of("mdev.start", rpc_mdev_start) \
 	of("mdev.stop", rpc_mdev_stop) \
+	of("mdev.save", rpc_mdev_save) \
+	of("mdev.restore", rpc_mdev_restore) \
 	of("mdev.set", rpc_mdev_set) \
 	of("mdev.qos", rpc_mdev_qos) \
 	of("mdev.blame", rpc_mdev_blame) \

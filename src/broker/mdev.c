@@ -73,6 +73,7 @@ int mdev_get(struct broker *broker, const char *parent, const char *uuid, struct
 	snprintf(mdev->parent_name, sizeof(mdev->parent_name), "%s", parent);
 	list_init(&mdev->return_link);
 	keeper_init(&mdev->keeper);
+	mdev->restore_fd = -1;
 	list_for_each (after, &broker->mdevs, link) {
 		if (mdev_compare(after, parent, uuid) > 0)
 			break;
@@ -89,6 +90,7 @@ void mdev_free(struct mdev *mdev)
 	list_del(&mdev->return_link);
 	mdev->broker->mdev_count--;
 	keeper_done(&mdev->keeper);
+	fd_close(&mdev->restore_fd);
 	definition_free(mdev->definition);
 	definition_free(mdev->running);
 	free(mdev);

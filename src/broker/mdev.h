@@ -54,6 +54,7 @@ struct mdev {
 	const struct definition *changing_to; /* what it may become then; NULL: it stays */
 	struct parent_discard discard;
 	struct keeper keeper;
+	int restore_fd;	       /* starts from this stream; -1: as a new device */
 	struct api_call *call; /* waits for the present transition */
 	bool stop_next;	       /* ... for the stop after the present restart */
 	bool stop_forced;

@@ -21,6 +21,7 @@
 #include "broker/place.h"
 #include "link/protocol.h"
 #include "util/clock.h"
+#include "util/fd.h"
 #include "util/log.h"
 
 /* ---- Undoing --------------------------------------------------------------------------------- */
@@ -60,6 +61,7 @@ static void mdev_start_release(struct mdev *mdev)
 
 	mdev_socket_close(mdev);
 	keeper_done(&mdev->keeper);
+	fd_close(&mdev->restore_fd);
 	if (mdev->claimed) {
 		pool_release(&mdev->parent->pool, mdev->piece.start, mdev->touched);
 		mdev_take_back(mdev, &mdev->parent->pool);
@@ -221,6 +223,7 @@ void mdev_unbuild(struct mdev *mdev, const struct umdev_error *why)
 void mdev_start_done(struct mdev *mdev)
 {
 	memset(&mdev->error, 0, sizeof(mdev->error));
+	fd_close(&mdev->restore_fd);
 	mdev->counts_since_ns = clock_now_ns();
 	mdev_set_state(mdev, MDEV_ACTIVE);
 	journal_settled(mdev);
@@ -299,6 +302,16 @@ int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply, void *
 	return host_call(parent->host, &request, reply, arg);
 }
 
+/* Hands the saved state over, if it starts from one. */
+static int mdev_give_stream(struct mdev *mdev)
+{
+	return mdev->restore_fd < 0 ? 0
+				    : parent_notify(mdev->parent, LINK_GIVE,
+						    json_pack("{s:s,s:[i]}", "uuid", mdev->uuid,
+							      "slots", LINK_SLOT_STREAM),
+						    &mdev->restore_fd, 1);
+}
+
 static void mdev_build(struct mdev *mdev)
 {
 	struct umdev_error err = {0};
@@ -320,7 +333,10 @@ static void mdev_build(struct mdev *mdev)
 		r = journal_begin(mdev, &err);
 	if (r == 0) {
 		mdev->touched = true;
-		r = mdev_send_create(mdev, 0, mdev_created, mdev);
+		r = mdev_give_stream(mdev);
+		if (r == 0)
+			r = mdev_send_create(mdev, mdev->restore_fd < 0 ? 0 : 3, mdev_created,
+					     mdev);
 		if (r < 0)
 			error_set(&err, ERROR_HOST_FAILED,
 				  "the host of %s cannot be asked to create %s: %s",

@@ -213,6 +213,8 @@ int ctl_qemu_args(struct ctl *ctl);
 int ctl_create(struct ctl *ctl);
 int ctl_xml(struct ctl *ctl);
 int ctl_events(struct ctl *ctl);
+int ctl_save(struct ctl *ctl);
+int ctl_restore(struct ctl *ctl);
 int ctl_upgrade(struct ctl *ctl);
 int ctl_doctor(struct ctl *ctl);
 int ctl_run(struct ctl *ctl);

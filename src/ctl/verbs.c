@@ -109,6 +109,18 @@ static const struct ctl_option stop_options[] = {
 	{NULL, 0, NULL, NULL, false, false},
 };
 
+static const struct ctl_option save_options[] = {
+	{"force", 'f', NULL, "as root, also when it is another user's", false, false},
+	{NULL, 0, NULL, NULL, false, false},
+};
+
+static const struct ctl_option restore_options[] = {
+	{"uuid", 'u', "UUID", "as this mdev, instead of the one that was saved", false, false},
+	{"parent", 'p', "PARENT", "on this parent", false, false},
+	{"force", 'f', NULL, "as root, also when it is another user's", false, false},
+	{NULL, 0, NULL, NULL, false, false},
+};
+
 static const struct ctl_option qos_options[] = {
 	{"cap", 0, "PERCENT", "most of the parent's time that it may own; 100 is no bound", false,
 	 false},
@@ -240,6 +252,10 @@ const struct ctl_verb ctl_verbs[] = {
 	 ctl_create},
 	{"xml", "[UUID...]", "print mdevs, parents and domains as libvirt's XML", 0, CTL_MANY,
 	 false, xml_options, ctl_xml},
+	{"save", "UUID FILE", "save the state of a device whose guest stands still", 2, 2, false,
+	 save_options, ctl_save},
+	{"restore", "FILE", "start an mdev with a state that was saved", 1, 1, false,
+	 restore_options, ctl_restore},
 	{"upgrade", "[PARENT]", "replace the hosts of parents while guests run", 0, 1, false,
 	 no_options, ctl_upgrade},
 	{"events", "", "show what happened", 0, 0, false, events_options, ctl_events},

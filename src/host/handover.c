@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "host/group.h"
+#include "host/save.h"
 #include "util/clock.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -77,8 +78,10 @@ bool host_handover_begin(struct umdev_parent *parent)
 	h->discard_lost = parent->discard_id != 0;
 	parent->release_id = 0;
 	/* Their answers are nobody's any more. */
-	list_for_each (mdev, &parent->mdevs, link)
+	list_for_each (mdev, &parent->mdevs, link) {
 		mdev->remove_id = 0;
+		host_save_forget(mdev);
+	}
 	link_done(&parent->link);
 	umdev_log(LOG_WARNING, parent->name, "host.orphan", "the broker is gone; serving on");
 	h->unused_since_ns = clock_now_ns();

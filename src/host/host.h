@@ -81,6 +81,12 @@ enum host_pending {
 	HOST_PENDING_COUNT
 };
 
+/* Whether the driver's instance was taken down, with all of the device in the page (rest.h). */
+enum host_rest { HOST_REST_NO, HOST_REST_GOING, HOST_REST_YES };
+
+/* A save that is under way (save.c). */
+struct host_save;
+
 struct host_timer {
 	struct reactor_timer timer;
 	struct umdev_mdev *mdev;
@@ -92,7 +98,11 @@ struct umdev_mdev {
 	struct list link;
 	struct umdev_parent *parent;
 	char uuid[UMDEV_UUID_STRING];
-	void *priv;
+	void *priv; /* the driver's; only while created */
+	uint32_t type_index;
+	uint64_t piece_start;
+	uint64_t piece_size;
+	json_t *attrs; /* of the driver, as text; NULL: defaults */
 	struct page page;
 	struct pci_function pci;
 	struct vfio_session *session;
@@ -116,7 +126,13 @@ struct umdev_mdev {
 	struct reactor_task drop;
 	uint32_t piece; /* of the present access that the driver is called for */
 	bool created;	/* the driver knows it */
-	bool level;	/* what the driver last said of INTx */
+	enum host_rest rest;
+	void (*rested)(struct umdev_mdev *mdev);
+	struct reactor_timer rest_timer;
+	bool blank;	/* at rest with nothing to go on from */
+	bool join_owed; /* a client has come while it was at rest */
+	struct host_save *save;
+	bool level; /* what the driver last said of INTx */
 	bool in_use;
 	uint64_t remove_id; /* the request that waits for the removal, or 0 */
 	bool removing;
@@ -151,11 +167,13 @@ struct host_create {
 	uint64_t piece_start;
 	uint64_t piece_size;
 	const struct umdev_value *values;
+	json_t *attrs; /* the texts that they were read from; borrowed */
 	struct qos_knobs knobs;
 	const char *group; /* NULL: none */
 	struct qos_knobs group_knobs;
 	bool resume;
 	bool doubt;   /* hosts died one after another */
+	bool restore; /* from the stream that was given; it rests until its client comes */
 	int *page_fd; /* these are taken when used */
 	int *listener;
 	int *endpoints;

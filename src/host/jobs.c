@@ -243,7 +243,9 @@ int host_mdev_set_knobs(struct umdev_mdev *mdev, const struct qos_knobs *knobs,
 	struct qos_knobs used = jobs_knobs(mdev, knobs);
 	struct qos_knobs before = jobs_knobs(mdev, &mdev->knobs);
 	uint32_t done = 0;
-	int r = driver_qos_set(&parent->driver, mdev->priv, knobs, err);
+	/* Of one at rest, when it goes on. */
+	int r = mdev->rest == HOST_REST_NO ? driver_qos_set(&parent->driver, mdev->priv, knobs, err)
+					   : 0;
 
 	if (r < 0)
 		return r;

@@ -22,10 +22,14 @@
 #include "host/host.h"
 #include "host/inside.h"
 #include "host/jobs.h"
+#include "host/rest.h"
+#include "host/save.h"
 #include "util/clock.h"
 #include "util/fault.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "vfio/migrate.h"
+#include "vfio/page.h"
 
 /* The broker's end must take an fd within this time, or the request that brought it fails. */
 #define KEEP_TIMEOUT_NS (2 * NS_PER_S)
@@ -37,6 +41,7 @@
 #define REMOVE_RETRY_NS (2 * NS_PER_MS)
 
 static_assert(HOST_MDEVS_MAX <= VFIO_SESSIONS_MAX, "each has its part of what all share");
+static_assert(VFIO_SLOT_STREAM == LINK_SLOT_STREAM, "the broker gives it");
 static_assert(VFIO_SLOT_COUNT <= LINK_SLOT_COUNT, "the broker keeps every slot of a session");
 
 /* ---- What the session asks ---- */
@@ -142,7 +147,10 @@ static void mdev_joined(void *device, const struct ucred *peer)
 	mdev->client_since_ns = clock_wall_ns();
 	snprintf(text, sizeof(text), "client connected: pid %d, uid %u", peer->pid, peer->uid);
 	host_event(mdev->parent, mdev, LOG_INFO, EVENT_CLIENT_CONNECTED, peer, text);
-	driver_client_joined(&mdev->parent->driver, mdev->priv);
+	if (mdev->created)
+		driver_client_joined(&mdev->parent->driver, mdev->priv);
+	else
+		mdev->join_owed = true;
 }
 
 static int mdev_lost(void *device, const char *reason)
@@ -154,6 +162,8 @@ static int mdev_lost(void *device, const char *reason)
 		mdev->in_use = false;
 		host_event(mdev->parent, mdev, LOG_INFO, EVENT_CLIENT_DISCONNECTED, NULL, reason);
 	}
+	if (vfio_session_waits(mdev->session))
+		return 0; /* it did not touch what was restored */
 	r = host_mdev_reset(mdev, UMDEV_RESET_LOST);
 	if (r == -EINPROGRESS)
 		mdev->pending = HOST_PENDING_LOST;
@@ -179,6 +189,10 @@ static const struct vfio_session_ops mdev_session_ops = {
 	.joined = mdev_joined,
 	.lost = mdev_lost,
 	.refused = mdev_refused,
+	.rest = host_migrate_rest,
+	.wake = host_migrate_wake,
+	.save = host_migrate_save,
+	.load = host_migrate_load,
 };
 
 /* ---- Taking down ---- */
@@ -188,6 +202,8 @@ static void mdev_free(struct umdev_mdev *mdev)
 	if (!mdev)
 		return;
 	host_mdev_quiet(mdev);
+	host_rest_done(mdev);
+	host_save_done(mdev);
 	mdev_flush_drops(mdev);
 	host_group_unask(mdev);
 	vfio_session_free(mdev->session);
@@ -206,6 +222,7 @@ static void mdev_free(struct umdev_mdev *mdev)
 	fd_close_all(mdev->kept_fds, ARRAY_SIZE(mdev->kept_fds));
 	fd_close(&mdev->record_fd);
 	page_close(&mdev->page);
+	json_decref(mdev->attrs);
 	free(mdev);
 }
 
@@ -236,7 +253,7 @@ static void mdev_remove_step(struct reactor_timer *timer)
 
 	if (mdev->pending != HOST_PENDING_NONE)
 		return; /* reset_done() goes on from here */
-	if (vfio_session_client(mdev->session, NULL)) {
+	if (vfio_session_client(mdev->session, NULL) || mdev->save) {
 		/* Guest memory is held by an operation on its way; nothing tells of its end. */
 		reactor_timer_set(mdev->parent->reactor, &mdev->finish,
 				  clock_now_ns() + REMOVE_RETRY_NS);
@@ -360,6 +377,8 @@ static void mdev_session_info(const struct umdev_mdev *mdev, struct vfio_device_
 	ret_info->irq_counts[VFIO_IRQ_MSIX] = d->msix_vectors;
 	ret_info->irq_counts[VFIO_IRQ_ERR] = (d->flags & UMDEV_PCI_EXPRESS) ? 1 : 0;
 	ret_info->irq_counts[VFIO_IRQ_REQ] = 1;
+	if (host_rest_possible(mdev->parent, NULL) == 0)
+		ret_info->stream_max = image_max(mdev);
 }
 
 /* Whether the driver can go on from the state that an earlier process left. */
@@ -369,34 +388,30 @@ static bool mdev_goes_on(const struct umdev_mdev *mdev, const struct host_create
 	       !(mdev->parent->driver.table.flags & UMDEV_DRIVER_RESET_ON_RESTART);
 }
 
+/* What the driver's part of the page is. Of a load that an earlier process was in the middle of
+ * nothing can be used. */
+static uint32_t mdev_origin(struct umdev_mdev *mdev, const struct host_create *create)
+{
+	bool loading = create->resume && vfio_page_loading(mdev->page.session);
+
+	if (create->restore || (mdev_goes_on(mdev, create) && !loading))
+		return UMDEV_STATE_RESUME;
+	if (loading)
+		host_rest_blank(mdev);
+	else if (create->resume)
+		memset(mdev->page.driver, 0, mdev->parent->driver.table.state_size);
+	return UMDEV_STATE_NEW;
+}
+
 static int mdev_build_device(struct umdev_mdev *mdev, const struct host_create *create,
 			     struct umdev_error *err)
 {
 	struct umdev_parent *parent = mdev->parent;
-	struct umdev_mdev_args args = {
-		.struct_size = sizeof(args),
-		.type_index = create->type_index,
-		.uuid = mdev->uuid,
-		.piece_start = create->piece_start,
-		.piece_size = create->piece_size,
-		.values = create->values,
-		.state = mdev->page.driver,
-		.state_size = parent->driver.table.state_size,
-		.value_count = parent->driver.attr_count,
-		.state_origin = mdev_goes_on(mdev, create) ? UMDEV_STATE_RESUME : UMDEV_STATE_NEW,
-		.endpoints = mdev->endpoints,
-		.endpoint_count = mdev->endpoint_count,
-	};
 	struct umdev_device device;
-	int r;
+	int r = host_mdev_instance(mdev, create->values, mdev_origin(mdev, create), &device, err);
 
-	if (create->resume && args.state_origin == UMDEV_STATE_NEW)
-		memset(mdev->page.driver, 0, parent->driver.table.state_size);
-	r = driver_mdev_create(&parent->driver, parent->priv, mdev, &args, &device, &mdev->priv,
-			       err);
 	if (r < 0)
 		return r;
-	mdev->created = true;
 	for (uint32_t i = 0; i < UMDEV_BAR_COUNT; i++) {
 		if (device.bars[i].size > 0 && !parent->driver.table.region_read)
 			return error_set(
@@ -404,7 +419,7 @@ static int mdev_build_device(struct umdev_mdev *mdev, const struct host_create *
 				"driver %s declares a BAR and lacks region_read and region_write",
 				parent->driver.table.name);
 	}
-	r = pci_init(&mdev->pci, &device, mdev->page.pci, !create->resume, err);
+	r = pci_init(&mdev->pci, &device, mdev->page.pci, !create->resume || mdev->blank, err);
 	if (r < 0)
 		return error_wrap(err, "driver %s", parent->driver.table.name);
 	return 0;
@@ -428,7 +443,8 @@ static void mdev_resume(struct umdev_mdev *mdev, struct host_given *given)
 
 	for (size_t i = 0; given && i < given->count; i++) {
 		uint32_t slot = given->rows[i].slot;
-		bool of_client = slot == VFIO_SLOT_CONNECTION || slot >= VFIO_SLOT_MEMORY;
+		bool of_client = slot == VFIO_SLOT_CONNECTION || slot == VFIO_SLOT_STREAM ||
+				 slot >= VFIO_SLOT_MEMORY;
 
 		had_client |= slot == VFIO_SLOT_CONNECTION;
 		if (given->rows[i].fd >= 0 || (of_client && !client))
@@ -439,6 +455,8 @@ static void mdev_resume(struct umdev_mdev *mdev, struct host_given *given)
 		mdev_tell_reset(mdev);
 		return;
 	}
+	if (vfio_session_rests(mdev->session))
+		return; /* it was restored, and waits for its first client */
 	if (had_client)
 		host_event(mdev->parent, mdev, LOG_WARNING, EVENT_CLIENT_DISCONNECTED, NULL,
 			   "the client could not be served on after its host died");
@@ -485,12 +503,16 @@ static int mdev_build_rest(struct umdev_mdev *mdev, const struct host_create *cr
 			   struct umdev_error *err)
 {
 	struct umdev_parent *parent = mdev->parent;
+	umdev_auto(image_free) struct image image = {0};
 	struct vfio_device_info info;
-	int r;
+	int r = 0;
 
 	if (create->resume)
 		mdev_take_kept(mdev, create->given);
-	r = mdev_build_device(mdev, create, err);
+	if (create->restore)
+		r = host_restore_begin(mdev, create->given, &image, err);
+	if (r == 0)
+		r = mdev_build_device(mdev, create, err);
 	if (r == 0 && create->group)
 		r = host_group_join(mdev, create->group, &create->group_knobs, err);
 	if (r == 0)
@@ -502,6 +524,10 @@ static int mdev_build_rest(struct umdev_mdev *mdev, const struct host_create *cr
 		if (r < 0)
 			return r;
 	}
+	if (create->restore)
+		r = host_restore_end(mdev, &image, err);
+	if (r < 0)
+		return r;
 	mdev_session_info(mdev, &info);
 	r = vfio_session_new(parent->reactor, &info, &mdev_session_ops, mdev, mdev->page.session,
 			     umdev_steal_fd(create->listener),
@@ -536,6 +562,8 @@ static int mdev_build(struct umdev_mdev *mdev, const struct host_create *create,
 	r = mdev_build_rest(mdev, &now, err);
 	if (r == 0 && create->resume)
 		mdev_resume(mdev, create->given);
+	if (r == 0 && vfio_session_rests(mdev->session) && host_rest(mdev, NULL) == -EBUSY)
+		r = error_set(err, ERROR_INTERNAL, "%s cannot be kept at rest", mdev->uuid);
 	host_mdev_out(mdev);
 	return r;
 }
@@ -561,6 +589,10 @@ int host_mdev_create(struct umdev_parent *parent, const struct host_create *crea
 		mdev->bar_fds[i] = -1;
 	memset(mdev->kept_fds, -1, sizeof(mdev->kept_fds));
 	snprintf(mdev->uuid, sizeof(mdev->uuid), "%s", create->uuid);
+	mdev->type_index = create->type_index;
+	mdev->piece_start = create->piece_start;
+	mdev->piece_size = create->piece_size;
+	mdev->attrs = json_incref(create->attrs);
 	for (uint32_t i = 0; i < create->endpoint_count; i++)
 		mdev->endpoints[mdev->endpoint_count++] = umdev_steal_fd(&create->endpoints[i]);
 	r = mdev_build(mdev, create, err);

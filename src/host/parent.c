@@ -14,6 +14,7 @@
 #include "host/handover.h"
 #include "host/host.h"
 #include "host/jobs.h"
+#include "host/save.h"
 #include "host/values.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -219,6 +220,8 @@ static int parent_create(struct umdev_parent *parent, json_t *params, int *fds, 
 	create.values = values;
 	create.resume = origin == 1 || origin == 2;
 	create.doubt = origin == 2;
+	create.restore = origin == 3;
+	create.attrs = attrs;
 	create.page_fd = &fds[0];
 	create.listener = &fds[1];
 	create.endpoints = &fds[2];
@@ -293,7 +296,12 @@ static int parent_attr(struct umdev_parent *parent, struct umdev_mdev *mdev, jso
 		r = host_attr_value(a, text, &value, err);
 		if (r < 0)
 			return r;
-		r = driver_attr_set(&parent->driver, mdev->priv, i, &value, err);
+		if (mdev->created)
+			r = driver_attr_set(&parent->driver, mdev->priv, i, &value, err);
+		if (!mdev->attrs)
+			mdev->attrs = json_object();
+		if (r == 0)
+			json_object_set_new(mdev->attrs, name, json_string(text));
 		free((void *)(uintptr_t)value.text);
 		return r;
 	}
@@ -374,7 +382,8 @@ static json_t *parent_driver_stats(struct umdev_parent *parent, struct umdev_mde
 	uint64_t values[DRIVER_TABLE_MAX] = {0};
 	json_t *stats = json_object();
 
-	driver_stats_get(&parent->driver, mdev->priv, values);
+	if (mdev->created)
+		driver_stats_get(&parent->driver, mdev->priv, values);
 	for (uint32_t i = 0; i < parent->driver.stat_count; i++)
 		json_object_set_new(stats, driver_stat(&parent->driver, i)->name,
 				    json_integer((json_int_t)values[i]));
@@ -448,6 +457,22 @@ void host_discard(struct umdev_parent *parent, uint64_t id, const struct host_pi
 		link_reply(&parent->link, id, NULL);
 }
 
+static void parent_on_save(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
+			   size_t nfds)
+{
+	struct umdev_mdev *mdev = parent_mdev(parent, id, params);
+	struct umdev_error err = {0};
+	json_int_t about = json_integer_value(json_object_get(params, "about"));
+
+	if (!mdev)
+		return;
+	if (nfds != 1 || about < 0)
+		error_set(&err, ERROR_INVALID, "malformed save");
+	else if (host_save(mdev, id, &fds[0], (uint64_t)about, &err) == 0)
+		return;
+	link_reply_error(&parent->link, id, &err);
+}
+
 static void parent_on_release(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
 			      size_t nfds)
 {
@@ -467,19 +492,13 @@ static const struct {
 	void (*handle)(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
 		       size_t nfds);
 } parent_methods[] = {
-	{LINK_OPEN, parent_on_open},
-	{LINK_CREATE, parent_on_create},
-	{LINK_REMOVE, parent_on_remove},
-	{LINK_ATTR, parent_on_attr},
-	{LINK_STATS, parent_on_stats},
-	{LINK_DISCARD, parent_on_discard},
-	{LINK_GROUP, parent_on_group},
-	{LINK_GROUP_QOS, parent_on_group_qos},
-	{LINK_QOS, parent_on_qos},
-	{LINK_USAGE, parent_on_usage},
-	{LINK_RELEASE, parent_on_release},
-	{LINK_STOP, parent_on_stop},
-	{LINK_TAKEOVER, host_handover_on_takeover},
+	{LINK_OPEN, parent_on_open},	    {LINK_CREATE, parent_on_create},
+	{LINK_REMOVE, parent_on_remove},    {LINK_ATTR, parent_on_attr},
+	{LINK_STATS, parent_on_stats},	    {LINK_DISCARD, parent_on_discard},
+	{LINK_GROUP, parent_on_group},	    {LINK_GROUP_QOS, parent_on_group_qos},
+	{LINK_QOS, parent_on_qos},	    {LINK_USAGE, parent_on_usage},
+	{LINK_RELEASE, parent_on_release},  {LINK_SAVE, parent_on_save},
+	{LINK_STOP, parent_on_stop},	    {LINK_TAKEOVER, host_handover_on_takeover},
 	{LINK_NEXT, host_handover_on_next},
 };
 

@@ -9,6 +9,7 @@
 
 #include "host/host.h"
 #include "host/inside.h"
+#include "host/rest.h"
 
 void host_intx_update(struct umdev_mdev *mdev)
 {
@@ -21,8 +22,10 @@ void host_intx_update(struct umdev_mdev *mdev)
 
 int host_mdev_reset(struct umdev_mdev *mdev, uint32_t kind)
 {
-	int r;
+	int r = host_wake_any(mdev);
 
+	if (r < 0)
+		return r;
 	pci_reset(&mdev->pci);
 	mdev->level = false;
 	host_intx_update(mdev);
@@ -47,6 +50,8 @@ static int region_config(struct umdev_mdev *mdev, bool write, uint64_t offset, v
 		host_intx_update(mdev);
 	if (!(effects & PCI_EFFECT_FLR))
 		return 0;
+	if (mdev->rest != HOST_REST_NO)
+		return -EBUSY; /* a guest that does not run resets nothing; its VMM has a command */
 	r = host_mdev_reset(mdev, UMDEV_RESET_FLR);
 	if (r == -EINPROGRESS)
 		mdev->pending = HOST_PENDING_RESET;
@@ -117,6 +122,8 @@ static int region_driver(struct umdev_mdev *mdev, uint32_t bar, bool write, uint
 	const struct host_driver *d = &mdev->parent->driver;
 
 	mdev->piece = 0;
+	if (mdev->rest != HOST_REST_NO)
+		return -EBUSY;
 	while (count > 0) {
 		uint32_t len = region_piece(offset, count);
 		int r = write ? driver_region_write(d, mdev->priv, bar, offset, buf, len)
@@ -144,7 +151,7 @@ static int region_access(struct umdev_mdev *mdev, uint32_t region, bool write, u
 		return 0;
 	}
 	if (mdev->bar_memory[region] && region_in_area(mdev, region, write, offset, buf, count)) {
-		if (write)
+		if (write && mdev->created)
 			driver_poll(&mdev->parent->driver, mdev->priv);
 		return 0;
 	}

@@ -53,6 +53,9 @@ static int release_check_begin(const struct umdev_parent *parent, struct umdev_e
 		return error_set(err, ERROR_DRIVER_FAILED, "driver %s cannot come to rest",
 				 table->name);
 	list_for_each (mdev, &parent->mdevs, link) {
+		if (mdev->save)
+			return error_set(err, ERROR_DEVICE_BUSY, "mdev %s is being saved",
+					 mdev->uuid);
 		if (mdev->removing)
 			return error_set(err, ERROR_DEVICE_BUSY, "mdev %s is being stopped",
 					 mdev->uuid);
@@ -75,7 +78,9 @@ void host_release(struct umdev_parent *parent, uint64_t id)
 		vfio_session_pause(mdev->session);
 	list_for_each (mdev, &parent->mdevs, link) {
 		mdev->releasing = true;
-		if (driver_quiesce(&parent->driver, mdev->priv) != -EINPROGRESS)
+		if (mdev->rest == HOST_REST_GOING)
+			continue; /* quiesce_done() goes on from here */
+		if (!mdev->created || driver_quiesce(&parent->driver, mdev->priv) != -EINPROGRESS)
 			host_release_quiet(mdev);
 		vfio_session_cancel(mdev->session);
 	}

@@ -14,6 +14,7 @@
 #include "host/host.h"
 #include "host/inside.h"
 #include "host/jobs.h"
+#include "host/rest.h"
 #include "util/clock.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -346,7 +347,10 @@ static int services_kept(struct umdev_mdev *mdev, uint32_t index)
 
 static void services_quiesce_done(struct umdev_mdev *mdev)
 {
-	host_release_quiet(mdev);
+	if (mdev->releasing)
+		host_release_quiet(mdev);
+	else
+		host_rest_quiet(mdev);
 }
 
 const struct umdev_host_ops host_ops = {

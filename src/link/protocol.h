@@ -44,14 +44,16 @@
  *                      group_hotplug, qos, attrs: [ [ name, value-or-null ], ... ],
  *                      endpoints?: { name, kind, count } } ] }
  *         ids are local ("1g"); kind is UMDEV_ENDPOINT_*
- * create  { uuid, type: index, piece: [ start, size ], attrs: { name: text }, origin: 0|1|2,
+ * create  { uuid, type: index, piece: [ start, size ], attrs: { name: text }, origin: 0|1|2|3,
  *           qos?: { cap, weight, priority },
  *           group?: { uuid, cap, weight, priority } }
  *         + 2 fds: the state page (memfd of page_size), the listening socket; then one for each
  *         endpoint of the type; then the broker's record of this mdev, as that of the parent
  *         origin 0: begins anew; 1: goes on from the page that another host left; 2: the same, but
  *         hosts died one after another, so one whose page says that a host died in the midst of it
- *         begins anew, without its client
+ *         begins anew, without its client; 3: goes on from the stream
+ *         (stream/stream.h) that was given under LINK_SLOT_STREAM, TYPE_MISMATCH when that is of
+ *         another device
  *         cap in hundredths of a percent; the knobs of group are those of the whole, priority 0
  *      -> { }
  * give    { uuid, slots: [ number ] } + one fd per slot: to the host, before a create with origin 1;
@@ -62,6 +64,9 @@
  *                                       descriptors stay for another process, or for a create with
  *                                       origin 1 of this one
  *      -> { }
+ * save    { uuid, about: bytes } + 1 fd: a memfd that begins with that many bytes of text and ends up
+ *                                        with the stream, the text in it
+ *      -> { size }                      DEVICE_BUSY when a client uses it right now
  * attr    { uuid, name, value: text }   name without the driver's prefix
  *      -> { }
  * qos     { uuid, cap, weight, priority }   all at once, or none
@@ -114,6 +119,7 @@
 #define LINK_GIVE      "give"
 #define LINK_REMOVE    "remove"
 #define LINK_RELEASE   "release"
+#define LINK_SAVE      "save"
 #define LINK_ATTR      "attr"
 #define LINK_STATS     "stats"
 #define LINK_QOS       "qos"
@@ -148,6 +154,8 @@
 
 /* Descriptors of one mdev are kept under slot numbers of the host's choice, below this. */
 #define LINK_SLOT_COUNT 32768u
+/* The one of them that a stream is given under. */
+#define LINK_SLOT_STREAM 7
 
 /* The broker starts a host as: umdev-host --driver NAME --driver-dir DIR --name PARENT --handover,
  * link at fd 3. */

@@ -18,6 +18,11 @@ size_t pci_page_size(void)
 	return sizeof(struct pci_page);
 }
 
+uint32_t pci_page_version(void)
+{
+	return PCI_PAGE_VERSION;
+}
+
 static uint16_t pci_config_16(const struct pci_function *pci, uint32_t offset)
 {
 	const uint8_t *config = pci->page->config;
@@ -192,6 +197,28 @@ void pci_msix_access(struct pci_function *pci, bool write, uint64_t offset, void
 		}
 		mask = pci_msix_writable(at % PCI_MSIX_ROW_SIZE);
 		table[at] = (uint8_t)((table[at] & ~mask) | (bytes[i] & mask));
+	}
+}
+
+void pci_load(struct pci_function *pci, const struct pci_page *from)
+{
+	const uint8_t *rows = (const uint8_t *)from->msix;
+	uint8_t *table = (uint8_t *)pci->page->msix;
+
+	pci_reset(pci);
+	for (uint32_t at = 0; at < PCI_EXPRESS_SIZE; at++) {
+		uint8_t mask = pci->writable[at];
+		uint8_t *byte = &pci->page->config[at];
+		uint8_t new = (uint8_t)((*byte & ~mask) | (from->config[at] & mask));
+
+		if (at == (uint32_t)pci->pm_offset + PCI_PM_CTRL && !pci_power_state_ok(new))
+			continue;
+		*byte = new;
+	}
+	for (uint64_t at = 0; at < pci_msix_table_size(&pci->device); at++) {
+		uint8_t mask = pci_msix_writable(at % PCI_MSIX_ROW_SIZE);
+
+		table[at] = (uint8_t)((table[at] & ~mask) | (rows[at] & mask));
 	}
 }
 

@@ -54,6 +54,15 @@ size_t pci_page_size(void);
 int pci_init(struct pci_function *pci, const struct umdev_device *device, struct pci_page *page,
 	     bool fresh, struct umdev_error *err) umdev_warn_unused;
 
+/* The layout of struct pci_page. */
+uint32_t pci_page_version(void);
+
+/*
+ * Takes over what a guest can change of @from, a page of this version that comes from elsewhere and
+ * may hold anything: what is not the guest's to write stays as declared.
+ */
+void pci_load(struct pci_function *pci, const struct pci_page *from);
+
 /* Brings configuration space, MSI-X table and PBA to their reset values; BAR addresses too. */
 void pci_reset(struct pci_function *pci);
 

@@ -201,6 +201,30 @@ const struct rpc_method rpc_methods[] = {
 		.returns = "`{}`",
 	},
 	{
+		.name = "mdev.save",
+		.summary = "Copies the state of a device whose guest is paused, or which has no "
+			   "client, or which its client has stopped. It stays as it is.",
+		.params = {{"uuid", RPC_STRING, true, "the mdev"},
+			   {"force", RPC_BOOL, false, "as root, also that of another user"}},
+		.returns =
+			"`{uuid, size, data}`: `data` is the state in base64, `size` its bytes "
+			"before that. Neither guest memory nor what the parent holds is in it. "
+			"`DEVICE_BUSY` when for 2 s its client did not leave it alone for 0.1 s.",
+	},
+	{
+		.name = "mdev.restore",
+		.summary = "Starts an mdev with a state that was saved: one that is defined, or a "
+			   "transient one like the one that was saved.",
+		.params = {{"data", RPC_STRING, true, "what `mdev.save` gave"},
+			   {"uuid", RPC_STRING, false, "the mdev; the one that was saved"},
+			   {"parent", RPC_STRING, false,
+			    "its parent; that of the definition, or of the one that was saved"},
+			   {"force", RPC_BOOL, false, "as root, also that of another user"}},
+		.returns = "MDEV. It rests until its client comes and accesses a BAR, or sets its "
+			   "migration state. `TYPE_MISMATCH` when the state is of another type, of "
+			   "other attributes or of another version of the driver.",
+	},
+	{
 		.name = "mdev.set",
 		.summary = "Sets one attribute of an active mdev, as a write into the tree does.",
 		.params = {{"uuid", RPC_STRING, true, "the mdev"},

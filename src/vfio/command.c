@@ -77,22 +77,9 @@ static int command_reset(struct vfio_session *s, struct vfio_request *q, uint32_
 
 	if (r == -EINPROGRESS)
 		s->device_busy = true;
+	if (r == 0 || r == -EINPROGRESS)
+		migrate_reset(s);
 	return r;
-}
-
-/* No feature is there: migration is done by state pages, not through the client. */
-static int command_feature(struct vfio_session *s, struct vfio_request *q, uint32_t *ret_len)
-{
-	struct wire_feature feature;
-
-	if (wire_feature_decode(q->body, q->len, &feature) < 0)
-		return -EINVAL;
-	return -ENOTSUP;
-}
-
-static int command_migration(struct vfio_session *s, struct vfio_request *q, uint32_t *ret_len)
-{
-	return -ENOTSUP;
 }
 
 static const struct command commands[WIRE_COMMAND_COUNT] = {
@@ -108,15 +95,16 @@ static const struct command commands[WIRE_COMMAND_COUNT] = {
 	[WIRE_REGION_WRITE] = {"REGION_WRITE", region_write_serve},
 	[WIRE_DEVICE_RESET] = {"DEVICE_RESET", command_reset},
 	[WIRE_REGION_WRITE_MULTI] = {"REGION_WRITE_MULTI", region_multi_serve},
-	[WIRE_DEVICE_FEATURE] = {"DEVICE_FEATURE", command_feature},
-	[WIRE_MIG_DATA_READ] = {"MIG_DATA_READ", command_migration},
-	[WIRE_MIG_DATA_WRITE] = {"MIG_DATA_WRITE", command_migration},
+	[WIRE_DEVICE_FEATURE] = {"DEVICE_FEATURE", feature_serve},
+	[WIRE_MIG_DATA_READ] = {"MIG_DATA_READ", migrate_read_serve},
+	[WIRE_MIG_DATA_WRITE] = {"MIG_DATA_WRITE", migrate_write_serve},
 };
 
 static int command_call(struct vfio_session *s, uint32_t *ret_len)
 {
 	struct vfio_request *q = &s->request;
 	const struct command *command = NULL;
+	int r;
 
 	if (q->header.command < WIRE_COMMAND_COUNT && commands[q->header.command].serve)
 		command = &commands[q->header.command];
@@ -131,7 +119,8 @@ static int command_call(struct vfio_session *s, uint32_t *ret_len)
 		return -EMFILE;
 	if (q->fd_count > WIRE_FDS_MAX)
 		return -EINVAL;
-	return command->serve(s, q, ret_len);
+	r = migrate_before(s, q);
+	return r < 0 ? r : command->serve(s, q, ret_len);
 }
 
 /* Builds the reply in the page, lets go of the request, sends. */
@@ -231,6 +220,9 @@ void command_resume(struct vfio_session *s, int status)
 		break;
 	case WIRE_REGION_WRITE_MULTI:
 		status = region_multi_resume(s, q, status, &len);
+		break;
+	case WIRE_DEVICE_FEATURE:
+		status = feature_resume(s, q, status, &len);
 		break;
 	case WIRE_DMA_UNMAP:
 		memcpy(s->page->tx.body, q->body, sizeof(struct wire_dma_unmap));

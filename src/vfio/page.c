@@ -10,7 +10,8 @@ _Static_assert(sizeof(struct vfio_page_peer) == 32, "no holes");
 _Static_assert(sizeof(struct vfio_page_message) == 24, "no holes");
 _Static_assert(sizeof(struct vfio_page_file) == 40, "no holes");
 _Static_assert(sizeof(struct vfio_page_map) == 40, "no holes");
-_Static_assert(offsetof(struct vfio_page, peer) == 72, "no holes");
+_Static_assert(sizeof(struct vfio_page_migration) == 40, "no holes");
+_Static_assert(offsetof(struct vfio_page, peer) == 112, "no holes");
 _Static_assert(offsetof(struct vfio_page, rx) % 8 == 0, "requests are aligned");
 _Static_assert(offsetof(struct vfio_page_rx, header) % 8 == 0, "requests are aligned");
 _Static_assert(sizeof(struct vfio_page) % 8 == 0, "what follows is aligned");
@@ -29,6 +30,7 @@ void vfio_page_reset(struct vfio_page *page, bool was_valid)
 
 		/* The head last: a page that is half cleared must not look like a new one. */
 		memset((uint8_t *)page + head, 0, sizeof(*page) - head);
+		page->migration.state = WIRE_STATE_RUNNING;
 		memset(page, 0, head);
 		next_id = 0;
 	} else {
@@ -54,6 +56,28 @@ void vfio_page_reset(struct vfio_page *page, bool was_valid)
 	page->size = sizeof(*page);
 	page->next_id = next_id;
 	__atomic_store_n(&page->magic, VFIO_PAGE_MAGIC, __ATOMIC_RELEASE);
+}
+
+void vfio_page_await(struct vfio_page *page)
+{
+	vfio_page_reset(page, false);
+	page->migration.state = WIRE_STATE_STOP;
+	page->migration.flags = VFIO_MIGRATION_WAITS;
+}
+
+bool vfio_page_loading(const struct vfio_page *page)
+{
+	return page->magic == VFIO_PAGE_MAGIC && (page->migration.state == WIRE_STATE_RESUMING ||
+						  page->migration.state == WIRE_STATE_ERROR);
+}
+
+static bool vfio_page_check_migration(const struct vfio_page_migration *m)
+{
+	if (m->state > WIRE_STATE_RESUMING || (m->flags & ~VFIO_MIGRATION_WAITS))
+		return false;
+	if (m->flags & VFIO_MIGRATION_WAITS && m->state != WIRE_STATE_STOP)
+		return false;
+	return m->size <= INT64_MAX && m->pos <= INT64_MAX && m->from <= INT64_MAX;
 }
 
 /* The request in the page. */
@@ -207,7 +231,7 @@ int vfio_page_check(const struct vfio_page *page, const struct vfio_device_info 
 			return -EBADMSG;
 	}
 	if (!vfio_page_check_messages(page) || !vfio_page_check_maps(page) ||
-	    !vfio_page_check_irqs(page, info))
+	    !vfio_page_check_irqs(page, info) || !vfio_page_check_migration(&page->migration))
 		return -EBADMSG;
 	return 0;
 }

@@ -34,7 +34,7 @@
 #include "vfio/wire.h"
 
 #define VFIO_PAGE_MAGIC	   0x70666976u /* "vifp" */
-#define VFIO_PAGE_VERSION  2u
+#define VFIO_PAGE_VERSION  3u
 #define VFIO_MESSAGE_COUNT 64u /* requests of our own in flight */
 #define VFIO_VECTOR_MAX	   4096u
 /* A request that so many processes died over is not served again: its client is let go. */
@@ -135,6 +135,20 @@ struct vfio_page_map {
 	uint32_t valid;
 };
 
+#define VFIO_MIGRATION_WAITS                                                                       \
+	1u /* restored from a file: the first access to a BAR lets it go on                        \
+	    */
+
+/* A device that is moved: migrate.c. */
+struct vfio_page_migration {
+	uint32_t state; /* WIRE_STATE_* */
+	uint32_t flags; /* VFIO_MIGRATION_* */
+	uint64_t size;	/* STOP_COPY: of the stream */
+	uint64_t pos;	/* bytes of it that were read or written */
+	uint64_t from;	/* before the request of that number */
+	uint64_t number;
+};
+
 struct vfio_page {
 	uint32_t magic;
 	uint32_t version;
@@ -148,6 +162,7 @@ struct vfio_page {
 	uint32_t tries;	 /* processes that began to serve the request in rx and did not end it */
 	uint64_t served; /* messages that were dealt with, since the page was made */
 	uint64_t first;	 /* the number of the present client's first message */
+	struct vfio_page_migration migration;
 	struct vfio_page_peer peer;
 	struct vfio_page_intx intx;
 	struct vfio_page_message messages[VFIO_MESSAGE_COUNT];
@@ -167,6 +182,12 @@ static inline uint32_t vfio_rx_have(const struct vfio_page_rx *rx)
 /* Makes @page the page of a session without client. @was_valid: its *_used numbers can be
  * believed, so only what was used is cleared. */
 void vfio_page_reset(struct vfio_page *page, bool was_valid);
+
+/* Makes @page, which is zeroed, that of a device that was restored and waits for its client. */
+void vfio_page_await(struct vfio_page *page);
+
+/* Whether the device of @page was being loaded, or that had failed: it has no state. */
+bool vfio_page_loading(const struct vfio_page *page);
 
 /*
  * Whether @page, as an earlier process left it, keeps every rule of this file for a device of

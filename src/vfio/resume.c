@@ -25,6 +25,8 @@ static void resume_sort(struct vfio_session *s, struct vfio_kept *kept, size_t c
 			s->connection.fd = umdev_steal_fd(&kept[i].fd);
 		else if (slot >= VFIO_SLOT_MEMORY && slot < VFIO_SLOT_MEMORY + VFIO_SLOT_MEMORY_MAX)
 			memory[slot - VFIO_SLOT_MEMORY] = kept[i].fd;
+		else if (slot == VFIO_SLOT_STREAM && s->stream_fd < 0)
+			s->stream_fd = umdev_steal_fd(&kept[i].fd);
 		else if (slot >= VFIO_SLOT_IRQ)
 			(void)irq_resume_fd(s, slot, &kept[i].fd);
 	}
@@ -76,6 +78,7 @@ int session_resume(struct vfio_session *s, struct vfio_kept *kept, size_t count)
 		return r;
 	}
 	resume_take_memory(s, kept, count);
+	migrate_resume(s);
 	s->resuming = true;
 	session_kick(s);
 	return 0;

@@ -14,6 +14,7 @@
 #pragma once
 
 #include "vfio/dma.h"
+#include "vfio/migrate.h"
 #include "vfio/page.h"
 #include "vfio/session.h"
 #include "vfio/wire.h"
@@ -85,6 +86,7 @@ struct vfio_session {
 	uint32_t transfer_count;
 	bool probing; /* a message of no bytes asks for the client's layout */
 	struct dma_transfer *in_flight[VFIO_MESSAGE_COUNT];
+	int stream_fd; /* the state on its way, or -1 */
 	struct share_check share;
 	struct vfio_session_stats stats;
 };
@@ -168,6 +170,26 @@ void region_write_reply(struct vfio_session *s, const struct vfio_request *q, in
 /* One entry of REGION_WRITE_MULTI has ended with @status: the next ones. */
 int region_multi_resume(struct vfio_session *s, struct vfio_request *q, int status,
 			uint32_t *ret_len);
+
+/* ---- migrate.c */
+
+/* Handlers of requests, as in command.c; a DEVICE_FEATURE that took time has ended. */
+int feature_serve(struct vfio_session *s, struct vfio_request *q, uint32_t *ret_len);
+int feature_resume(struct vfio_session *s, struct vfio_request *q, int status, uint32_t *ret_len);
+int migrate_read_serve(struct vfio_session *s, struct vfio_request *q, uint32_t *ret_len);
+int migrate_write_serve(struct vfio_session *s, struct vfio_request *q, uint32_t *ret_len);
+
+/* Lets a device that waits go on if @q wants it to. 0 or -errno. */
+int migrate_before(struct vfio_session *s, const struct vfio_request *q) umdev_warn_unused;
+
+/* The device was reset: it runs. */
+void migrate_reset(struct vfio_session *s);
+
+/* The client is gone. A device that waits, waits for the next. */
+void migrate_forget(struct vfio_session *s);
+
+/* After another process: drops a stream that nobody speaks of. */
+void migrate_resume(struct vfio_session *s);
 
 /* ---- irq.c */
 

@@ -342,6 +342,7 @@ static void session_forget(struct vfio_session *s)
 	share_clear(s);
 	s->probing = false;
 	memset(s->in_flight, 0, sizeof(s->in_flight));
+	migrate_forget(s);
 	vfio_page_reset(s->page, true);
 	s->ops->drop(s->device, VFIO_SLOT_CONNECTION);
 	session_left(s);
@@ -450,6 +451,34 @@ void vfio_session_pause(struct vfio_session *session)
 	reactor_fd_del(session->reactor, &session->unmask);
 }
 
+void vfio_session_go_on(struct vfio_session *session)
+{
+	const struct vfio_page *page = session->page;
+
+	session->paused = false;
+	if (page->state != VFIO_STATE_LOSING && !session->gone)
+		session_listen(session);
+	if (session->connection.fd >= 0 &&
+	    reactor_fd_add(session->reactor, &session->connection) < 0)
+		session_doom(session, false, "the connection could not be watched");
+	if (session->unmask.fd >= 0 && reactor_fd_add(session->reactor, &session->unmask) < 0)
+		session_doom(session, false, "the client's eventfd could not be watched");
+	if (page->state == VFIO_STATE_NEGOTIATING || page->state == VFIO_STATE_ASKING ||
+	    move_total(&page->rx.take) > 0)
+		reactor_timer_set(session->reactor, &session->deadline,
+				  reactor_now_ns(session->reactor) + VFIO_STALL_NS);
+	session_kick(session);
+}
+
+bool vfio_session_still(const struct vfio_session *session)
+{
+	const struct vfio_page *page = session->page;
+
+	return (page->state == VFIO_STATE_IDLE || page->state == VFIO_STATE_SERVING) &&
+	       page->tx.len == 0 && vfio_rx_have(&page->rx) == 0 && session->depth == 0 &&
+	       session->transfer_count == 0 && !session->doomed && !session->resuming;
+}
+
 void vfio_session_cancel(struct vfio_session *session)
 {
 	message_cancel(session, -ECANCELED);
@@ -493,10 +522,14 @@ static int session_start(struct vfio_session *s, struct vfio_kept *kept, size_t 
 	if (r == 0)
 		r = session_resume(s, kept, kept_count);
 	if (r != 0) {
+		bool waits = r == 1 && s->page->migration.flags & VFIO_MIGRATION_WAITS;
+
 		fd_close(&s->connection.fd);
 		irq_done(s);
 		dma_clear(s, true);
 		vfio_page_reset(s->page, valid);
+		if (!waits)
+			migrate_reset(s);
 		r = irq_init(s);
 	}
 	if (r == 0)
@@ -528,6 +561,7 @@ int vfio_session_new(struct reactor *reactor, const struct vfio_device_info *inf
 	s->connection.fd = -1;
 	s->wake.fd = -1;
 	s->unmask.fd = -1;
+	s->stream_fd = -1;
 	s->listener.fd = umdev_steal_fd(&listener_fd);
 	s->listener.events = EPOLLIN;
 	s->listener.ready = session_accept;
@@ -564,6 +598,7 @@ void vfio_session_free(struct vfio_session *session)
 	dma_clear(session, true);
 	share_clear(session);
 	fd_close_all(session->request.fds, MIN(session->request.fd_count, (size_t)WIRE_FDS_MAX));
+	fd_close(&session->stream_fd);
 	fd_close(&session->connection.fd);
 	fd_close(&session->listener.fd);
 	fd_close(&session->wake.fd);

@@ -24,6 +24,7 @@
 #include "util/reactor.h"
 
 #define VFIO_REGION_COUNT  9 /* BAR 0-5, ROM, config, VGA: VFIO's PCI indices */
+#define VFIO_REGION_ROM	   6
 #define VFIO_REGION_CONFIG 7
 #define VFIO_IRQ_COUNT	   5 /* INTx, MSI, MSI-X, ERR, REQ */
 #define VFIO_IRQ_INTX	   0
@@ -39,6 +40,7 @@
 #define VFIO_SLOT_BAR                                                                              \
 	1u /* + the BAR's number: the memfd behind its mmap areas (the device's, not the           \
 	      session's) */
+#define VFIO_SLOT_STREAM     7u /* the state of the device on its way out or in */
 #define VFIO_SLOT_DRIVER     8u /* + number: what a driver had kept (the device's) */
 #define VFIO_SLOT_DRIVER_MAX 8u
 #define VFIO_SLOT_MEMORY     16u /* + file number: guest memory */
@@ -72,6 +74,7 @@ struct vfio_device_info {
 	const char *name; /* for log lines: the uuid */
 	struct vfio_region regions[VFIO_REGION_COUNT];
 	uint32_t irq_counts[VFIO_IRQ_COUNT];
+	uint64_t stream_max; /* the longest that its state can be; 0: clients cannot move it */
 };
 
 /* The device behind a session. All calls are made on the reactor's thread; none may block. */
@@ -110,6 +113,17 @@ struct vfio_session_ops {
 	 * is in progress, its completion is awaited first.
 	 */
 	int (*lost)(void *device, const char *reason);
+	/*
+	 * For a device with a stream_max. rest() has it change nothing any more, neither its state
+	 * nor guest memory, and leave its state in the page; wake() has it go on from there; save()
+	 * makes a memfd with its state as a stream; load() replaces the state by such a stream, and
+	 * the device goes on resting. 0 or -errno with nothing changed, but that after load() only
+	 * reset() leads on; rest() and load() may be -EINPROGRESS as above.
+	 */
+	int (*rest)(void *device);
+	int (*wake)(void *device);
+	int (*save)(void *device, int *ret_fd, uint64_t *ret_size);
+	int (*load)(void *device, int fd, uint64_t size);
 	/* A connection was turned away, or a client thrown out for what it did (@reason, one line,
 	 * for the operator). */
 	void (*refused)(void *device, const char *reason);
@@ -144,10 +158,10 @@ int vfio_session_new(struct reactor *reactor, const struct vfio_device_info *inf
 void vfio_session_free(struct vfio_session *session);
 
 /* Nothing more is read, accepted, or done about what is under way: another process will go on.
- * Guest memory can be used until vfio_session_free(), which alone may follow, but for: */
+ * Guest memory can be used until vfio_session_free(), which alone may follow, but for these: */
 void vfio_session_pause(struct vfio_session *session);
 
-/* ends transfers by message with -ECANCELED. */
+/* Ends transfers by message with -ECANCELED. */
 void vfio_session_cancel(struct vfio_session *session);
 
 /* Ends what returned -EINPROGRESS, with its outcome. What follows happens before the loop sleeps
@@ -183,8 +197,7 @@ void vfio_session_each_fd(const struct vfio_session *session, vfio_session_fd *e
 /* The listening socket; it stays the session's. */
 int vfio_session_listener(const struct vfio_session *session);
 
-/* ---- Interrupts
- * --------------------------------------------------------------------------------------------- */
+/* ---- Interrupts */
 
 /* Signals @vector of @index (MSI, MSI-X, ERR, REQ). A vector without eventfd, or one out of range,
  * is ignored. */
@@ -194,8 +207,7 @@ void vfio_irq_signal(struct vfio_session *session, uint32_t index, uint32_t vect
  * is high. */
 void vfio_irq_intx(struct vfio_session *session, bool level);
 
-/* ---- Guest memory (contract of umdev_host_ops in umdev/driver.h)
- * --------------------------------------------- */
+/* ---- Guest memory (contract of umdev_host_ops in umdev/driver.h) */
 
 /* As dma_map(): the number of pieces, or -EFAULT, -EREMOTE, -E2BIG. @len 0 is no pieces. */
 int vfio_dma_translate(struct vfio_session *session, uint64_t iova, uint64_t len, uint32_t access,

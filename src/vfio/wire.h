@@ -73,6 +73,10 @@ int wire_multi_decode(const void *body, size_t len, uint64_t *ret_count) umdev_w
 /* Entry @index of those, which exists. The entry is copied, not checked. */
 void wire_multi_entry(const void *body, uint64_t index, struct wire_multi_entry *ret_entry);
 
+/* The next state on the way @from a migration state @to another, which may be the same, or -EINVAL
+ * where none leads. */
+int wire_state_step(uint32_t from, uint32_t to) umdev_warn_unused;
+
 /* DEVICE_FEATURE: 0 for a well-formed request, -EINVAL else. */
 int wire_feature_decode(const void *body, size_t len,
 			struct wire_feature *ret_feature) umdev_warn_unused;

@@ -182,9 +182,27 @@ struct wire_feature {
 	uint32_t flags;
 };
 
-#define WIRE_FEATURE_GET   0x10000u
-#define WIRE_FEATURE_SET   0x20000u
-#define WIRE_FEATURE_PROBE 0x40000u
+#define WIRE_FEATURE_GET	 0x10000u
+#define WIRE_FEATURE_SET	 0x20000u
+#define WIRE_FEATURE_PROBE	 0x40000u
+
+#define WIRE_FEATURE_NUMBER	 0xffffu
+
+#define WIRE_FEATURE_MIGRATION	 1u
+#define WIRE_FEATURE_STATE	 2u
+
+#define WIRE_MIGRATION_STOP_COPY 1u
+
+#define WIRE_STATE_ERROR	 0u
+#define WIRE_STATE_STOP		 1u
+#define WIRE_STATE_RUNNING	 2u
+#define WIRE_STATE_STOP_COPY	 3u
+#define WIRE_STATE_RESUMING	 4u
+
+struct wire_device_state {
+	uint32_t state; /* WIRE_STATE_* */
+	int32_t data_fd;
+};
 
 /* What a client said of itself in VERSION. */
 struct wire_client {

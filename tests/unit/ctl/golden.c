@@ -129,6 +129,8 @@ GOLDEN_HANDLER(golden_mdev_undefine, "mdev.undefine")
 GOLDEN_HANDLER(golden_mdev_modify, "mdev.modify")
 GOLDEN_HANDLER(golden_mdev_start, "mdev.start")
 GOLDEN_HANDLER(golden_mdev_stop, "mdev.stop")
+GOLDEN_HANDLER(golden_mdev_save, "mdev.save")
+GOLDEN_HANDLER(golden_mdev_restore, "mdev.restore")
 GOLDEN_HANDLER(golden_mdev_set, "mdev.set")
 GOLDEN_HANDLER(golden_mdev_qos, "mdev.qos")
 GOLDEN_HANDLER(golden_mdev_blame, "mdev.blame")
@@ -155,6 +157,8 @@ static struct rpc_binding golden_bindings[] = {
 	{"mdev.modify", golden_mdev_modify},
 	{"mdev.start", golden_mdev_start},
 	{"mdev.stop", golden_mdev_stop},
+	{"mdev.save", golden_mdev_save},
+	{"mdev.restore", golden_mdev_restore},
 	{"mdev.set", golden_mdev_set},
 	{"mdev.qos", golden_mdev_qos},
 	{"mdev.blame", golden_mdev_blame},
