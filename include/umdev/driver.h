@@ -553,7 +553,8 @@ struct umdev_driver {
 			   const struct umdev_group_member *members, uint32_t count);
 
 	/*
-	 * Comes to rest, because another process will go on from the state: begins nothing, takes
+	 * Comes to rest, because another instance will go on from the state, in another process or
+	 * in this one (upgrade, save, migration): begins nothing, takes
 	 * back what was not started, lets what was started end, and leaves in the state whatever
 	 * has to be done again, untold to the guest. Transfers end with -ECANCELED right after this
 	 * call. Returns 0 with no transfer, hold or job left, or -EINPROGRESS and calls

@@ -60,6 +60,8 @@ static const struct calls_rule calls_rules[] = {
 	CALL(readv, CALLS_EVERY),
 	CALL(preadv2, CALLS_EVERY), /* an eventfd of a client, which may not make it wait */
 	CALL(write, CALLS_EVERY),
+	CALL(pread64, CALLS_EVERY), /* streams of state, in memfds */
+	CALL(pwrite64, CALLS_EVERY),
 	CALL(writev, CALLS_EVERY),
 	CALL(recvfrom, CALLS_EVERY),
 	CALL(recvmsg, CALLS_EVERY),
@@ -151,9 +153,7 @@ static const struct calls_rule calls_rules[] = {
 	CALL(exit, CALLS_EVERY),
 	CALL(exit_group, CALLS_EVERY),
 
-	CALL(pread64, NEED_FILES),
 	CALL(preadv, NEED_FILES),
-	CALL(pwrite64, NEED_FILES),
 	CALL(pwritev, NEED_FILES),
 	CALL(pwritev2, NEED_FILES),
 	CALL(fallocate, NEED_FILES),

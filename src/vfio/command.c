@@ -34,6 +34,7 @@ static int command_version(struct vfio_session *s, struct vfio_request *q, uint3
 		session_doom(s, true, "client sent a VERSION message that is none");
 	if (r < 0)
 		return -EINVAL;
+	client.migration = client.migration && s->info.stream_max > 0;
 	r = wire_version_encode(&client, page->tx.body, sizeof(page->tx.body));
 	if (r < 0)
 		return r;

@@ -173,6 +173,17 @@ void dma_unmap_finish(struct vfio_session *s)
 	}
 }
 
+int dma_drain(struct vfio_session *s)
+{
+	struct dma_table *dma = &s->dma;
+
+	if (dma->holds[dma->epoch & 1] == 0)
+		return 0;
+	dma->epoch++;
+	s->unmap_waits = true;
+	return -EINPROGRESS;
+}
+
 int dma_unmap_serve(struct vfio_session *s, struct vfio_request *q, uint32_t *ret_len)
 {
 	struct dma_table *dma = &s->dma;
@@ -202,13 +213,10 @@ int dma_unmap_serve(struct vfio_session *s, struct vfio_request *q, uint32_t *re
 	if (from == to)
 		return 0;
 	dma_remove(s, from, to);
-	if (dma->holds[dma->epoch & 1] > 0) {
-		dma->epoch++;
-		s->unmap_waits = true;
-		return -EINPROGRESS;
-	}
-	dma_unmap_finish(s);
-	return 0;
+	r = dma_drain(s);
+	if (r == 0)
+		dma_unmap_finish(s);
+	return r;
 }
 
 void dma_clear(struct vfio_session *s, bool keep)
@@ -340,6 +348,9 @@ int vfio_dma_translate(struct vfio_session *session, uint64_t iova, uint64_t len
 
 		if (!e)
 			return -EFAULT;
+		if (__builtin_expect(session->dirty != NULL, 0) && e->host &&
+		    (access & WIRE_DMA_MAP_WRITE))
+			dirty_mark(session, iova, part);
 		if (e->host && !remote) {
 			at = e->host + (iova - e->start);
 			if (n > 0 && (uint8_t *)iov[n - 1].iov_base + iov[n - 1].iov_len == at)
@@ -384,6 +395,8 @@ static void dma_copy(struct vfio_session *s, uint64_t iova, uint8_t *buf, uint64
 		uint64_t part = MIN(len, e->last - iova + 1);
 		uint8_t *at = e->host + (iova - e->start);
 
+		if (write && s->dirty)
+			dirty_mark(s, iova, part);
 		if (write)
 			memcpy(at, buf, part);
 		else

@@ -101,6 +101,9 @@ int dma_unmap_serve(struct vfio_session *s, struct vfio_request *q, uint32_t *re
 /* The entry that holds @iova, or NULL. */
 const struct dma_entry *dma_find(struct vfio_session *s, uint64_t iova);
 
+/* Has what was translated before now come to its end. 0, or -EINPROGRESS as an unmap. */
+int dma_drain(struct vfio_session *s) umdev_warn_unused;
+
 /* Whether an unmap that waits can go on; ends it: releases memory that is not used any more. */
 bool dma_unmap_ready(const struct vfio_session *s);
 void dma_unmap_finish(struct vfio_session *s);

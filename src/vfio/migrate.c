@@ -224,6 +224,29 @@ static int feature_state(struct vfio_session *s, struct vfio_request *q,
 	return r < 0 ? r : feature_echo(s, q, MIGRATE_HEAD + sizeof(state), ret_len);
 }
 
+static int feature_log_start(struct vfio_session *s, struct vfio_request *q,
+			     const struct wire_feature *f, uint32_t *ret_len)
+{
+	int r = dirty_start_serve(s, q);
+
+	return r < 0 ? r : feature_echo(s, q, q->len, ret_len);
+}
+
+static int feature_log_stop(struct vfio_session *s, struct vfio_request *q,
+			    const struct wire_feature *f, uint32_t *ret_len)
+{
+	dirty_stop(s);
+	return feature_echo(s, q, MIGRATE_HEAD, ret_len);
+}
+
+static int feature_log_report(struct vfio_session *s, struct vfio_request *q,
+			      const struct wire_feature *f, uint32_t *ret_len)
+{
+	int r = dirty_report_serve(s, q);
+
+	return r < 0 ? r : dirty_report_answer(s, q, ret_len);
+}
+
 struct feature {
 	uint32_t ways; /* WIRE_FEATURE_GET, _SET */
 	int (*serve)(struct vfio_session *s, struct vfio_request *q, const struct wire_feature *f,
@@ -233,6 +256,9 @@ struct feature {
 static const struct feature features[] = {
 	[WIRE_FEATURE_MIGRATION] = {WIRE_FEATURE_GET, feature_migration},
 	[WIRE_FEATURE_STATE] = {WIRE_FEATURE_GET | WIRE_FEATURE_SET, feature_state},
+	[WIRE_FEATURE_LOG_START] = {WIRE_FEATURE_SET, feature_log_start},
+	[WIRE_FEATURE_LOG_STOP] = {WIRE_FEATURE_SET, feature_log_stop},
+	[WIRE_FEATURE_LOG_REPORT] = {WIRE_FEATURE_GET, feature_log_report},
 };
 
 int feature_serve(struct vfio_session *s, struct vfio_request *q, uint32_t *ret_len)
@@ -259,6 +285,14 @@ int feature_resume(struct vfio_session *s, struct vfio_request *q, int status, u
 
 	if (wire_feature_decode(q->body, q->len, &f) < 0)
 		return -EINVAL;
+	switch (f.flags & WIRE_FEATURE_NUMBER) {
+	case WIRE_FEATURE_LOG_START:
+		return feature_echo(s, q, q->len, ret_len);
+	case WIRE_FEATURE_LOG_REPORT:
+		return dirty_report_answer(s, q, ret_len);
+	default:
+		break;
+	}
 	memcpy(&state, q->body + MIGRATE_HEAD, sizeof(state));
 	migrate_stepped(s, (uint32_t)wire_state_step(s->page->migration.state, state.state),
 			status);

@@ -11,7 +11,7 @@ _Static_assert(sizeof(struct vfio_page_message) == 24, "no holes");
 _Static_assert(sizeof(struct vfio_page_file) == 40, "no holes");
 _Static_assert(sizeof(struct vfio_page_map) == 40, "no holes");
 _Static_assert(sizeof(struct vfio_page_migration) == 40, "no holes");
-_Static_assert(offsetof(struct vfio_page, peer) == 112, "no holes");
+_Static_assert(offsetof(struct vfio_page, peer) == 128, "no holes");
 _Static_assert(offsetof(struct vfio_page, rx) % 8 == 0, "requests are aligned");
 _Static_assert(offsetof(struct vfio_page_rx, header) % 8 == 0, "requests are aligned");
 _Static_assert(sizeof(struct vfio_page) % 8 == 0, "what follows is aligned");
@@ -220,6 +220,8 @@ int vfio_page_check(const struct vfio_page *page, const struct vfio_device_info 
 		return -EBADMSG;
 	if (page->state >= VFIO_STATE_COUNT || page->files_used > VFIO_SLOT_MEMORY_MAX ||
 	    page->maps_used > WIRE_DMA_MAPS_MAX)
+		return -EBADMSG;
+	if (page->logging.page_size & (page->logging.page_size - 1))
 		return -EBADMSG;
 	if (page->peer.major != 0 || page->peer.minor > WIRE_MINOR || (page->peer.flags & ~15u))
 		return -EBADMSG;

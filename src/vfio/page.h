@@ -149,6 +149,12 @@ struct vfio_page_migration {
 	uint64_t number;
 };
 
+/* Pages that the device writes are noted: dirty.c. */
+struct vfio_page_logging {
+	uint64_t page_size; /* as asked for; 0: off */
+	uint64_t number;    /* of the request that turned it on */
+};
+
 struct vfio_page {
 	uint32_t magic;
 	uint32_t version;
@@ -163,6 +169,7 @@ struct vfio_page {
 	uint64_t served; /* messages that were dealt with, since the page was made */
 	uint64_t first;	 /* the number of the present client's first message */
 	struct vfio_page_migration migration;
+	struct vfio_page_logging logging;
 	struct vfio_page_peer peer;
 	struct vfio_page_intx intx;
 	struct vfio_page_message messages[VFIO_MESSAGE_COUNT];

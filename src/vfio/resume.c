@@ -73,6 +73,8 @@ int session_resume(struct vfio_session *s, struct vfio_kept *kept, size_t count)
 	r = s->connection.fd < 0 ? -EBADF : irq_resume(s);
 	if (r == 0)
 		r = dma_resume(s, memory);
+	if (r == 0)
+		r = dirty_resume(s);
 	if (r < 0) {
 		resume_give_back(s, kept, count);
 		return r;

@@ -86,7 +86,8 @@ struct vfio_session {
 	uint32_t transfer_count;
 	bool probing; /* a message of no bytes asks for the client's layout */
 	struct dma_transfer *in_flight[VFIO_MESSAGE_COUNT];
-	int stream_fd; /* the state on its way, or -1 */
+	int stream_fd;	     /* the state on its way, or -1 */
+	struct dirty *dirty; /* pages that were written; NULL: nobody wants to know */
 	struct share_check share;
 	struct vfio_session_stats stats;
 };
@@ -190,6 +191,21 @@ void migrate_forget(struct vfio_session *s);
 
 /* After another process: drops a stream that nobody speaks of. */
 void migrate_resume(struct vfio_session *s);
+
+/* ---- dirty.c */
+
+/* What DEVICE_FEATURE asks of it. 0, -errno or -EINPROGRESS as unmap; a report is answered then. */
+int dirty_start_serve(struct vfio_session *s, struct vfio_request *q);
+int dirty_report_serve(struct vfio_session *s, struct vfio_request *q);
+int dirty_report_answer(struct vfio_session *s, struct vfio_request *q, uint32_t *ret_len);
+
+/* Notes that @len bytes (not 0) are about to be written. Only while s->dirty is there. */
+void dirty_mark(struct vfio_session *s, uint64_t iova, uint64_t len);
+
+/* Nothing is noted any more; after another process; with the session. */
+void dirty_stop(struct vfio_session *s);
+int dirty_resume(struct vfio_session *s) umdev_warn_unused;
+void dirty_free(struct vfio_session *s);
 
 /* ---- irq.c */
 

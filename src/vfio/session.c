@@ -343,6 +343,7 @@ static void session_forget(struct vfio_session *s)
 	s->probing = false;
 	memset(s->in_flight, 0, sizeof(s->in_flight));
 	migrate_forget(s);
+	dirty_stop(s);
 	vfio_page_reset(s->page, true);
 	s->ops->drop(s->device, VFIO_SLOT_CONNECTION);
 	session_left(s);
@@ -528,6 +529,7 @@ static int session_start(struct vfio_session *s, struct vfio_kept *kept, size_t 
 		irq_done(s);
 		dma_clear(s, true);
 		vfio_page_reset(s->page, valid);
+		dirty_stop(s);
 		if (!waits)
 			migrate_reset(s);
 		r = irq_init(s);
@@ -599,6 +601,7 @@ void vfio_session_free(struct vfio_session *session)
 	share_clear(session);
 	fd_close_all(session->request.fds, MIN(session->request.fd_count, (size_t)WIRE_FDS_MAX));
 	fd_close(&session->stream_fd);
+	dirty_free(session);
 	fd_close(&session->connection.fd);
 	fd_close(&session->listener.fd);
 	fd_close(&session->wake.fd);

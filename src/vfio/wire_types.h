@@ -190,18 +190,41 @@ struct wire_feature {
 
 #define WIRE_FEATURE_MIGRATION	 1u
 #define WIRE_FEATURE_STATE	 2u
+#define WIRE_FEATURE_LOG_START	 6u
+#define WIRE_FEATURE_LOG_STOP	 7u
+#define WIRE_FEATURE_LOG_REPORT	 8u
 
 #define WIRE_MIGRATION_STOP_COPY 1u
 
-#define WIRE_STATE_ERROR	 0u
-#define WIRE_STATE_STOP		 1u
-#define WIRE_STATE_RUNNING	 2u
-#define WIRE_STATE_STOP_COPY	 3u
-#define WIRE_STATE_RESUMING	 4u
+/* Bytes of a dirty bitmap that one answer holds. */
+#define WIRE_BITMAP_MAX	     (WIRE_TRANSFER_MAX - 4096u)
+
+#define WIRE_STATE_ERROR     0u
+#define WIRE_STATE_STOP	     1u
+#define WIRE_STATE_RUNNING   2u
+#define WIRE_STATE_STOP_COPY 3u
+#define WIRE_STATE_RESUMING  4u
 
 struct wire_device_state {
 	uint32_t state; /* WIRE_STATE_* */
 	int32_t data_fd;
+};
+
+struct wire_logging_start {
+	uint64_t page_size;
+	uint32_t num_ranges; /* 0: everything */
+	uint32_t reserved;
+};
+
+struct wire_logging_range {
+	uint64_t iova;
+	uint64_t length;
+};
+
+struct wire_logging_report {
+	uint64_t iova;
+	uint64_t length;
+	uint64_t page_size; /* of one bit */
 };
 
 /* What a client said of itself in VERSION. */
@@ -210,6 +233,7 @@ struct wire_client {
 	uint16_t minor;
 	bool has_json;
 	bool write_multiple; /* named and true */
+	bool migration;	     /* named; in our answer: the device can be moved */
 	uint32_t max_msg_fds;
 	uint64_t max_data_xfer;
 };

@@ -38,6 +38,7 @@ static int wire_capabilities(const json_t *root, struct wire_client *client)
 {
 	const json_t *caps;
 	const json_t *multiple;
+	const json_t *migration;
 	int64_t fds = WIRE_DEFAULT_FDS;
 	int64_t transfer = WIRE_DEFAULT_TRANSFER;
 	int64_t maps = WIRE_DMA_MAPS_MAX;
@@ -58,6 +59,10 @@ static int wire_capabilities(const json_t *root, struct wire_client *client)
 	multiple = json_object_get(caps, "write_multiple");
 	if (multiple && !json_is_boolean(multiple))
 		return -EINVAL;
+	migration = json_object_get(caps, "migration");
+	if (migration && !json_is_object(migration))
+		return -EINVAL;
+	client->migration = migration != NULL;
 	client->max_msg_fds = (uint32_t)fds;
 	client->max_data_xfer = (uint64_t)transfer;
 	client->write_multiple = json_is_true(multiple);
@@ -102,16 +107,21 @@ int wire_version_encode(const struct wire_client *client, void *buf, size_t size
 {
 	uint16_t version[2] = {0, MIN(client->minor, (uint16_t)WIRE_MINOR)};
 	char *text = (char *)buf + WIRE_VERSION_HEAD;
+	char migration[80] = "";
 	int n;
 
 	if (size < WIRE_VERSION_HEAD)
 		return -ENOSPC;
+	if (client->migration)
+		snprintf(migration, sizeof(migration),
+			 ",\"migration\":{\"pgsize\":%u,\"max_bitmap_size\":%u}", WIRE_PAGE_SIZE,
+			 WIRE_BITMAP_MAX);
 	memcpy(buf, version, sizeof(version));
 	n = snprintf(text, size - WIRE_VERSION_HEAD,
 		     "{\"capabilities\":{\"max_msg_fds\":%u,\"max_data_xfer_size\":%u,"
-		     "\"max_dma_maps\":%u,\"pgsizes\":%u%s}}",
+		     "\"max_dma_maps\":%u,\"pgsizes\":%u%s%s}}",
 		     WIRE_FDS_OFFERED, WIRE_TRANSFER_MAX, WIRE_DMA_MAPS_MAX, WIRE_PAGE_SIZE,
-		     client->write_multiple ? ",\"write_multiple\":true" : "");
+		     client->write_multiple ? ",\"write_multiple\":true" : "", migration);
 	if (n < 0 || (size_t)n >= size - WIRE_VERSION_HEAD)
 		return -ENOSPC;
 	return WIRE_VERSION_HEAD + n + 1;

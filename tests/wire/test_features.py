@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Commands that the server does not serve, and every command with every size.
+"""Commands that the server does not serve, or not so, and every command with every size.
 
 The first part holds the stimuli that broke another server: they must get an error, and nothing may
 be read beyond the message (which a build with AddressSanitizer sees).
@@ -23,19 +23,31 @@ def feature(flags, data=b"", argsz=None):
     return struct.pack("=II", 8 + len(data) if argsz is None else argsz, flags) + data
 
 
-@pytest.mark.parametrize("body", [
-    feature(SET | STATE), feature(GET | LOGGING_REPORT), feature(SET | LOGGING_START),
-    feature(SET | STATE, struct.pack("=II", 8, 0)), feature(SET | STATE, struct.pack("=II", 0xffffffff, 0)),
-    feature(GET | STATE), feature(GET | MIGRATION), feature(SET | LOGGING_STOP),
-    feature(GET | LOGGING_REPORT, struct.pack("=QQQ", 0, 1 << 63, 4096)),
-    feature(SET | LOGGING_START, struct.pack("=QII", 4096, 0xffffffff, 0)),
-    feature(SET | STATE, argsz=0xffffffff),
-    feature(PROBE | GET | MIGRATION), feature(PROBE | SET | STATE), feature(PROBE), feature(GET | 0xffff),
-], ids=lambda body: body[:16].hex())
-def test_feature(client, body):
-    """No feature is there, whatever follows."""
-    assert client.call(DEVICE_FEATURE, body).failed == errno.ENOTSUP
+@pytest.mark.parametrize("body, error", [
+    (feature(SET | STATE), errno.EINVAL), (feature(GET | LOGGING_REPORT), errno.EINVAL),
+    (feature(SET | LOGGING_START), errno.EINVAL),
+    (feature(SET | STATE, struct.pack("=II", 8, 0)), errno.EINVAL),
+    (feature(SET | STATE, struct.pack("=II", 0xffffffff, 0)), errno.EINVAL),
+    (feature(GET | LOGGING_REPORT, struct.pack("=QQQ", 0, 1 << 63, 4096)), errno.EINVAL),
+    (feature(SET | LOGGING_START, struct.pack("=QII", 4096, 0xffffffff, 0)), errno.EINVAL),
+    (feature(SET | STATE, argsz=0xffffffff), errno.EINVAL),
+    (feature(GET | LOGGING_STOP), errno.ENOTSUP), (feature(SET | MIGRATION), errno.ENOTSUP),
+    (feature(GET | SET | PROBE | STATE), 0), (feature(PROBE | GET | MIGRATION), 0), (feature(PROBE | SET | STATE), 0),
+    (feature(SET | LOGGING_STOP), 0), (feature(PROBE), errno.ENOTSUP), (feature(GET | 0xffff), errno.ENOTSUP),
+    (feature(GET | 3), errno.ENOTSUP),
+], ids=lambda value: value[:16].hex() if isinstance(value, bytes) else None)
+def test_feature(client, body, error):
+    """What is asked wrongly is refused, and nothing beyond the message is read."""
+    message = client.call(DEVICE_FEATURE, body)
+    assert message.failed == error
+    assert error or message.body == body
     assert client.info()[0] & 2
+
+
+@pytest.mark.parametrize("number, data", [(MIGRATION, 8), (STATE, 8)])
+def test_feature_without_room(client, number, data):
+    """A client that has no room for the answer is told how much it needs."""
+    assert client.ok(DEVICE_FEATURE, feature(GET | number)).body == feature(GET | number, argsz=8 + data)
 
 
 @pytest.mark.parametrize("body", [
@@ -48,8 +60,9 @@ def test_feature_that_is_none(client, body):
 
 @pytest.mark.parametrize("command", [MIG_DATA_READ, MIG_DATA_WRITE])
 def test_migration_data(client, command):
+    """A device that runs has no stream to read or to write."""
     for body in (b"", bytes(8), struct.pack("=II", 8, 0xffffffff), b"\xff" * 4096):
-        assert client.call(command, body).failed == errno.ENOTSUP
+        assert client.call(command, body).failed == errno.EINVAL
 
 
 def test_old_dirty_pages(client):

@@ -17,9 +17,9 @@ CARD = {"driver": "swap"}
 
 # Every method of the RPC is in one of these; tests/fault/test_power_cut.py compares them with the daemon's.
 WRITES = {"parent.add", "parent.remove", "parent.upgrade", "mdev.define", "mdev.undefine", "mdev.modify", "mdev.start", "mdev.stop",
-          "mdev.set", "mdev.qos", "group.start", "group.stop", "group.qos"}
-READS = {"version", "parent.list", "driver.list", "type.list", "mdev.list", "plan", "mdev.blame", "group.list", "event.list",
-         "event.watch", "doctor"}
+          "mdev.set", "mdev.qos", "mdev.restore", "group.start", "group.stop", "group.qos"}
+READS = {"version", "parent.list", "driver.list", "type.list", "mdev.list", "plan", "mdev.blame", "mdev.save", "group.list",
+         "event.list", "event.watch", "doctor"}
 
 
 def ident(letter: str) -> str:
@@ -53,6 +53,14 @@ def rpc(method: str, fails: str = "", **params) -> Step:
             assert not fails, f"{method} was to fail with {fails}"
 
     return Step(f"{method} {params.get('uuid') or params.get('name') or params.get('group')}", act)
+
+
+SAVED = {}
+
+
+def save(uuid: str) -> Step:
+    """The state of a device is kept for mdev.restore."""
+    return Step(f"mdev.save {uuid}", lambda daemon: SAVED.update({uuid: daemon.rpc("mdev.save", uuid=uuid)["data"]}))
 
 
 def add(name: str, image: str, size: str = "6M", **more) -> Step:
@@ -167,6 +175,10 @@ STORY = (
     # The last of a group takes the settings along.
     rpc("mdev.undefine", uuid=C),
     rpc("mdev.undefine", uuid=D),
+    # From a state that was saved, on the piece that it has.
+    save(A),
+    rpc("mdev.stop", uuid=A),
+    rpc("mdev.restore", data=lambda daemon: SAVED[A]),
     # Another size is another piece.
     rpc("mdev.stop", uuid=A),
     rpc("mdev.modify", uuid=A, type="nvme-2m"),

@@ -162,6 +162,56 @@ static void device_refused(void *device, const char *reason)
 	snprintf(fx->refused_reason, sizeof(fx->refused_reason), "%s", reason);
 }
 
+static int device_rest(void *device)
+{
+	struct fixture *fx = device;
+
+	fx->rests++;
+	return fx->rest_result;
+}
+
+static int device_wake(void *device)
+{
+	struct fixture *fx = device;
+
+	fx->wakes++;
+	return 0;
+}
+
+uint8_t fixture_stream(uint32_t at)
+{
+	return (uint8_t)(at * 7 + at / 256);
+}
+
+static int device_save(void *device, int *ret_fd, uint64_t *ret_size)
+{
+	int fd = memory_new(FIXTURE_STREAM + 5000, 0);
+	uint8_t bytes[FIXTURE_STREAM];
+
+	for (uint32_t i = 0; i < FIXTURE_STREAM; i++)
+		bytes[i] = fixture_stream(i);
+	assert_int_equal(pwrite(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	*ret_fd = fd;
+	*ret_size = FIXTURE_STREAM;
+	return 0;
+}
+
+static int device_load(void *device, int fd, uint64_t size)
+{
+	struct fixture *fx = device;
+	uint8_t bytes[FIXTURE_STREAM];
+
+	fx->loads++;
+	if (size != FIXTURE_STREAM)
+		return -EINVAL;
+	assert_int_equal(pread(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	for (uint32_t i = 0; i < FIXTURE_STREAM; i++) {
+		if (bytes[i] != fixture_stream(i))
+			return -EINVAL;
+	}
+	return fx->load_result;
+}
+
 static const struct vfio_session_ops device_ops = {
 	.region_access = device_access,
 	.reset = device_reset,
@@ -172,6 +222,10 @@ static const struct vfio_session_ops device_ops = {
 	.joined = device_joined,
 	.lost = device_lost,
 	.refused = device_refused,
+	.rest = device_rest,
+	.wake = device_wake,
+	.save = device_save,
+	.load = device_load,
 };
 
 /* ---- Fixture */
@@ -188,7 +242,7 @@ static int fixture_listen(const char *path)
 	return fd;
 }
 
-int fixture_setup(void **state)
+static int fixture_make(void **state, uint64_t stream_max)
 {
 	struct fixture *fx = calloc(1, sizeof(*fx));
 
@@ -204,6 +258,7 @@ int fixture_setup(void **state)
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	assert_true(fx->page != MAP_FAILED);
 	fx->info.name = "test";
+	fx->info.stream_max = stream_max;
 	fx->info.regions[0] = (struct vfio_region){
 		.size = FIXTURE_BAR0_SIZE,
 		.flags = VFIO_REGION_READABLE | VFIO_REGION_WRITABLE | VFIO_REGION_MAPPABLE,
@@ -230,6 +285,16 @@ int fixture_setup(void **state)
 			 0);
 	*state = fx;
 	return 0;
+}
+
+int fixture_setup(void **state)
+{
+	return fixture_make(state, 0);
+}
+
+int fixture_setup_moved(void **state)
+{
+	return fixture_make(state, FIXTURE_STREAM + 1000);
 }
 
 int fixture_teardown(void **state)

@@ -67,6 +67,11 @@ struct fixture {
 	uint32_t refused;
 	char lost_reason[256];
 	char refused_reason[256];
+	uint32_t rests;
+	uint32_t wakes;
+	uint32_t loads;
+	int rest_result;
+	int load_result;
 	bool kept[FIXTURE_SLOTS];
 	uint32_t kept_count;
 	bool reply_seen_before_keep;
@@ -75,6 +80,11 @@ struct fixture {
 
 /* Setup and teardown of each test; the teardown fails when descriptors leaked. */
 int fixture_setup(void **state);
+/* A device that can be moved: its state is a stream of FIXTURE_STREAM bytes. */
+int fixture_setup_moved(void **state);
+#define FIXTURE_STREAM 100000u
+/* Byte @at of the stream. */
+uint8_t fixture_stream(uint32_t at);
 int fixture_teardown(void **state);
 
 /* Moves the clock of the session on. */
