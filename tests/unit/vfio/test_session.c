@@ -381,7 +381,8 @@ static void test_fragments_with_fd(void **state)
 				 1);
 		assert_int_equal(*(uint8_t *)iov.iov_base, 1);
 	}
-	/* The eventfd that watches mapped memory has come to stay, and what is held for a successor. */
+	/* The eventfd that watches mapped memory has come to stay, and what is held for a
+	 * successor. */
 	assert_int_equal(count_fds(), fds + 2);
 	assert_int_equal(fx->kept_count, 2);
 	close(fd);
