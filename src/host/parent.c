@@ -479,12 +479,6 @@ static void parent_on_release(struct umdev_parent *parent, uint64_t id, json_t *
 	host_release(parent, id);
 }
 
-static void parent_on_stop(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
-			   size_t nfds)
-{
-	host_shutdown(parent);
-}
-
 /* ---- The link ---- */
 
 static const struct {
@@ -492,13 +486,19 @@ static const struct {
 	void (*handle)(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
 		       size_t nfds);
 } parent_methods[] = {
-	{LINK_OPEN, parent_on_open},	    {LINK_CREATE, parent_on_create},
-	{LINK_REMOVE, parent_on_remove},    {LINK_ATTR, parent_on_attr},
-	{LINK_STATS, parent_on_stats},	    {LINK_DISCARD, parent_on_discard},
-	{LINK_GROUP, parent_on_group},	    {LINK_GROUP_QOS, parent_on_group_qos},
-	{LINK_QOS, parent_on_qos},	    {LINK_USAGE, parent_on_usage},
-	{LINK_RELEASE, parent_on_release},  {LINK_SAVE, parent_on_save},
-	{LINK_STOP, parent_on_stop},	    {LINK_TAKEOVER, host_handover_on_takeover},
+	{LINK_OPEN, parent_on_open},
+	{LINK_CREATE, parent_on_create},
+	{LINK_REMOVE, parent_on_remove},
+	{LINK_ATTR, parent_on_attr},
+	{LINK_STATS, parent_on_stats},
+	{LINK_DISCARD, parent_on_discard},
+	{LINK_GROUP, parent_on_group},
+	{LINK_GROUP_QOS, parent_on_group_qos},
+	{LINK_QOS, parent_on_qos},
+	{LINK_USAGE, parent_on_usage},
+	{LINK_RELEASE, parent_on_release},
+	{LINK_SAVE, parent_on_save},
+	{LINK_TAKEOVER, host_handover_on_takeover},
 	{LINK_NEXT, host_handover_on_next},
 };
 
@@ -510,6 +510,8 @@ static void parent_request(struct link *link, uint64_t id, const char *method, j
 	if (id == 0) {
 		if (strcmp(method, LINK_GIVE) == 0)
 			host_given_take(link->data, params, fds, nfds);
+		else if (strcmp(method, LINK_STOP) == 0)
+			host_shutdown(link->data);
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(parent_methods); i++) {

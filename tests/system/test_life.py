@@ -596,3 +596,11 @@ def test_idle_costs_nothing(store):
         time.sleep(1.5)
         after = [process.busy_seconds(pid) for pid in pids]
     assert all(now - then <= 0.02 for then, now in zip(before, after)), (before, after)
+
+
+def test_a_host_ends_when_asked(daemon):
+    """It is not killed for being late, which takes 8 s."""
+    daemon.ok("parent", "add", "p", "--driver", "null")
+    began = time.monotonic()
+    daemon.ok("parent", "remove", "p")
+    assert time.monotonic() - began < 6
