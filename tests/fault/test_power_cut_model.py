@@ -155,3 +155,11 @@ def test_kinds_of_files():
         assert [one.name for one in files.KINDS if one.matches(path)] == [kind], path
     for path in ("root/etc/umdev/parents.d/p", "root/etc/umdev/groups.d/g.json", "root/etc/umdev/umdev.conf", "root/var/f", "f"):
         assert files.kind_of(path) is None, path
+
+
+def test_exchanged():
+    """Two names change places at once: before the directory is synced both ways are possible, afterwards one."""
+    disk = disk_of({"d": None, "d/f": OLD, "d/g": b"other\n"})
+    trees = after([Change("exchange", "d/f", to="d/g")], disk)
+    assert {(tree["d/f"], tree["d/g"]) for tree in trees} == {(OLD, b"other\n"), (b"other\n", OLD)}
+    assert {(tree["d/f"], tree["d/g"]) for tree in after([Change("sync", "d")], disk)} == {(b"other\n", OLD)}

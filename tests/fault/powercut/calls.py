@@ -42,11 +42,11 @@ class Change:
 
 
 # create: an open that may create; write: data at an offset; truncate: to a length; zero: a range reads as zeros;
-# rename: path is then called to; link: path is called to, too; unlink, rmdir, mkdir; node: a socket or a symbolic link appears; sync: of a
-# file or a directory; look: mode or owner; request, reply: the beginning of a line of
-# JSON that the daemon received or sent.
-KINDS = ("create", "write", "truncate", "zero", "rename", "link", "unlink", "rmdir", "mkdir", "node", "sync", "look", "request",
-         "reply")
+# rename: path is then called to; exchange: and to is called path; link: path is called to, too; unlink, rmdir, mkdir;
+# node: a socket or a symbolic link appears; sync: of a file or a directory; look: mode or owner; request, reply: the
+# beginning of a line of JSON that the daemon received or sent.
+KINDS = ("create", "write", "truncate", "zero", "rename", "exchange", "link", "unlink", "rmdir", "mkdir", "node", "sync",
+         "look", "request", "reply")
 
 
 def command(log: Path, *options: str) -> list:
@@ -186,9 +186,10 @@ class Parser:
 
     def _renameat(self, pid: str, a: list, result: str) -> None:
         del pid, result
-        if len(a) > 4 and a[4] not in ("0", "RENAME_NOREPLACE"):
+        if len(a) > 4 and a[4] not in ("0", "RENAME_NOREPLACE", "RENAME_EXCHANGE"):
             raise Unknown(f"renameat2 with {a[4]}")
-        self._add("rename", path_of(a[1], a[0]), to=path_of(a[3], a[2]))
+        kind = "exchange" if len(a) > 4 and a[4] == "RENAME_EXCHANGE" else "rename"
+        self._add(kind, path_of(a[1], a[0]), to=path_of(a[3], a[2]))
 
     _renameat2 = _renameat
 

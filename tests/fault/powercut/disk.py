@@ -199,6 +199,12 @@ class Disk:
         assert directory is other, f"{change.path} moves to another directory: that is two changes, and they may part"
         directory.change({name: None, to: directory.now[name]})
 
+    def _exchange(self, change) -> None:
+        directory, name = self._directory(change.path)
+        other, to = self._directory(change.to)
+        assert directory is other, f"{change.path} and {change.to} are in two directories"
+        directory.change({name: directory.now[to], to: directory.now[name]})
+
     def _link(self, change) -> None:
         directory, name = self._directory(change.to)
         directory.change({name: self.find(change.path)})
