@@ -16,6 +16,7 @@
 struct bench {
 	struct umdev_parent parent;
 	struct umdev_mdev mdev;
+	struct page_header header;
 	struct umdev_engine engines[2];
 	struct umdev_job jobs[JOBS];
 	struct umdev_job *started[JOBS * 4];
@@ -63,6 +64,7 @@ static int bench_setup(void **state)
 	b->engines[1] = (struct umdev_engine){.name = "admin", .parallelism = 1};
 	b->mdev.parent = &b->parent;
 	b->mdev.priv = b;
+	b->mdev.page.header = &b->header;
 	list_init(&b->parent.mdevs);
 	assert_int_equal(host_jobs_init(&b->parent, &err), 0);
 	assert_int_equal(host_mdev_join(&b->mdev, &knobs, &err), 0);

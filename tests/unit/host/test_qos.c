@@ -22,6 +22,7 @@
 struct bench {
 	struct umdev_parent parent;
 	struct umdev_mdev mdevs[MDEVS];
+	struct page_header headers[MDEVS];
 	struct umdev_engine engine;
 	struct umdev_job jobs[MDEVS][JOBS];
 	struct umdev_job *running;
@@ -93,6 +94,7 @@ static int bench_setup_with(void **state, bool hardware)
 		snprintf(mdev->uuid, sizeof(mdev->uuid), "%036u", i);
 		mdev->parent = &b->parent;
 		mdev->priv = mdev;
+		mdev->page.header = &b->headers[i];
 		assert_int_equal(host_mdev_join(mdev, &knobs, &err), 0);
 		list_add_tail(&b->parent.mdevs, &mdev->link);
 	}
