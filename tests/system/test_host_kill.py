@@ -47,6 +47,13 @@ def verified(daemon, ident: str, **options) -> Load:
     return load
 
 
+def stop_all(found) -> list:
+    """Their reports."""
+    for load in found:
+        load.terminate()
+    return [load.result() for load in found]
+
+
 def check_report(daemon, ident: str, report: dict, kills: int) -> None:
     """Nothing was lost, nobody was disconnected, the client is the same one."""
     assert report["errors"] == report["mismatches"] == 0
@@ -101,7 +108,7 @@ def test_many_clients(daemon):
     all_loads = [verified(daemon, ident, queues=1, depth=32) for ident in [*idents, other]]
     kill_often(daemon, "p", 3, rnd, lambda: all(load.running for load in all_loads))
     time.sleep(0.3)
-    reports = [load.stop() for load in all_loads]
+    reports = stop_all(all_loads)
     for ident, report in zip(idents, reports):
         check_report(daemon, ident, report, 3)
     assert reports[-1]["errors"] == reports[-1]["mismatches"] == 0
@@ -197,7 +204,7 @@ def test_every_step(record_property):
             wait_back(daemon, "p", before)
             if not all(load.running for load in both):
                 break
-        reports = [load.stop() for load in both]
+        reports = stop_all(both)
         hit = count(faults_hit(daemon.log()))
         for ident, report in zip((busy, slow), reports):
             check_report(daemon, ident, report, FAULT_KILLS)
@@ -217,7 +224,7 @@ def test_while_connecting(record_property):
     rnd = seeded()
     clients = max(12, FAULT_KILLS // 4)
     with faulty(rnd, CONNECTING) as daemon:
-        ident = drive(daemon)
+        ident = drive(daemon, "memory")
         served = 0
         for number in range(clients):
             if number % 2 == 0:  # another one, with another step

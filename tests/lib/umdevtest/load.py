@@ -59,8 +59,13 @@ class Load:
 
     def stop(self) -> dict:
         """Ends it early: the report so far."""
-        self._process.terminate()
+        self.terminate()
         return self.result()
+
+    def terminate(self) -> None:
+        """Asks it to end. Several on one file are asked before any is waited for: the flush at the end of one takes
+        as long as others write."""
+        self._process.terminate()
 
     def kill(self) -> None:
         """Ends it, whatever it does."""
