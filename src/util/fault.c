@@ -32,6 +32,7 @@ static uint32_t fault_random(uint64_t *state)
 static void fault_choose(const char *text)
 {
 	const char *labels = text + strcspn(text, " ");
+	bool at_once = labels > text && labels[-1] == '!';
 	uint64_t state = strtoull(text, NULL, 10) * 1000003u + (uint64_t)getpid();
 	uint32_t count = 0;
 	uint32_t chosen;
@@ -50,7 +51,7 @@ static void fault_choose(const char *text)
 		fault.passes = FAULT_PASSES_MAX;
 	/* One in four at once, while it takes over; the others when they have served for a while.
 	 */
-	if (fault_random(&state) % 4)
+	if (!at_once && fault_random(&state) % 4)
 		fault.armed_ns = clock_now_ns() + fault_random(&state) % FAULT_LATEST_NS;
 	for (const char *p = labels; *p; p++) {
 		if (p[0] != ' ' || p[1] == ' ' || p[1] == '\0' || chosen-- > 0)

@@ -5,7 +5,8 @@
  *
  * UMDEV_FAULTS in the environment: "SEED LABEL LABEL ...". Each process chooses one of the labels
  * and how often it passes it before it dies there, both by SEED and its own number, and says so in
- * one line on stderr: "fault: LABEL".
+ * one line on stderr: "fault: LABEL". Three of four let some time pass before they count; with
+ * "SEED!" none does, for steps that are passed early or never.
  */
 #pragma once
 
