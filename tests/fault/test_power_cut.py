@@ -27,6 +27,8 @@ from powercut.stage import Stage
 from umdevtest.daemon import SANITIZED, TOP, Daemon, driver_directory
 from umdevtest.killer import possible
 
+pytestmark = pytest.mark.xdist_group("power cut")  # one recording for all
+
 ALL = bool(os.environ.get("UMDEV_POWER_CUT_ALL"))
 SEED = int(os.environ.get("UMDEV_SEED") or random.SystemRandom().randrange(1 << 32))
 SHOWN, ENOUGH = 20, 100  # findings

@@ -21,6 +21,8 @@ from umdevtest.vfiouser import (ACCESS_BODY, CONFIG, DATA_EVENTFD, DMA_MAP, DMA_
                                 close_fds, eventfd, null_fds)
 from umdevtest.world import file_of
 
+pytestmark = pytest.mark.alone
+
 FLOODERS = 3
 SECONDS = float(os.environ.get("UMDEV_FLOOD_S", "1.5"))
 GROWTH_KIB = 48 << 10       # of a process, with state pages that are touched for the first time

@@ -16,6 +16,8 @@ import pytest
 from lib_system import fails, refused
 from umdevtest.load import change, loads, share_error, snapshot, span, usage, wait_backlogged
 
+pytestmark = pytest.mark.alone
+
 # Jobs at once -> what each of them takes.
 SERVICE_US = {1: 500, 8: 2000}
 DEPTH = 512

@@ -8,9 +8,13 @@ UMDEV_SCALE   how many mdevs, 200 by default; a tenth of them have clients
 
 import os
 
+import pytest
+
 from umdevtest import scale
 from umdevtest.daemon import SANITIZED, Daemon
 from umdevtest.mortal import kill_host, wait_back
+
+pytestmark = pytest.mark.alone
 
 MDEVS = int(os.environ.get("UMDEV_SCALE") or 200)
 CLIENTS = MDEVS // 10

@@ -21,7 +21,7 @@ import pytest
 
 from umdevtest.mortal import seeded
 
-pytestmark = pytest.mark.umdev_only
+pytestmark = [pytest.mark.umdev_only, pytest.mark.alone]
 
 KILLS = int(os.environ.get("UMDEV_KILLS", "8"))
 UPGRADES = int(os.environ.get("UMDEV_UPGRADES", "3"))

@@ -7,7 +7,7 @@ import pytest
 
 from vmlib import VmError
 
-pytestmark = pytest.mark.umdev_only
+pytestmark = [pytest.mark.umdev_only, pytest.mark.alone]
 
 # Long against what an emulated guest takes from one command to the next, so that its queue never runs empty.
 SERVICE_US = 8000
