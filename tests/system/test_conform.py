@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -68,10 +69,10 @@ FAULTS = {
 }
 
 
-def conform(*arguments):
+def conform(*arguments, **environment):
     """Runs the kit. Returns (exit status, what it printed as JSON)."""
     result = subprocess.run([program("umdev-conform"), "--json", *map(str, arguments)], capture_output=True, text=True,
-                            timeout=LIMIT_S, check=False)
+                            timeout=LIMIT_S, check=False, env={**os.environ, **environment})
     assert result.stdout, result.stderr
     return result.returncode, json.loads(result.stdout)
 
@@ -146,12 +147,24 @@ def test_a_fault_fails_its_check(broken, fault):
 ])
 def test_a_fault_is_seen_under_a_daemon(tmp_path, fault, check, reason):
     """What concerns sessions and hosts is seen where there are some, and nothing is left of the daemon."""
-    _, report = conform(*WORK, "--only", "daemon.instances", "--only", "client.", "--only", "host.restart",
-                        build_broken(tmp_path, fault))
+    with tempfile.TemporaryDirectory(prefix="umdev-", dir="/tmp") as temporary:  # short, for the sockets
+        _, report = conform(*WORK, "--only", "daemon.instances", "--only", "client.", "--only", "host.restart",
+                            build_broken(tmp_path, fault), TMPDIR=temporary)
+        left = os.listdir(temporary)
     failed = failures(report)
     assert (check in failed) if check else not failed, failed
     assert re.search(reason, failed.get(check, "")), failed
-    assert not list(Path("/tmp").glob("umdev-conform-*"))
+    assert not left
+
+
+def test_a_long_temporary_directory(tmp_path):
+    """Checks with a daemon are skipped with the reason where paths of sockets would be too long."""
+    place = tmp_path / ("x" * 60)
+    place.mkdir()
+    _, report = conform("--only", "client.lost", build_broken(tmp_path, "LOST_KEEPS"), TMPDIR=str(place))
+    assert outcomes(report)["client.lost"][0] == "skipped"
+    assert "too long" in outcomes(report)["client.lost"][1]
+    assert not list(place.iterdir())
 
 
 def test_null_passes():

@@ -45,11 +45,19 @@ static bool daemon_find(const char *const *places, size_t count, char path[PATH_
 static void daemon_make_root(const struct kit *kit, char drivers[PATH_MAX])
 {
 	char link[PATH_MAX + 32];
+	const char *where = getenv("TMPDIR");
 
-	snprintf(verdict_page->root, sizeof(verdict_page->root), "/tmp/umdev-conform-XXXXXX");
+	if (!where || where[0] != '/')
+		where = "/tmp";
+	/* Sockets lie below it, and their paths are short. */
+	if (snprintf(verdict_page->root, sizeof(verdict_page->root), "%s/umdev-conform-XXXXXX",
+		     where) >= (int)sizeof(verdict_page->root)) {
+		verdict_page->root[0] = '\0';
+		verdict_skip("TMPDIR=%s is too long for the paths of sockets", where);
+	}
 	if (!mkdtemp(verdict_page->root)) {
 		verdict_page->root[0] = '\0';
-		verdict_skip("cannot make a directory in /tmp: %s", strerror(errno));
+		verdict_skip("cannot make a directory in %s: %s", where, strerror(errno));
 	}
 	snprintf(drivers, PATH_MAX, "%s/drivers", verdict_page->root);
 	snprintf(link, sizeof(link), "%.4000s/umdev-driver-%.60s.so", drivers, kit->options->name);
