@@ -54,11 +54,16 @@ struct api_call *api_call_new(struct broker *broker, json_t *params,
 	return call;
 }
 
+void api_forget(struct api_call *call)
+{
+	json_decref(call->params);
+	free(call);
+}
+
 static void api_end(struct api_call *call, json_t *result, const struct umdev_error *err)
 {
 	call->done(call, result, err);
-	json_decref(call->params);
-	free(call);
+	api_forget(call);
 }
 
 void api_reply(struct api_call *call, json_t *result)

@@ -46,6 +46,9 @@ struct api_call *api_call_new(struct broker *broker, json_t *params,
 void api_reply(struct api_call *call, json_t *result);
 void api_fail(struct api_call *call, const struct umdev_error *err);
 
+/* Frees a call that nobody is to hear of. */
+void api_forget(struct api_call *call);
+
 /* Parameters that may be absent: NULL, false or @missing then. */
 const char *api_text(const struct api_call *call, const char *key);
 bool api_flag(const struct api_call *call, const char *key);

@@ -43,6 +43,7 @@ static void broker_run_booted(struct reactor_task *task)
 
 	list_for_each (parent, &broker->parents, link)
 		journal_autostarted(parent);
+	group_booted(broker);
 	if (broker->booted)
 		broker->booted(broker);
 }
@@ -178,6 +179,8 @@ void broker_taken_step(struct broker *broker)
 		return;
 	if (!broker->ending) {
 		broker_clear_sockets(broker);
+		group_settle_all(broker);
+		group_stop_again(broker);
 		if (broker->taken)
 			broker->taken(broker);
 		takeover_answer_asks(broker);

@@ -333,6 +333,9 @@ int group_check_quiet(const struct broker *broker, const char *group, struct umd
 			return error_set_key(err, ERROR_DEVICE_BUSY, "group",
 					     "group %s is being started: try again", group);
 	}
+	if (group_is_stopping(broker, group))
+		return error_set_key(err, ERROR_DEVICE_BUSY, "group",
+				     "group %s is being stopped: try again", group);
 	return 0;
 }
 
@@ -426,6 +429,8 @@ static void group_autostart_one(struct broker *broker, const char *group)
 	struct umdev_error err = {0};
 	bool copied = true;
 
+	if (group_is_down(broker, group))
+		return;
 	wanted.count = group_list_auto(broker, group, mdevs);
 	if (wanted.count == 0)
 		return;

@@ -175,24 +175,24 @@ void group_free_all(struct broker *broker)
 		group_free(list_first(&broker->groups, struct group, link));
 }
 
-/* Takes @settings over, also on failure. */
-static int group_put(struct broker *broker, const char *uuid, struct definition *settings,
-		     struct umdev_error *err)
+/* Finds the group or makes it, without settings. NULL when out of memory. */
+static struct group *group_get(struct broker *broker, const char *uuid)
 {
 	struct group *group = group_find(broker, uuid);
 
-	if (!group) {
-		group = calloc(1, sizeof(*group));
-		if (!group) {
-			definition_free(settings);
-			return error_set(err, ERROR_NO_MEMORY, "out of memory");
-		}
-		snprintf(group->uuid, sizeof(group->uuid), "%s", uuid);
-		list_add_tail(&broker->groups, &group->link);
+	if (group)
+		return group;
+	group = calloc(1, sizeof(*group));
+	if (!group)
+		return NULL;
+	group->settings = definition_new(NULL, NULL);
+	if (!group->settings) {
+		free(group);
+		return NULL;
 	}
-	definition_free(group->settings);
-	group->settings = settings;
-	return 0;
+	snprintf(group->uuid, sizeof(group->uuid), "%s", uuid);
+	list_add_tail(&broker->groups, &group->link);
+	return group;
 }
 
 void group_knobs(const struct broker *broker, const char *group, struct knobs *ret_knobs)
@@ -210,28 +210,80 @@ struct definition *group_settings(const struct broker *broker, const char *group
 	return set ? definition_dup(set->settings) : definition_new(NULL, NULL);
 }
 
-static json_t *group_print_settings(const struct definition *settings)
+/* Writes what is kept of @group, or removes the file where that is nothing. */
+static int group_store(struct broker *broker, const struct group *group, struct umdev_error *err)
 {
+	json_t *json = json_object();
 	struct knobs knobs;
+	int r = 0;
 
-	knobs_read(settings, &knobs);
-	return json_pack("{s:o,s:I}", "cap", knobs_percent_json(knobs.cap), "weight",
-			 (json_int_t)knobs.weight);
+	knobs_read(group->settings, &knobs);
+	if (group->stored)
+		r = json_object_set_new(json, "cap", knobs_percent_json(knobs.cap)) |
+		    json_object_set_new(json, "weight", json_integer((json_int_t)knobs.weight));
+	if (group->stopping)
+		r |= json_object_set_new(json, "stopping", json_true());
+	if (!json || r < 0)
+		r = error_set(err, ERROR_NO_MEMORY, "out of memory");
+	else
+		r = store_write_group(broker, group->uuid, json_object_size(json) ? json : NULL,
+				      err);
+	json_decref(json);
+	return r;
 }
 
-int group_set(struct broker *broker, const char *group, struct definition *settings,
+int group_set(struct broker *broker, const char *uuid, struct definition *settings,
 	      struct umdev_error *err)
 {
-	json_t *json = group_print_settings(settings);
-	int r = json ? store_write_group(broker, group, json, err)
-		     : error_set(err, ERROR_NO_MEMORY, "out of memory");
+	struct group *group = group_get(broker, uuid);
+	struct group was;
+	int r;
 
-	json_decref(json);
-	if (r < 0) {
+	if (!group) {
 		definition_free(settings);
-		return r;
+		return error_set(err, ERROR_NO_MEMORY, "out of memory");
 	}
-	return group_put(broker, group, settings, err);
+	was = *group;
+	group->settings = settings;
+	group->stored = true;
+	r = group_store(broker, group, err);
+	if (r < 0) {
+		group->settings = was.settings;
+		group->stored = was.stored;
+		was.settings = settings;
+	}
+	definition_free(was.settings);
+	return r;
+}
+
+void group_mark(struct broker *broker, const char *uuid, bool stopping)
+{
+	struct group *group = stopping ? group_get(broker, uuid) : group_find(broker, uuid);
+	struct umdev_error err = {0};
+	int r = 0;
+
+	if (!group && stopping)
+		r = error_set(&err, ERROR_NO_MEMORY, "out of memory");
+	if (group && group->stopping != stopping) {
+		group->stopping = stopping;
+		r = group_store(broker, group, &err);
+	}
+	if (r < 0)
+		umdev_log(LOG_WARNING, uuid, "group", "%s", err.message);
+}
+
+bool group_is_stopping(const struct broker *broker, const char *uuid)
+{
+	const struct group *group = group_find(broker, uuid);
+
+	return group && group->stopping;
+}
+
+bool group_is_down(const struct broker *broker, const char *uuid)
+{
+	const struct group *group = group_find(broker, uuid);
+
+	return group && group->down;
 }
 
 static void group_remove_file(struct broker *broker, const char *uuid)
@@ -266,20 +318,22 @@ static int group_parse(struct broker *broker, const char *uuid, const json_t *js
 {
 	static const char *const keys[] = {"cap", "weight"};
 	static const char *const attrs[] = {KNOBS_ATTR_CAP, KNOBS_ATTR_WEIGHT};
-	struct definition *settings = definition_new(NULL, NULL);
-	int r = settings ? 0 : error_set(err, ERROR_NO_MEMORY, "out of memory");
+	struct group *group = group_get(broker, uuid);
+	int r = group ? 0 : error_set(err, ERROR_NO_MEMORY, "out of memory");
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(keys); i++) {
 		const json_t *value = json_object_get(json, keys[i]);
 
-		if (value)
-			r = knobs_put(settings, attrs[i], value, err);
+		if (!value)
+			continue;
+		group->stored = true;
+		r = knobs_put(group->settings, attrs[i], value, err);
 	}
-	if (r < 0) {
-		definition_free(settings);
-		return r;
-	}
-	return group_put(broker, uuid, settings, err);
+	if (r == 0)
+		group->stopping = json_is_true(json_object_get(json, "stopping"));
+	else if (group)
+		group_free(group);
+	return r;
 }
 
 static void group_take_file(struct broker *broker, const char *dir, const char *file)
@@ -300,8 +354,6 @@ static void group_take_file(struct broker *broker, const char *dir, const char *
 			r = group_parse(broker, uuid, json, &err);
 		if (r < 0)
 			error_wrap(&err, "%s/%s", dir, file);
-		else
-			group_settle(broker, uuid);
 	}
 	json_decref(json);
 	if (r < 0)
@@ -416,6 +468,8 @@ int group_client_joins(struct parent *parent, json_t *params, struct umdev_error
 
 	if (!mdev || mdev->parent != parent || !mdev->group[0])
 		return error_set(err, ERROR_NOT_ACTIVE, "there is no such member of a group here");
+	if (group_is_stopping(parent->broker, mdev->group))
+		return error_set(err, ERROR_DEVICE_BUSY, "group %s is being stopped", mdev->group);
 	client.pid = (int)json_integer_value(json_object_get(params, "pid"));
 	client.uid = sandbox_client_uid(parent->sandbox, client.pid,
 					(uid_t)json_integer_value(json_object_get(params, "uid")));

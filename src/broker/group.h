@@ -19,9 +19,12 @@ struct group {
 	struct list link; /* of the broker */
 	char uuid[IDENT_UUID_SIZE];
 	struct definition *settings; /* its knobs, as attributes */
+	bool stored;		     /* they were set: the file says so */
+	bool stopping;		     /* all members are being stopped; the file says that, too */
+	bool down; /* an earlier broker was told to stop it: does not start by itself at boot */
 };
 
-/* Loads the settings of groups that have members; the others' are removed. */
+/* Loads what is kept of groups. Those without members go once hosts were taken over. */
 int group_load(struct broker *broker, struct umdev_error *err) umdev_warn_unused;
 void group_free_all(struct broker *broker);
 
@@ -36,6 +39,12 @@ void group_settle(struct broker *broker, const char *group);
 
 /* The same for every group: definitions have changed. */
 void group_settle_all(struct broker *broker);
+
+/* Notes, on disk and for those who ask, that all of @group is being stopped, or not any more. What
+ * cannot be written is logged: should the broker die, the next one leaves the group half stopped.
+ */
+void group_mark(struct broker *broker, const char *group, bool stopping);
+bool group_is_stopping(const struct broker *broker, const char *group);
 
 /* Cap and weight of the whole. */
 void group_knobs(const struct broker *broker, const char *group, struct knobs *ret_knobs);
@@ -106,10 +115,23 @@ int group_start(struct broker *broker, const struct group_wanted *wanted, struct
 /* The UUIDs of the mdevs that are started together. NULL when out of memory. */
 json_t *group_start_print(const struct group_start *start);
 
-/* DEVICE_BUSY while members of @group are being started: what a second start would join, or a
- * change would meet, is not settled. */
+/* DEVICE_BUSY while members of @group are being started, or all of them stopped: what a second
+ * start would join, or a change would meet, is not settled. */
 int group_check_quiet(const struct broker *broker, const char *group,
 		      struct umdev_error *err) umdev_warn_unused;
+
+/* Stops all active members of @group, which has some; without @force none may be in use. Once begun
+ * it goes to the end, under the next broker if need be (group-stop.c). @call is answered with the
+ * group. Returns as mdev_start(). */
+int group_stop(struct broker *broker, const char *group, bool force, struct api_call *call,
+	       struct umdev_error *err) umdev_warn_unused;
+
+/* Goes on with the stops that an earlier broker had begun: hosts were taken over. */
+void group_stop_again(struct broker *broker);
+
+/* Whether @group was stopped so, and stays down while the broker boots; the boot is over. */
+bool group_is_down(const struct broker *broker, const char *group);
+void group_booted(struct broker *broker);
 
 /* Forgets starts that are under way. For the end of the broker. */
 void group_start_free_all(struct broker *broker);

@@ -123,6 +123,10 @@ void mdev_unbuild(struct mdev *mdev, const struct umdev_error *why);
 /* Starts what is defined to start by itself; parent->autostarting counts those under way. */
 void mdev_autostart(struct parent *parent);
 
+/* Stops an mdev that is neither idle nor on its way to another state, whoever uses it and whatever
+ * becomes of its host, and answers @call then. */
+void mdev_stop_surely(struct mdev *mdev, struct api_call *call);
+
 /* Stops an active mdev and answers @call (may be NULL). Returns as mdev_start(). */
 int mdev_stop(struct mdev *mdev, bool force, struct api_call *call,
 	      struct umdev_error *err) umdev_warn_unused;

@@ -131,109 +131,18 @@ void rpc_group_start(struct api_call *call)
 
 /* ---- group.stop ------------------------------------------------------------------------------ */
 
-struct group_stop {
-	struct api_call *call;
-	char group[IDENT_UUID_SIZE];
-	unsigned pending;
-	struct umdev_error err;
-};
-
-static void group_stop_end(struct group_stop *stop)
-{
-	struct broker *broker = stop->call->broker;
-
-	if (stop->err.word != ERROR_NONE) {
-		group_wrap(&stop->err, stop->group);
-		api_fail(stop->call, &stop->err);
-	} else {
-		group_event(broker, stop->group, "group.stopped", LOG_INFO, "stopped as asked");
-		api_reply(stop->call, group_print(broker, stop->group));
-	}
-	free(stop);
-}
-
-static void group_stopped(struct api_call *step, json_t *result, const struct umdev_error *err)
-{
-	struct group_stop *stop = step->arg;
-
-	json_decref(result);
-	if (!result && stop->err.word == ERROR_NONE)
-		stop->err = *err;
-	if (--stop->pending == 0)
-		group_stop_end(stop);
-}
-
-static void group_stop_one(struct group_stop *stop, struct mdev *mdev, bool force)
-{
-	struct api_call *step = api_call_new(stop->call->broker, NULL, group_stopped, stop);
-	struct umdev_error err = {0};
-
-	if (!step) {
-		error_set(&stop->err, ERROR_NO_MEMORY, "out of memory");
-		return;
-	}
-	stop->pending++;
-	if (mdev_stop(mdev, force, step, &err) < 0)
-		api_fail(step, &err);
-}
-
-/* Without force all are looked at before the first one goes. */
-static int group_stop_check(struct api_call *call, const char *group, struct umdev_error *err)
-{
-	bool force = api_flag(call, "force");
-	size_t active = 0;
-	const struct mdev *mdev;
-
-	list_for_each (mdev, &call->broker->mdevs, link) {
-		if (mdev->state == MDEV_IDLE || strcmp(mdev->group, group) != 0)
-			continue;
-		active++;
-		if (mdev->state == MDEV_STARTING || mdev->state == MDEV_STOPPING || mdev->changing)
-			return error_set(
-				err, ERROR_DEVICE_BUSY, "mdev %s is %s: try again", mdev->uuid,
-				mdev->changing ? "being changed" : mdev_state_name(mdev->state));
-		if (!force && mdev->in_use)
-			return error_set(err, ERROR_DEVICE_BUSY,
-					 "group %s is in use by process %d of user %u through %s: "
-					 "end that, or use --force",
-					 group, (int)mdev->client_pid, (unsigned)mdev->client_uid,
-					 mdev->uuid);
-	}
-	if (active == 0)
-		return error_set(err, ERROR_NOT_ACTIVE, "no member of group %s is active", group);
-	return 0;
-}
-
 void rpc_group_stop(struct api_call *call)
 {
-	bool force = api_flag(call, "force");
 	char group[IDENT_UUID_SIZE];
 	struct umdev_error err = {0};
-	struct group_stop *stop = calloc(1, sizeof(*stop));
-	struct mdev *mdev;
-	struct mdev *tmp;
 	int r = group_param(call, true, group, &err);
 
 	if (r == 0)
 		r = group_may_change(call, group, &err);
 	if (r == 0)
-		r = group_stop_check(call, group, &err);
-	if (r < 0 || !stop) {
-		if (r == 0)
-			error_set(&err, ERROR_NO_MEMORY, "out of memory");
-		free(stop);
+		r = group_stop(call->broker, group, api_flag(call, "force"), call, &err);
+	if (r < 0)
 		api_fail(call, &err);
-		return;
-	}
-	stop->call = call;
-	memcpy(stop->group, group, sizeof(group));
-	stop->pending = 1; /* until all were begun */
-	list_for_each_safe (mdev, tmp, &call->broker->mdevs, link) {
-		if (mdev->state != MDEV_IDLE && strcmp(mdev->group, group) == 0)
-			group_stop_one(stop, mdev, force);
-	}
-	if (--stop->pending == 0)
-		group_stop_end(stop);
 }
 
 /* ---- group.qos ------------------------------------------------------------------------------- */

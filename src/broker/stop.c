@@ -109,6 +109,22 @@ int mdev_stop(struct mdev *mdev, bool force, struct api_call *call, struct umdev
 	return 0;
 }
 
+void mdev_stop_surely(struct mdev *mdev, struct api_call *call)
+{
+	struct parent *parent = mdev->parent;
+	struct umdev_error err = {0};
+
+	if (mdev_stop(mdev, true, call, &err) == 0)
+		return;
+	/* A host that cannot be asked is dying, or is made to: the next one gets it to be stopped,
+	 * and without a next one it is. */
+	mdev->stop_next = true;
+	mdev->stop_forced = true;
+	mdev->call = call;
+	if (parent->state != PARENT_REMOVING)
+		parent_fail(parent, &err);
+}
+
 /* The stop that was asked for while the device was being created again. */
 static void mdev_stop_next(struct mdev *mdev)
 {

@@ -283,7 +283,8 @@ const struct rpc_method rpc_methods[] = {
 		.params = {{"group", RPC_STRING, true, "the group"},
 			   {"force", RPC_BOOL, false,
 			    "disconnect clients; also members that others made"}},
-		.returns = "GROUP. Without `force` nothing is stopped while one is in use.",
+		.returns = "GROUP. Without `force` nothing is stopped while one is in use. Once begun "
+			   "it is completed, by the next daemon if need be.",
 	},
 	{
 		.name = "group.qos",

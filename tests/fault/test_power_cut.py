@@ -197,7 +197,7 @@ def test_cut_while_recovering(life):
 
 
 KILLED_IN = ("mdev.define " + story.A, "parent.add store", "mdev.start " + story.A, "group.qos " + story.G,
-             "mdev.undefine " + story.E)
+             "group.stop " + story.G, "mdev.undefine " + story.E)
 
 
 def test_killed_then_cut(life):

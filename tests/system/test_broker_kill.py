@@ -23,7 +23,7 @@ from umdevtest.daemon import RpcError, driver_directory, new_uuid
 from umdevtest.killer import Killer, possible
 from umdevtest.load import Load
 from umdevtest.serial import Line, Uart
-from umdevtest.verbs import GROUP, Model, check, look
+from umdevtest.verbs import GROUP, Model, Verb, check, look
 from umdevtest.vfiouser import Client
 from umdevtest.world import count_descriptors
 
@@ -365,9 +365,9 @@ def answers(daemon) -> bool:
         return False
 
 
-@pytest.mark.parametrize("phase", ["takeover", "start"])
+@pytest.mark.parametrize("phase", ["takeover", "start", "stop"])
 def test_killed_at_every_step(busy, phase):
-    """Of a takeover while a group start is to be undone; and of a group start, its hosts living on."""
+    """Of a takeover while a group start is to be undone; of a group start and of a group stop, the hosts living on."""
     reason = possible()
     if reason:
         pytest.skip(reason)
@@ -376,17 +376,23 @@ def test_killed_at_every_step(busy, phase):
     for parent in ("p0", "p1"):
         busy.ok("define", "-p", parent, "-t", "crew-part", "--group", GROUP)
     model.now = look(busy)
-    verb = model.group_start()
-    killer = Killer(busy.pid)
-    call(busy, verb, [])
-    time.sleep(0.02)
-    steps = killer.end()
-    busy.ok("group", "stop", GROUP)
+
+    def verb_of_phase():
+        if phase != "stop":
+            return model.group_start()
+        if not model.group_stop():
+            busy.ok("group", "start", GROUP)
+            model.now = look(busy)
+        return model.group_stop()
+
+    steps = count_steps(busy, verb_of_phase())
+    if phase != "stop":
+        busy.ok("group", "stop", GROUP)
     model.now = look(busy)
     assert 20 < steps < STEPS_MAX
     outcomes = Counter()
-    for step in range(1, steps + 1, 1 if phase == "start" else 9):
-        verb, outcome = model.group_start(), []
+    for step in range(1, steps + 1, 9 if phase == "takeover" else 1):
+        verb, outcome = verb_of_phase(), []
         killer = Killer(busy.pid, step)
         call(busy, verb, outcome)
         time.sleep(0.02)
@@ -398,11 +404,65 @@ def test_killed_at_every_step(busy, phase):
         busy.start()
         settle(busy, model, verb, outcome, {})
         outcomes[outcome[0], look(busy)["mdevs"] == verb.after["mdevs"]] += 1
-        if any(row["running"] for row in model.now["mdevs"].values()):
+        if phase != "stop" and any(row["running"] for row in model.now["mdevs"].values()):
             busy.ok("group", "stop", GROUP)
             model.now = look(busy)
     print(dict(outcomes))
-    assert outcomes[None, False] > steps // 30
+    # Not begun, or begun and completed by the next daemon.
+    assert outcomes[None, phase == "stop"] > steps // 30
+
+
+def count_steps(daemon, verb) -> int:
+    """How many system calls a verb takes, answer and all."""
+    killer = Killer(daemon.pid)
+    call(daemon, verb, [])
+    time.sleep(0.02)
+    return killer.end()
+
+
+@pytest.mark.parametrize("dead", [["p0"], ["p1"], ["p0", "p1"]], ids="-".join)
+def test_group_stop_whose_hosts_die_too(busy, dead):
+    """Killed at a step of it, then hosts: what was begun is completed, and nothing of it starts by itself again. With
+    all hosts gone the group comes back as a whole."""
+    reason = possible()
+    if reason:
+        pytest.skip(reason)
+    verb = Verb("group.stop", {"group": GROUP}, None)
+    kept = {parent: busy.ok("define", "-p", parent, "-t", "crew-part", "--group", GROUP, "--auto").strip()
+            for parent in ("p0", "p1")}
+    note = busy.root / "etc/umdev/groups.d" / GROUP
+    outcomes = Counter()
+
+    def start() -> None:
+        busy.ok("group", "start", GROUP)
+        busy.ok("start", "-p", "p0", "-t", "crew-part", "--group", GROUP)  # its piece is given back, too
+
+    start()
+    for step in range(1, count_steps(busy, verb) + 1, 3):
+        start()
+        hosts = [busy.host_pid(parent) for parent in dead]
+        killer = Killer(busy.pid, step)
+        call(busy, verb, [])
+        time.sleep(0.02)
+        killer.end()
+        busy.crash()
+        begun, there = note.exists(), sum(busy.socket_path(ident).exists() for ident in kept.values())
+        assert begun or there in (0, 2)
+        for pid in hosts:
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda pid=pid: not process.start_time(pid), "end of a host")
+        busy.start()
+        found = {ident for ident, row in look(busy)["mdevs"].items() if row["running"] is not None}
+        if len(dead) == 2 or (there and not begun):
+            assert found >= set(kept.values()), step
+        else:  # after the end of it the death of a host is one like any other
+            assert found == (set() if begun else {kept[parent] for parent in dead}), step
+        assert not note.exists()
+        outcomes[begun, there] += 1
+        if found:
+            busy.ok("group", "stop", GROUP)
+    print(dict(outcomes))
+    assert {(False, 2), (True, 2), (True, 0), (False, 0)} <= set(outcomes)
 
 
 def killed_while_starting(daemon, rng) -> None:

@@ -153,6 +153,14 @@ class Model:
             row["running"] = dict(row["defined"])
         return Verb("group.start", {"group": GROUP}, after) if idle else None
 
+    def group_stop(self):
+        """All members that are active stop, or none."""
+        after = copy.deepcopy(self.now)
+        members = [ident for ident, row in after["mdevs"].items() if "mdev/group" in (row["running"] or {})]
+        for ident in members:
+            after["mdevs"][ident]["running"] = None
+        return Verb("group.stop", {"group": GROUP}, after) if members else None
+
     def group_qos(self):
         """What the group may get as a whole."""
         after = copy.deepcopy(self.now)
@@ -165,7 +173,7 @@ class Model:
         """One that there is something for."""
         kinds = [self.define, self.create, self.start, self.start, self.stop, self.undefine, self.modify,
                  self.modify_both, self.qos, self.qos_both, self.remake, self.group_start, self.group_start,
-                 self.group_qos]
+                 self.group_stop, self.group_qos]
         while True:
             verb = self._random.choice(kinds)()
             if verb:

@@ -13,6 +13,7 @@
 #define A "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"
 #define B "83b8f4f2-509f-382f-3c1e-e6bfe0fa1002"
 #define C "83b8f4f2-509f-382f-3c1e-e6bfe0fa1003"
+#define D "83b8f4f2-509f-382f-3c1e-e6bfe0fa1004"
 #define G "83b8f4f2-509f-382f-3c1e-e6bfe0fa100a"
 
 /* A on p, B on q, C on p; only C is green. */
@@ -201,6 +202,39 @@ static void test_stop_in_the_middle(void **state)
 	fixture_until(f, "mdev.list", "mdevs.0.state", "active");
 }
 
+/* Once begun, a stop goes to the end, whatever becomes of hosts; until then nothing else goes. */
+static void test_stop_goes_through(void **state)
+{
+	static const char *const scripts[] = {"scope=2\nonly=q\nremove=die", "scope=2\nremove=die",
+					      "scope=2\nremove=hang"};
+	struct fixture *f = *state;
+
+	f->broker->config.restart_deaths_max = 1000;
+	for (size_t i = 0; i < ARRAY_SIZE(scripts); i++) {
+		int stopped = 0;
+
+		fixture_ok(f, "group.start", GROUP);
+		fixture_script(f, scripts[i]);
+		f->broker->config.call_timeout_ns = 400 * NS_PER_MS;
+		fixture_begin(f, "group.stop", GROUP, &stopped);
+		assert_true(fixture_exists(f, "etc/umdev/groups.d/" G));
+		fixture_fails(f, ERROR_DEVICE_BUSY, "group.stop", GROUP);
+		fixture_fails(f, ERROR_DEVICE_BUSY, "group.qos",
+			      "{\"group\":\"" G "\",\"weight\":5}");
+		fixture_fails(f, ERROR_DEVICE_BUSY, "mdev.start", MEMBER(D, "p", "red"));
+		fixture_wait(f, &stopped);
+		assert_int_equal(stopped, 1);
+		assert_false(fixture_exists(f, "etc/umdev/groups.d/" G));
+		fixture_script(f, "scope=2");
+		fixture_until(f, "parent.list", "parents.0.state", "ready");
+		fixture_until(f, "parent.list", "parents.1.state", "ready");
+		assert_string_equal(fixture_get(f, "mdev.list", "{}", "mdevs"), "[]");
+	}
+	/* What was set stays set. */
+	fixture_ok(f, "group.qos", "{\"group\":\"" G "\",\"weight\":5}");
+	expect_start(f);
+}
+
 static void test_settings_reach_hosts(void **state)
 {
 	struct fixture *f = *state;
@@ -232,6 +266,7 @@ int main(void)
 		TEST(test_end_in_the_middle),
 		TEST(test_client_in_the_middle),
 		TEST(test_stop_in_the_middle),
+		TEST(test_stop_goes_through),
 		TEST(test_settings_reach_hosts),
 	};
 

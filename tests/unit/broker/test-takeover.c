@@ -319,9 +319,62 @@ static void test_bad_record(void **state)
 	assert_false(fixture_exists(f, SOCKET(A)));
 }
 
+#define G      "33333333-3333-4333-8333-333333333333"
+#define MEMBER "\"parent\":\"p\",\"type\":\"fake-s\",\"group\":\"" G "\"}"
+
+static void live_group(struct fixture *f)
+{
+	fixture_script(f, "scope=2\n");
+	add_parent(f);
+	fixture_ok(f, "mdev.start", "{\"uuid\":\"" A "\"," MEMBER);
+	fixture_ok(f, "mdev.start", "{\"uuid\":\"" B "\"," MEMBER);
+	fixture_ok(f, "group.qos", "{\"group\":\"" G "\",\"weight\":5}");
+}
+
+/* A group of which nothing is defined keeps what was set of it as long as a member is active. */
+static void test_settings_of_active_members(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_broker_dies(f, live_group, NULL);
+	fixture_start(f);
+	assert_string_equal(fixture_get(f, "group.list", "{}", "groups.0.weight"), "5");
+	fixture_ok(f, "group.stop", "{\"group\":\"" G "\"}");
+	assert_false(fixture_exists(f, "etc/umdev/groups.d/" G));
+}
+
+static void live_stopping(struct fixture *f)
+{
+	live_group(f);
+	fixture_script(f, "mute=remove\n");
+	fixture_begin(f, "group.stop", "{\"group\":\"" G "\"}", &ignored_done);
+}
+
+/* The stop of a group is completed, and what is not active any more is left alone. */
+static void test_group_stop_under_way(void **state)
+{
+	struct fixture *f = *state;
+	char *log;
+
+	fixture_broker_dies(f, live_stopping, "remove " B);
+	fixture_script(f, "");
+	fixture_start(f);
+	log = fixture_log(f);
+	assert_null(strstr(log, "create"));
+	free(log);
+	assert_string_equal(listed(f, "mdevs"), "[]");
+	assert_string_equal(fixture_get(f, "parent.list", "{}", "parents.0.pool.free"), "1000");
+	assert_false(fixture_exists(f, SOCKET(A)) || fixture_exists(f, SOCKET(B)));
+	assert_false(fixture_exists(f, "etc/umdev/groups.d/" G));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_settings_of_active_members, fixture_setup,
+						fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_group_stop_under_way, fixture_setup,
+						fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_all_as_before, fixture_setup,
 						fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_host_dies_afterwards, fixture_setup,
