@@ -179,6 +179,7 @@ void broker_taken_step(struct broker *broker)
 		return;
 	if (!broker->ending) {
 		broker_clear_sockets(broker);
+		mdev_undefine_again(broker);
 		group_settle_all(broker);
 		group_stop_again(broker);
 		if (broker->taken)

@@ -199,6 +199,10 @@ void mdev_drop_piece(struct mdev *mdev);
 /* Tells that @mdev is no longer defined and, when it is idle, releases its piece and frees it. */
 void mdev_undefined(struct mdev *mdev, const char *how);
 
+/* Goes on with the removal of several definitions that an earlier broker had begun: what is
+ * active is known. */
+void mdev_undefine_again(struct broker *broker);
+
 /* Changes attributes of the active @mdev to what @next (stolen) says; @then answers @call and, with
  * @redefines, writes the definition before. Returns as mdev_start(). */
 int mdev_change_live(struct mdev *mdev, struct definition *next, struct api_call *call,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The methods mdev.define, mdev.undefine and mdev.modify, by mdevctl's rules. */
+/* The methods mdev.define and mdev.modify, by mdevctl's rules. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,65 +143,6 @@ void rpc_mdev_define(struct api_call *call)
 		   parent);
 	define_tell_type(mdev, define_asked_type(call));
 	api_reply(call, mdev_print(mdev, true));
-}
-
-/* ---- undefine -------------------------------------------------------------------------------- */
-
-static int undefine_check(struct api_call *call, const struct mdev *mdev, struct umdev_error *err)
-{
-	if (mdev->state == MDEV_STARTING || mdev->state == MDEV_STOPPING || mdev->changing)
-		return error_set(err, ERROR_DEVICE_BUSY, "mdev %s is %s: try again", mdev->uuid,
-				 mdev->changing ? "being changed" : mdev_state_name(mdev->state));
-	if (!mdev->definition && !api_flag(call, "force")) {
-		*err = mdev->unreadable;
-		return error_wrap(err, "%s (remove it with --force)", mdev->uuid);
-	}
-	return mdev_may_change(mdev, call, err);
-}
-
-/* Removes the definition; of one that is idle, the piece too. May free @mdev. */
-static int undefine_one(struct mdev *mdev, struct umdev_error *err)
-{
-	int r = mdev_redefine(mdev, NULL, err);
-
-	if (r == 0)
-		mdev_undefined(mdev, "undefined");
-	return r;
-}
-
-static bool undefine_concerns(const struct mdev *mdev, const char *uuid, const char *parent)
-{
-	return mdev_is_defined(mdev) && strcmp(mdev->uuid, uuid) == 0 &&
-	       (!parent || strcmp(mdev->parent_name, parent) == 0);
-}
-
-void rpc_mdev_undefine(struct api_call *call)
-{
-	const char *parent = api_text(call, "parent");
-	struct umdev_error err = {0};
-	char uuid[IDENT_UUID_SIZE];
-	struct mdev *mdev;
-	struct mdev *tmp;
-	size_t found = 0;
-	int r = rpc_uuid_now(call, uuid, false, &err);
-
-	list_for_each (mdev, &call->broker->mdevs, link) {
-		if (r == 0 && undefine_concerns(mdev, uuid, parent)) {
-			found++;
-			r = undefine_check(call, mdev, &err);
-		}
-	}
-	if (r == 0 && found == 0)
-		r = error_set_key(&err, ERROR_NOT_DEFINED, "uuid", "mdev %s is not defined%s%.64s",
-				  uuid, parent ? " under " : "", parent ? parent : "");
-	list_for_each_safe (mdev, tmp, &call->broker->mdevs, link) {
-		if (r == 0 && undefine_concerns(mdev, uuid, parent))
-			r = undefine_one(mdev, &err);
-	}
-	if (r < 0)
-		api_fail(call, &err);
-	else
-		api_reply(call, json_object());
 }
 
 /* ---- modify ---------------------------------------------------------------------------------- */

@@ -120,7 +120,8 @@ const struct rpc_method rpc_methods[] = {
 			   {"force", RPC_BOOL, false,
 			    "also a definition that cannot be read and, as root, that of another "
 			    "user"}},
-		.returns = "`{}`",
+		.returns =
+			"`{}`. Without `parent` all definitions of the UUID are removed, or none.",
 	},
 	{
 		.name = "mdev.modify",
@@ -283,8 +284,9 @@ const struct rpc_method rpc_methods[] = {
 		.params = {{"group", RPC_STRING, true, "the group"},
 			   {"force", RPC_BOOL, false,
 			    "disconnect clients; also members that others made"}},
-		.returns = "GROUP. Without `force` nothing is stopped while one is in use. Once begun "
-			   "it is completed, by the next daemon if need be.",
+		.returns =
+			"GROUP. Without `force` nothing is stopped while one is in use. Once begun "
+			"it is completed, by the next daemon if need be.",
 	},
 	{
 		.name = "group.qos",

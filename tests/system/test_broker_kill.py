@@ -420,6 +420,50 @@ def count_steps(daemon, verb) -> int:
     return killer.end()
 
 
+def test_undefine_of_several_killed_at_every_step(busy):
+    """All definitions of a UUID are there, or none, and the pieces of those that went are free; an active device stays."""
+    reason = possible()
+    if reason:
+        pytest.skip(reason)
+    verb = Verb("mdev.undefine", {"uuid": new_uuid()}, None)
+    held = ["p0", "store"]
+
+    def define() -> None:
+        for parent, kind in TYPES.items():
+            busy.ok("define", "-u", verb.params["uuid"], "-p", parent, "-t", kind)
+
+    def defined() -> int:
+        return sum(path.name == verb.params["uuid"] for path in (busy.root / "etc/umdev/mdevs.d").glob("*/*"))
+
+    define()
+    before = {parent: busy.parent(parent)["pool"]["free"] for parent in TYPES}
+    outcomes = Counter()
+    for step in range(1, count_steps(busy, verb) + 1):
+        if not defined():
+            define()
+        for parent in held:  # the first gets a piece and keeps it, the second is active
+            busy.ok("start", "-u", verb.params["uuid"], "-p", parent)
+            if parent != held[-1]:
+                busy.ok("stop", "-u", verb.params["uuid"])
+        killer, outcome = Killer(busy.pid, step), []
+        call(busy, verb, outcome)
+        time.sleep(0.02)
+        killer.end()
+        busy.crash()
+        halves = defined() not in (0, len(TYPES))
+        busy.start()
+        assert defined() in (0, len(TYPES)) and (outcome[0] is None or not defined()), step
+        assert len(busy.rpc("mdev.list", defined=True)["mdevs"]) == defined(), step
+        with Drive(busy, verb.params["uuid"]) as nvme:
+            nvme.write(0, b"u" * 512)
+        busy.ok("stop", "-u", verb.params["uuid"])
+        if not defined():
+            assert {parent: busy.parent(parent)["pool"]["free"] for parent in TYPES} == before, step
+        outcomes[outcome[0], halves, defined()] += 1
+    print(dict(outcomes))
+    assert outcomes[None, False, len(TYPES)] and outcomes[None, True, 0]
+
+
 @pytest.mark.parametrize("dead", [["p0"], ["p1"], ["p0", "p1"]], ids="-".join)
 def test_group_stop_whose_hosts_die_too(busy, dead):
     """Killed at a step of it, then hosts: what was begun is completed, and nothing of it starts by itself again. With

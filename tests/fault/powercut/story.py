@@ -206,6 +206,10 @@ STORY = (
     rpc("mdev.define", uuid=E, parent="hand", type="swap-21"),
     rpc("mdev.modify", uuid=E, owner="somebody"),
     rpc("mdev.undefine", uuid=E),
+    # Of several definitions, all go.
+    rpc("mdev.define", uuid=E, parent="hand", type="swap-21"),
+    rpc("mdev.define", uuid=E, parent="store", type="nvme-1m"),
+    rpc("mdev.undefine", uuid=E),
     # Ends of the daemon, and what starts by itself.
     stop(),
     boot(),
