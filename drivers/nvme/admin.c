@@ -158,6 +158,7 @@ static void admin_park(struct nvme_request *req)
 {
 	req->stage = NVME_STAGE_PARKED;
 	req->ctrl->working--;
+	nvme_replay_ended(req);
 }
 
 /* Takes a command back that the storage has not begun. Returns whether that could be done. */

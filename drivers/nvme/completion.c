@@ -12,7 +12,7 @@
 #include "core.h"
 #include "fault.h"
 
-static void ctrl_mark_dirty(struct nvme_ctrl *ctrl)
+void nvme_mark_dirty(struct nvme_ctrl *ctrl)
 {
 	if (ctrl->in_dirty)
 		return;
@@ -76,11 +76,12 @@ void nvme_finish(struct nvme_request *req, uint32_t status)
 	if (req->stage != NVME_STAGE_PARKED)
 		ctrl->working--;
 	req->stage = NVME_STAGE_DONE;
+	nvme_replay_ended(req);
 	req->cmd->status = (uint16_t)status;
 	ctrl->last_work_ns = 0;
 	TAILQ_INSERT_TAIL(&ctrl->cq[cqid].pending, req, link);
 	nvme_bit_set(ctrl->cq_dirty, cqid);
-	ctrl_mark_dirty(ctrl);
+	nvme_mark_dirty(ctrl);
 	if (ctrl->sq[sqid].deleter && ctrl->sq[sqid].active == 0 && !ctrl->sq[sqid].fetching)
 		nvme_sq_deleted(ctrl, sqid);
 }

@@ -96,13 +96,18 @@ static void copy_done(void *arg, int error)
 {
 	struct nvme_request *req = arg;
 	struct nvme_ctrl *ctrl = req->ctrl;
+	uint32_t before;
+	bool ended;
 
 	if (ctrl->draining) {
 		nvme_request_release(req);
 		nvme_drain_check(ctrl);
 		return;
 	}
-	if (copy_on(req, error))
+	before = nvme_suspect_begin(req);
+	ended = copy_on(req, error);
+	nvme_suspect_end(req, before);
+	if (ended)
 		nvme_turn(ctrl);
 }
 

@@ -31,7 +31,24 @@ int nvme_state_check(const struct nvme_ctrl *ctrl);
 /* Rebuilds the caches from a checked state and arranges for what was in flight to go on. */
 void nvme_state_resume(struct nvme_ctrl *ctrl);
 /* Goes on, once: by a timer, or before the guest's first access. */
-void nvme_state_go(struct nvme_ctrl *ctrl);
+void nvme_state_go(struct nvme_ctrl *ctrl, bool by_timer);
+
+/* ---- replay.c ---- */
+
+/* The process works on @req until nvme_suspect_end(), which is given what this returned. They nest.
+ */
+uint32_t nvme_suspect_begin(struct nvme_request *req);
+void nvme_suspect_end(struct nvme_request *req, uint32_t before);
+/* Counts a death against the command that the process before worked on. */
+void nvme_suspect_count(struct nvme_ctrl *ctrl);
+/* Begins anew what is parked since nvme_state_resume(); not @now: from the loop. */
+void nvme_replay(struct nvme_ctrl *ctrl, bool now);
+/* Begins the next command of those that begin one after the other, if the last has ended. */
+void nvme_replay_step(struct nvme_ctrl *ctrl);
+/* @req has ended, or waits for something else to happen. */
+void nvme_replay_ended(struct nvme_request *req);
+/* Everything in flight is given up. */
+void nvme_replay_stop(struct nvme_ctrl *ctrl);
 
 /* ---- reset.c ---- */
 
@@ -64,6 +81,8 @@ void nvme_dispatch(struct nvme_request *req);
 
 /* The command has ended with @status; a completion entry follows. */
 void nvme_finish(struct nvme_request *req, uint32_t status);
+/* Sees to it that nvme_turn() is called. */
+void nvme_mark_dirty(struct nvme_ctrl *ctrl);
 /* Writes the completion entries of all queues that have any, as far as there is room, and
  * interrupts. */
 void nvme_completions_post(struct nvme_ctrl *ctrl);

@@ -39,6 +39,7 @@
 #define NVME_FETCH_BATCH   16u
 #define NVME_TIMER_SHARED  0u
 #define NVME_TIMER_RESUME  1u
+#define NVME_TIMER_REPLAY  2u
 #define NVME_FLUSH_REQUEST                                                                         \
 	NVME_SLOTS /* the request for our own flush at shutdown; it has no slot */
 
@@ -52,6 +53,13 @@ enum nvme_stage {
 	NVME_STAGE_COPY_OUT,
 	NVME_STAGE_PARKED,
 	NVME_STAGE_DONE,
+};
+
+/* How commands of an earlier process begin anew; see replay.c. But for NONE nothing is fetched. */
+enum nvme_replay {
+	NVME_REPLAY_NONE, /* they have begun, or there are none */
+	NVME_REPLAY_DUE,
+	NVME_REPLAY_ALONE, /* one after the other */
 };
 
 struct nvme_range {
@@ -97,6 +105,7 @@ struct nvme_request {
 	uint8_t held;
 	uint8_t large;	   /* kind of the buffer */
 	uint8_t replayed;  /* a command that an earlier process began */
+	uint8_t replaying; /* it has not ended or parked since */
 	uint8_t in_job;	   /* an admin command whose job has started and not ended */
 	uint16_t dsm_next; /* range of Dataset Management that follows */
 	uint16_t dsm_count;
@@ -181,11 +190,14 @@ struct nvme_ctrl {
 	bool serving;	     /* guards against recursion */
 	uint8_t reset_asked; /* reset_done() is due */
 	bool timer_armed;
-	bool resuming;	      /* nvme_state_go() is still to come */
-	bool leaving;	      /* another process will go on from the state */
-	uint32_t outstanding; /* requests not FREE, fetches and posts by message */
-	uint32_t working;     /* requests between fetch and DONE, without PARKED */
-	uint32_t used;	      /* requests ever taken from the arena */
+	bool resuming;		    /* nvme_state_go() is still to come */
+	bool leaving;		    /* another process will go on from the state */
+	uint8_t replay;		    /* enum nvme_replay */
+	uint32_t replay_left;	    /* requests that are replaying */
+	struct nvme_request *alone; /* the one that began anew last, of those that do so alone */
+	uint32_t outstanding;	    /* requests not FREE, fetches and posts by message */
+	uint32_t working;	    /* requests between fetch and DONE, without PARKED */
+	uint32_t used;		    /* requests ever taken from the arena */
 	uint32_t free_count;
 	uint32_t last_sq; /* the round robin stands here */
 	uint64_t last_work_ns;

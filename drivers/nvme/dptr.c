@@ -243,17 +243,22 @@ static void walk_read(void *arg, int error)
 	struct nvme_request *req = arg;
 	struct nvme_ctrl *ctrl = req->ctrl;
 	uint32_t status;
+	uint32_t before;
+	bool more;
 
 	if (ctrl->draining) {
 		nvme_request_release(req);
 		nvme_drain_check(ctrl);
 		return;
 	}
+	before = nvme_suspect_begin(req);
 	status = error < 0 ? NVME_DATA_ERROR : walk_step(req);
-	if (status == WALK_MORE && !walk_on(req, &status))
-		return;
-	req->next(req, status);
-	nvme_turn(ctrl);
+	more = status == WALK_MORE && !walk_on(req, &status);
+	if (!more)
+		req->next(req, status);
+	nvme_suspect_end(req, before);
+	if (!more)
+		nvme_turn(ctrl);
 }
 
 void nvme_dptr_read(struct nvme_request *req, void (*next)(struct nvme_request *, uint32_t))

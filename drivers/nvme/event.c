@@ -97,6 +97,7 @@ void nvme_event_request(struct nvme_request *req)
 	}
 	req->stage = NVME_STAGE_PARKED;
 	ctrl->working--;
+	nvme_replay_ended(req);
 	st->event_slots[st->event_slot_count++] = (uint16_t)req->index;
 	event_deliver_pending(ctrl);
 }

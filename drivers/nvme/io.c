@@ -283,15 +283,18 @@ static void io_done(struct nvme_io *io, int error)
 {
 	struct nvme_request *req =
 		(struct nvme_request *)((char *)io - offsetof(struct nvme_request, io));
+	uint32_t before = nvme_suspect_begin(req);
+	bool more = false;
 
 	if (io->op == NVME_OP_DEALLOCATE) {
 		/* Deallocation is a wish: storage that cannot keeps the data. */
 		if (error == -EOPNOTSUPP)
 			error = 0;
-		if (error == 0 && !req->ctrl->draining && io_dsm_step(req))
-			return;
+		more = error == 0 && !req->ctrl->draining && io_dsm_step(req);
 	}
-	io_worked(req, error);
+	if (!more)
+		io_worked(req, error);
+	nvme_suspect_end(req, before);
 }
 
 /* ---- Message-only guest memory ---- */
@@ -363,26 +366,22 @@ static void io_prepare(struct nvme_request *req)
 	}
 }
 
-void nvme_job_start(void *mdev_priv, struct umdev_job *job)
+static void io_start(struct nvme_request *req)
 {
-	struct nvme_ctrl *ctrl = mdev_priv;
-	struct nvme_request *req =
-		(struct nvme_request *)((char *)job - offsetof(struct nvme_request, job));
+	struct nvme_ctrl *ctrl = req->ctrl;
 	struct nvme_backend *backend = ctrl->parent->backend;
 	int rc = 0;
 
-	if (job->engine == NVME_ENGINE_ADMIN) {
-		nvme_admin_start(req);
-		return;
-	}
 	req->stage = NVME_STAGE_STARTED;
 	req->io.done = io_done;
 	if (req->index == NVME_FLUSH_REQUEST || req->cmd->sqid == 0)
 		req->io.op = NVME_OP_FLUSH;
 	else
 		io_prepare(req);
-	if (req->io.op == NVME_OP_READ || req->io.op == NVME_OP_WRITE)
+	if (req->io.op == NVME_OP_READ || req->io.op == NVME_OP_WRITE) {
+		FAULT_VALUE("io.starting", req->io.offset);
 		rc = io_map(req);
+	}
 	if (rc == -EREMOTE) {
 		nvme_host->job_done(ctrl->mdev, &req->job);
 		req->stage = NVME_STAGE_LISTS;
@@ -402,6 +401,19 @@ void nvme_job_start(void *mdev_priv, struct umdev_job *job)
 	}
 	FAULT_POINT("io.starting");
 	backend->ops->start(backend, &req->io);
+}
+
+void nvme_job_start(void *mdev_priv, struct umdev_job *job)
+{
+	struct nvme_request *req =
+		(struct nvme_request *)((char *)job - offsetof(struct nvme_request, job));
+	uint32_t before = nvme_suspect_begin(req);
+
+	if (job->engine == NVME_ENGINE_ADMIN)
+		nvme_admin_start(req);
+	else
+		io_start(req);
+	nvme_suspect_end(req, before);
 }
 
 void nvme_jobs_flush(void *parent_priv)

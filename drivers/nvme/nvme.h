@@ -149,6 +149,7 @@ static_assert(sizeof(struct nvme_dsm_range) == 16, "6.7");
 #define NVME_EVENT_TYPES	      2u
 #define NVME_EVENT_ERROR_BAD_REGISTER 0u
 #define NVME_EVENT_ERROR_BAD_VALUE    1u
+#define NVME_EVENT_ERROR_TRANSIENT    4u
 #define NVME_EVENT_SMART_TEMPERATURE  1u
 
 /* ---- 4.6.1 Status: SC 7:0, SCT 10:8, more 13, do not retry 14 ---- */
@@ -160,6 +161,7 @@ static_assert(sizeof(struct nvme_dsm_range) == 16, "6.7");
 #define NVME_BAD_FIELD		(0x002u | NVME_DNR)
 #define NVME_DATA_ERROR		0x004u
 #define NVME_INTERNAL		0x006u
+#define NVME_INTERNAL_NO_RETRY	(0x006u | NVME_DNR)
 #define NVME_ABORTED		0x007u
 #define NVME_ABORTED_SQ_DELETED 0x008u
 #define NVME_BAD_NAMESPACE	(0x00bu | NVME_DNR)

@@ -47,6 +47,7 @@ void nvme_request_release(struct nvme_request *req)
 	if (req->stage != NVME_STAGE_DONE && req->stage != NVME_STAGE_PARKED)
 		ctrl->working--;
 	req->stage = NVME_STAGE_FREE;
+	nvme_replay_ended(req);
 	/* What was not told to the guest is for the next process to do again. */
 	if (!ctrl->leaving)
 		req->cmd->phase = NVME_SLOT_FREE;
@@ -58,6 +59,7 @@ void nvme_request_release(struct nvme_request *req)
 void nvme_dispatch(struct nvme_request *req)
 {
 	struct nvme_ctrl *ctrl = req->ctrl;
+	uint32_t before = nvme_suspect_begin(req);
 
 	req->stage = NVME_STAGE_LISTS;
 	req->ranges = req->few;
@@ -71,6 +73,7 @@ void nvme_dispatch(struct nvme_request *req)
 		nvme_admin_begin(req);
 	else
 		nvme_io_command(req);
+	nvme_suspect_end(req, before);
 }
 
 /* Takes @n entries that begin at the head of @sqid. The slot is complete before the count moves. */
@@ -88,6 +91,7 @@ static void sq_take(struct nvme_ctrl *ctrl, uint32_t sqid, const uint8_t *entrie
 		req->cmd->sqid = (uint16_t)sqid;
 		req->cmd->sq_seq = st->fetched;
 		req->cmd->result = 0;
+		req->cmd->deaths = 0;
 		req->replayed = 0;
 		FAULT_POINT("sq.copied");
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
@@ -132,8 +136,8 @@ static uint32_t sq_fetchable(const struct nvme_ctrl *ctrl, uint32_t sqid)
 	uint32_t in_page = (uint32_t)((NVME_PAGE_BYTES - (at & (NVME_PAGE_BYTES - 1))) /
 				      sizeof(struct nvme_sqe));
 
-	if (n == 0 || ctrl->sq[sqid].fetching || ctrl->sq[sqid].deleter ||
-	    !TAILQ_EMPTY(&ctrl->cq[st->cqid].pending))
+	if (n == 0 || ctrl->replay != NVME_REPLAY_NONE || ctrl->sq[sqid].fetching ||
+	    ctrl->sq[sqid].deleter || !TAILQ_EMPTY(&ctrl->cq[st->cqid].pending))
 		return 0;
 	if (sqid != 0)
 		slots = slots > NVME_ADMIN_RESERVE ? slots - NVME_ADMIN_RESERVE : 0;
@@ -282,6 +286,10 @@ void nvme_turn(struct nvme_ctrl *ctrl)
 	ctrl->serving = true;
 	nvme_buffers_serve(ctrl);
 	nvme_completions_post(ctrl);
+	if (ctrl->replay == NVME_REPLAY_ALONE) {
+		nvme_replay_step(ctrl);
+		nvme_completions_post(ctrl);
+	}
 	if (ctrl->running && (ctrl->ready[0] | ctrl->ready[1])) {
 		served = nvme_service(ctrl);
 		nvme_completions_post(ctrl);

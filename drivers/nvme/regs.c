@@ -190,7 +190,7 @@ int nvme_region_write(void *mdev_priv, uint32_t bar, uint64_t offset, const void
 	struct nvme_ctrl *ctrl = mdev_priv;
 	uint32_t words[2];
 
-	nvme_state_go(ctrl);
+	nvme_state_go(ctrl, false);
 	/* Registers are of 4 and 8 bytes; narrower writes have no effect (3.1). */
 	if (bar != 0 || (len != 4 && len != 8))
 		return 0;

@@ -142,6 +142,7 @@ static bool drain_begin(struct nvme_ctrl *ctrl)
 		return ctrl->outstanding == 0;
 	/* Ends that are reported from within the loop must not finish the drain below it. */
 	ctrl->drain_held = true;
+	nvme_replay_stop(ctrl);
 	for (uint32_t i = 0; i < NVME_QUEUES; i++)
 		nvme_completions_drop(ctrl, i, NVME_QUEUES);
 	for (uint32_t i = 0; i < ctrl->used; i++)

@@ -2,8 +2,8 @@
 /*
  * Going on from the state that an earlier process left. The page is checked like any other input;
  * then caches are rebuilt, and once the host runs, completion entries that may not have been
- * written are written, commands that had begun begin again, doorbells are looked at, and every
- * interrupt is raised once (too many are harmless).
+ * written are written, every interrupt is raised once (too many are harmless), commands that had
+ * begun begin again (replay.c), and doorbells are looked at.
  */
 #include <errno.h>
 
@@ -87,7 +87,7 @@ int nvme_state_check(const struct nvme_ctrl *ctrl)
 		if (!state_cq_good(ctrl, i) || !state_sq_good(ctrl, i))
 			return state_bad("queues");
 	}
-	if (st->slots_used > NVME_SLOTS)
+	if (st->slots_used > NVME_SLOTS || st->suspect > st->slots_used)
 		return state_bad("commands in flight");
 	for (uint32_t i = 0; i < st->slots_used; i++) {
 		if (!state_slot_good(ctrl, &st->cmds[i]))
@@ -143,43 +143,7 @@ static bool resume_ending(struct nvme_ctrl *ctrl, struct nvme_request *req)
 	return true;
 }
 
-/* Begins a command anew that an earlier process had begun. */
-static void resume_command(struct nvme_request *req)
-{
-	struct nvme_ctrl *ctrl = req->ctrl;
-
-	req->replayed = 1;
-	req->cmd->result = 0;
-	ctrl->sq[req->cmd->sqid].active--; /* nvme_dispatch() counts it */
-	nvme_dispatch(req);
-}
-
-static bool resume_waits(const struct nvme_request *req)
-{
-	return req->stage == NVME_STAGE_PARKED && req->cmd->phase == NVME_SLOT_ACTIVE &&
-	       req->cmd->sqid == 0 && !req->replayed;
-}
-
-/* Admin commands build on each other, so they begin anew in the order in which they were fetched.
- */
-static void resume_admin(struct nvme_ctrl *ctrl)
-{
-	for (;;) {
-		struct nvme_request *first = NULL;
-
-		for (uint32_t i = 0; i < ctrl->used; i++) {
-			struct nvme_request *req = &ctrl->arena->requests[i];
-
-			if (resume_waits(req) && (!first || req->cmd->sq_seq < first->cmd->sq_seq))
-				first = req;
-		}
-		if (!first || !ctrl->running)
-			return;
-		resume_command(first);
-	}
-}
-
-void nvme_state_go(struct nvme_ctrl *ctrl)
+void nvme_state_go(struct nvme_ctrl *ctrl, bool by_timer)
 {
 	if (!ctrl->resuming)
 		return;
@@ -203,14 +167,6 @@ void nvme_state_go(struct nvme_ctrl *ctrl)
 	}
 	nvme_completions_post(ctrl);
 	FAULT_POINT("resume.posted");
-	resume_admin(ctrl);
-	for (uint32_t i = 0; i < ctrl->used && ctrl->running; i++) {
-		struct nvme_request *req = &ctrl->arena->requests[i];
-
-		if (req->stage == NVME_STAGE_PARKED && req->cmd->phase == NVME_SLOT_ACTIVE &&
-		    req->cmd->sqid != 0)
-			resume_command(req);
-	}
 	for (uint32_t i = 0; i <= ctrl->queues; i++) {
 		if (ctrl->state->sq[i].size > 0)
 			nvme_bit_set(ctrl->ready, i);
@@ -219,15 +175,14 @@ void nvme_state_go(struct nvme_ctrl *ctrl)
 	}
 	if ((ctrl->state->csts & NVME_CSTS_SHST_MASK) == NVME_CSTS_SHST_BUSY)
 		nvme_flush_begin(ctrl);
-	FAULT_POINT("resume.replayed");
-	nvme_doorbell_scan(ctrl);
-	ctrl->last_work_ns = 0;
-	nvme_turn(ctrl);
+	/* Not in the midst of a request of the client, which would be blamed for what comes of it.
+	 */
+	nvme_replay(ctrl, by_timer);
 }
 
 static void resume_timer(void *arg)
 {
-	nvme_state_go(arg);
+	nvme_state_go(arg, true);
 }
 
 void nvme_state_resume(struct nvme_ctrl *ctrl)
@@ -246,6 +201,7 @@ void nvme_state_resume(struct nvme_ctrl *ctrl)
 			ctrl->cq[i].phase = !(st->cq[i].posted / st->cq[i].size & 1u);
 		}
 	}
+	nvme_suspect_count(ctrl);
 	ctrl->resuming = true;
 	nvme_host->timer(ctrl->mdev, NVME_TIMER_RESUME, nvme_host->now_ns(), resume_timer, ctrl);
 }

@@ -17,7 +17,7 @@
 #include "identify.h"
 #include "nvme.h"
 
-#define NVME_STATE_VERSION 1u
+#define NVME_STATE_VERSION 2u
 #define NVME_STATE_MAGIC   0x766e64766d75ull
 
 #define NVME_IO_QUEUES	   64u
@@ -28,6 +28,7 @@
 #define NVME_EVENTS_MAX	   4u	 /* outstanding Asynchronous Event Requests */
 #define NVME_PENDING_MAX   8u	 /* events that wait for one */
 #define NVME_ERRORS	   64u
+#define NVME_DEATHS_MAX	   3u /* of processes over one command, which then ends with an error */
 
 struct nvme_state_sq {
 	uint64_t base;
@@ -61,8 +62,9 @@ struct nvme_state_cmd {
 	uint16_t status;
 	uint16_t sqid;
 	uint16_t sq_head;
-	uint8_t phase; /* NVME_SLOT_* */
-	uint8_t reserved[5];
+	uint8_t phase;	/* NVME_SLOT_* */
+	uint8_t deaths; /* processes that died over it */
+	uint8_t reserved[4];
 };
 
 struct nvme_state_event {
@@ -121,6 +123,8 @@ struct nvme_state {
 	uint32_t slots_used;	/* slots from here on were never touched */
 	struct nvme_state_features features;
 	struct nvme_state_smart smart;
+	uint32_t suspect; /* slot + 1 of the command that is being worked on, or 0: replay.c */
+	uint32_t replays; /* 1 while commands that began anew have not all ended */
 	uint64_t error_count;
 	struct nvme_log_error errors[NVME_ERRORS]; /* entry n at (n - 1) % NVME_ERRORS */
 	struct nvme_state_sq sq[NVME_QUEUES];
@@ -130,6 +134,7 @@ struct nvme_state {
 static_assert(sizeof(struct nvme_state_cmd) == 96, "no holes");
 static_assert(sizeof(struct nvme_state_sq) == 32 && sizeof(struct nvme_state_cq) == 32, "no holes");
 static_assert(sizeof(struct nvme_state_features) == 112, "no holes");
-static_assert(offsetof(struct nvme_state, sq) == 64 + 8 + 32 + 16 + 112 + 96 + 8 + 64 * NVME_ERRORS,
+static_assert(offsetof(struct nvme_state, sq) ==
+		      64 + 8 + 32 + 16 + 112 + 96 + 16 + 64 * NVME_ERRORS,
 	      "no holes");
 static_assert(sizeof(struct nvme_state) <= 1u << 20, "the most a driver may have");

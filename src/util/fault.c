@@ -61,10 +61,18 @@ static void fault_choose(const char *text)
 	}
 }
 
+static void fault_die(const char *label)
+{
+	char line[96];
+
+	snprintf(line, sizeof(line), "fault: %s\n", label);
+	(void)!write(STDERR_FILENO, line, strlen(line));
+	raise(SIGKILL);
+}
+
 void umdev_fault_point(const char *label)
 {
 	const char *text;
-	char line[96];
 
 	if (!fault.read) {
 		fault.read = true;
@@ -75,7 +83,22 @@ void umdev_fault_point(const char *label)
 	if (strcmp(label, fault.label) != 0 || clock_now_ns() < fault.armed_ns ||
 	    --fault.passes > 0)
 		return;
-	snprintf(line, sizeof(line), "fault: %s\n", label);
-	(void)!write(STDERR_FILENO, line, strlen(line));
-	raise(SIGKILL);
+	fault_die(label);
+}
+
+void umdev_fault_value(const char *label, uint64_t value)
+{
+	const char *text = getenv("UMDEV_FAULT_VALUE");
+	size_t len = strlen(label);
+	char *end;
+
+	if (!text || strncmp(text, label, len) != 0 || text[len] != ' ' ||
+	    strtoull(text + len, &end, 10) != value)
+		return;
+	if (*end != ' ')
+		fault_die(label);
+	fault.read = true;
+	fault.passes = 1;
+	fault.armed_ns = 0;
+	snprintf(fault.label, sizeof(fault.label), "%s", end + 1);
 }

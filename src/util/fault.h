@@ -7,13 +7,22 @@
  * and how often it passes it before it dies there, both by SEED and its own number, and says so in
  * one line on stderr: "fault: LABEL". Three of four let some time pass before they count; with
  * "SEED!" none does, for steps that are passed early or never.
+ *
+ * UMDEV_FAULT_VALUE="LABEL NUMBER [STEP]": each process dies when it passes that FAULT_VALUE() with
+ * that number, or at the next FAULT_POINT() STEP, as it would of a request that is its death.
  */
 #pragma once
+
+#include <stdint.h>
 
 #ifdef UMDEV_FAULTS
 
 /* A step was reached. Kills the process if it is the chosen one. Drivers find it in the host. */
 __attribute__((visibility("default"))) void umdev_fault_point(const char *label);
+
+/* A step was reached with that number. Kills the process if the two are those of the environment.
+ */
+__attribute__((visibility("default"))) void umdev_fault_value(const char *label, uint64_t value);
 
 #define FAULT_POINT(label) umdev_fault_point(label)
 #else

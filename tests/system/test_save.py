@@ -324,7 +324,7 @@ def test_damaged_files(daemon):
         (good[:200] + bytes([good[200] ^ 1]) + good[201:], "checksum is wrong"),
         (sealed(good[:8] + b"\2" + good[9:]), "format 2, only 1"),
         (replaced(good, b"driver nvme\n", b"driver null\n"), "driver null"),
-        (replaced(good, b"state 1\n", b"state 9\n"), "version 9"),
+        (replaced(good, b"state 2\n", b"state 9\n"), "version 9"),
         (replaced(good, b"16 MiB", b"99 MiB"), "99 MiB"),
         (replaced(good, b"size 16777216", b"size 16777217"), "size 16777217"),
         (replaced(good, b"pci 1\n", b"pci 7\n"), "pci 7"),

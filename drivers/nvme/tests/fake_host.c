@@ -131,6 +131,23 @@ static bool fake_remote(uint64_t iova, uint64_t len)
 	return iova < fake.remote_to && iova + len > fake.remote_from;
 }
 
+/* Whether this is, or was, the end of the process: guest memory is out of its reach. */
+static bool fake_dies(uint64_t iova, uint64_t len)
+{
+	bool deadly = fake.deadly != 0 && iova <= fake.deadly && fake.deadly - iova < len;
+
+	if (fake.dead)
+		return true;
+	if (fake.dying_map > 0)
+		deadly |= --fake.dying_map == 0;
+	fake.doomed |= deadly;
+	if (!deadly || fake.only_doomed)
+		return false;
+	fake.dead = true;
+	fake.at_death = *fake.state;
+	return true;
+}
+
 static int fake_dma_map(struct umdev_mdev *mdev, uint64_t iova, uint64_t len, uint32_t access,
 			struct iovec *iov, uint32_t max)
 {
@@ -138,7 +155,7 @@ static int fake_dma_map(struct umdev_mdev *mdev, uint64_t iova, uint64_t len, ui
 
 	fake.maps++;
 	assert_true(max > 0);
-	if (!fake_inside(iova, len))
+	if (!fake_inside(iova, len) || fake_dies(iova, len))
 		return -EFAULT;
 	if (fake_remote(iova, len))
 		return -EREMOTE;
@@ -173,7 +190,7 @@ static void fake_dma_release(struct umdev_mdev *mdev, uint32_t token)
 static int fake_transfer(uint64_t iova, void *to, const void *from, uint64_t len,
 			 umdev_dma_done *done, void *arg)
 {
-	if (!fake_inside(iova, len))
+	if (!fake_inside(iova, len) || fake_dies(iova, len))
 		return -EFAULT;
 	to = to ? to : fake.memory + iova;
 	from = from ? from : fake.memory + iova;
@@ -438,15 +455,20 @@ void fake_crash(void)
 
 	/* The page as it stands at the moment of death; what the process does after that does not
 	 * count. */
-	memcpy(copy, fake.state, sizeof(*copy));
+	memcpy(copy, fake.dead ? &fake.at_death : fake.state, sizeof(*copy));
+	fake.dying_map = 0;
+	fake.dead = true;
 	rc = fake.driver->reset(fake.mdev, UMDEV_RESET_LOST);
 	fake.transfers_stopped = false;
+	fake.fds_stopped = false;
 	for (uint32_t i = 0; rc == -EINPROGRESS && i < 200000 && fake.resets_done == before; i++)
 		fake_turn();
 	fake.driver->mdev_remove(fake.mdev);
 	fake.mdev = NULL;
 	memcpy(fake.state, copy, sizeof(*copy));
 	free(copy);
+	fake.doomed = false;
+	fake.dead = false;
 	memset(timers, 0, sizeof(timers));
 }
 

@@ -53,6 +53,15 @@ struct fake {
 	uint64_t remote_to;
 	bool messages_fail;
 
+	/* When the process dies: as it asks for that address (0: never), or as it asks for the
+	 * dying_map-th time (0: never). It does not notice; fake_crash() follows. */
+	uint64_t deadly;
+	uint64_t dying_map;
+	bool only_doomed; /* it goes on for a while: doomed says so */
+	bool doomed;
+	bool dead;
+	struct nvme_state at_death;
+
 	/* What the driver did. */
 	char failed[256];
 	char last_event[256];

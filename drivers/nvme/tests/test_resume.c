@@ -325,6 +325,7 @@ static void test_damaged(void **state)
 	DAMAGE(s->cq[1].head = 64, "queues");
 	DAMAGE(s->cq[1].vector = 65, "queues");
 	DAMAGE(s->slots_used = 1025, "commands");
+	DAMAGE(s->suspect = s->slots_used + 1, "commands");
 	DAMAGE((s->slots_used = 1024, s->cmds[1023].phase = 3), "commands");
 	DAMAGE((s->slots_used = 6, s->cmds[5].phase = 1, s->cmds[5].sqid = 65), "commands");
 	DAMAGE((s->slots_used = 6, s->cmds[5].phase = 1, s->cmds[5].sqid = 9), "commands");
