@@ -11,7 +11,6 @@ UMDEV_UPGRADES   how many upgrades (3)
 
 import json
 import os
-import re
 import signal
 import socket
 import statistics
@@ -20,42 +19,13 @@ import time
 import pytest
 
 from umdevtest.mortal import seeded
+from vmlib.writers import COMPLAINTS, READER, worker
 
 pytestmark = [pytest.mark.umdev_only, pytest.mark.alone]
 
 KILLS = int(os.environ.get("UMDEV_KILLS", "8"))
 UPGRADES = int(os.environ.get("UMDEV_UPGRADES", "3"))
 BACK_LIMIT_S = 30
-COMPLAINTS = re.compile(r"nvme.*(timeout|abort|reset|error|controller is down)|I/O error|blk_update", re.IGNORECASE)
-
-# Random data goes to its half of the drive and comes back from there, until /tmp/stop is there. The file of
-# data is rewritten in each round, so that no old block passes for a new one.
-WORKER = """
-set -e
-rounds=0
-while [ ! -e /tmp/stop ]; do
-	dd if=/dev/urandom of=/tmp/data.{number} bs=64k count={count} 2>/dev/null
-	dd if=/tmp/data.{number} of=/dev/nvme0n1 bs={size} seek={seek} oflag=direct conv=notrunc 2>/dev/null
-	want=$(md5sum < /tmp/data.{number})
-	got=$(dd if=/dev/nvme0n1 bs={size} skip={seek} count={blocks} iflag=direct 2>/dev/null | md5sum)
-	[ "$want" = "$got" ]
-	rounds=$((rounds + 1))
-done
-echo $rounds
-"""
-
-# Something to be completed at any time.
-READER = """
-while [ ! -e /tmp/stop ]; do
-	dd if=/dev/nvme0n1 of=/dev/null bs=4k count=256 iflag=direct 2>/dev/null || exit 1
-done
-"""
-
-
-def worker(number: int, size: int, count: int = 16) -> str:
-    """The script that uses its own MiB of the drive, in transfers of so many KiB."""
-    total = 64 * count
-    return WORKER.format(number=number, count=count, size=f"{size}k", seek=number * total // size, blocks=total // size)
 
 
 class Watch:
