@@ -19,6 +19,8 @@
 #define IMAGE_ABOUT_MAX 131072u
 /* Headers of the stream and of its sections, with padding. */
 #define IMAGE_OVERHEAD 1024u
+/* What of a stream is looked at before all of it is there: more than any of our texts. */
+#define IMAGE_BEGIN_MAX 65536u
 
 /* ---- The compatibility text */
 
@@ -140,27 +142,61 @@ int64_t image_write(struct umdev_mdev *mdev, int fd, const char *about, uint64_t
 
 /* ---- Reading */
 
+static int image_too_long(struct umdev_error *err)
+{
+	return error_set(err, ERROR_INVALID, "the saved state is longer than any of such a device");
+}
+
+/* Whether the compatibility text of @stream is that of @mdev. */
+static int image_fits(const struct umdev_mdev *mdev, const struct stream *stream,
+		      struct umdev_error *err)
+{
+	const struct stream_section *is = stream_find(stream, STREAM_COMPAT);
+	size_t want_len = 0;
+	umdev_autofree char *want = compat_text(mdev, &want_len);
+
+	if (!want)
+		return error_set(err, ERROR_NO_MEMORY, "out of memory");
+	return stream_compare(is->data, is->stored, want, want_len, err);
+}
+
+int image_begin(const struct umdev_mdev *mdev, int fd, uint64_t size, struct umdev_error *err)
+{
+	uint64_t len = MIN(size, (uint64_t)IMAGE_BEGIN_MAX);
+	umdev_autofree void *bytes = malloc(len + 1);
+	struct stream stream;
+	uint64_t all = 0;
+	int r;
+
+	if (!bytes)
+		return error_set(err, ERROR_NO_MEMORY, "out of memory");
+	if (pread(fd, bytes, len, 0) != (ssize_t)len)
+		return error_set(err, ERROR_INTERNAL, "the saved state cannot be read");
+	r = stream_begin(bytes, len, &stream, &all, err);
+	if (r <= 0)
+		return r;
+	if (all > image_max(mdev))
+		return image_too_long(err);
+	r = image_fits(mdev, &stream, err);
+	return r < 0 ? r : 1;
+}
+
 int image_read(const struct umdev_mdev *mdev, int fd, uint64_t size, struct image *ret_image,
 	       struct umdev_error *err)
 {
-	const struct stream_section *is;
-	size_t want_len = 0;
-	umdev_autofree char *want = compat_text(mdev, &want_len);
 	int r;
 
 	if (size > image_max(mdev))
-		return error_set(err, ERROR_INVALID,
-				 "the saved state is longer than any of such a device");
+		return image_too_long(err);
 	ret_image->bytes = malloc(size + 1);
-	if (!want || !ret_image->bytes)
+	if (!ret_image->bytes)
 		return error_set(err, ERROR_NO_MEMORY, "out of memory");
 	if (pread(fd, ret_image->bytes, size, 0) != (ssize_t)size)
 		return error_set(err, ERROR_INTERNAL, "the saved state cannot be read");
 	r = stream_read(ret_image->bytes, size, &ret_image->stream, err);
 	if (r < 0)
 		return r;
-	is = stream_find(&ret_image->stream, STREAM_COMPAT);
-	return stream_compare(is->data, is->stored, want, want_len, err);
+	return image_fits(mdev, &ret_image->stream, err);
 }
 
 void image_free(struct image *image)

@@ -27,6 +27,11 @@ int image_read(const struct umdev_mdev *mdev, int fd, uint64_t size, struct imag
 	       struct umdev_error *err) umdev_warn_unused;
 void image_free(struct image *image);
 
+/* The same of the first @size bytes of a stream that is not there as a whole yet: 1 when it fits as
+ * far as that can be told, 0 when that takes more bytes. */
+int image_begin(const struct umdev_mdev *mdev, int fd, uint64_t size,
+		struct umdev_error *err) umdev_warn_unused;
+
 /* Puts the driver's part in its place; PCI and BARs, once they are there. ERROR_INVALID when a part
  * is missing or of another size. */
 int image_load_driver(struct umdev_mdev *mdev, const struct image *image,

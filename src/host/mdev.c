@@ -193,6 +193,7 @@ static const struct vfio_session_ops mdev_session_ops = {
 	.wake = host_migrate_wake,
 	.save = host_migrate_save,
 	.load = host_migrate_load,
+	.check = host_migrate_check,
 };
 
 /* ---- Taking down ---- */

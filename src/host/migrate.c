@@ -58,6 +58,17 @@ int host_migrate_save(void *device, int *ret_fd, uint64_t *ret_size)
 	return 0;
 }
 
+int host_migrate_check(void *device, int fd, uint64_t size)
+{
+	struct umdev_mdev *mdev = device;
+	struct umdev_error err = {0};
+	int r = image_begin(mdev, fd, size, &err);
+
+	if (r < 0)
+		migrate_tell(mdev, &err);
+	return r;
+}
+
 /* Whether the driver goes on from what was loaded: it alone can read its part. */
 static int migrate_try(struct umdev_mdev *mdev, struct umdev_error *err)
 {

@@ -33,3 +33,4 @@ int host_migrate_rest(void *device);
 int host_migrate_wake(void *device);
 int host_migrate_save(void *device, int *ret_fd, uint64_t *ret_size);
 int host_migrate_load(void *device, int fd, uint64_t size);
+int host_migrate_check(void *device, int fd, uint64_t size);

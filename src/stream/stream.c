@@ -109,27 +109,52 @@ static bool stream_all_zero(const uint8_t *bytes, uint64_t len)
 	return true;
 }
 
-static int stream_read_header(const uint8_t *bytes, uint64_t len, uint32_t *ret_count,
-			      struct umdev_error *err)
+/* What can be told of the first @len bytes, however few. */
+static int stream_check_magic(const uint8_t *bytes, uint64_t len, struct umdev_error *err)
 {
-	if (len < STREAM_HEADER || memcmp(bytes, STREAM_MAGIC, 8) != 0)
+	if (memcmp(bytes, STREAM_MAGIC, MIN(len, (uint64_t)8)) != 0)
 		return stream_bad(err, "it does not begin like one");
-	if (get_32(bytes + 8) != STREAM_VERSION)
+	if (len >= 12 && get_32(bytes + 8) != STREAM_VERSION)
 		return error_set(err, ERROR_INVALID,
 				 "the saved state has format %" PRIu32 ", only %u is known here",
 				 get_32(bytes + 8), STREAM_VERSION);
+	return 0;
+}
+
+static bool stream_header_ok(const uint8_t *bytes)
+{
+	uint32_t count = get_32(bytes + 12);
+
+	return count > 0 && count <= STREAM_SECTIONS_MAX &&
+	       stream_all_zero(bytes + 24, STREAM_HEADER - 24);
+}
+
+static int stream_bad_length(const uint8_t *bytes, uint64_t len, struct umdev_error *err)
+{
+	return error_set(err, ERROR_INVALID,
+			 "the saved state is cut or has something behind it: it says that it has "
+			 "%" PRIu64 " bytes, and there are %" PRIu64,
+			 get_64(bytes + 16), len);
+}
+
+static int stream_read_header(const uint8_t *bytes, uint64_t len, uint32_t *ret_count,
+			      struct umdev_error *err)
+{
+	int r;
+
+	if (len < STREAM_HEADER)
+		return stream_bad(err, "it does not begin like one");
+	r = stream_check_magic(bytes, len, err);
+	if (r < 0)
+		return r;
 	if (get_64(bytes + 16) != len || len < STREAM_HEADER + STREAM_SUM)
-		return error_set(err, ERROR_INVALID,
-				 "the saved state is cut or has something behind it: it says that "
-				 "it has %" PRIu64 " bytes, and there are %" PRIu64,
-				 get_64(bytes + 16), len);
+		return stream_bad_length(bytes, len, err);
 	if (get_32(bytes + len - STREAM_SUM) != crc32c(0, bytes, len - STREAM_SUM))
 		return error_set(err, ERROR_INVALID,
 				 "the saved state is damaged: its checksum is wrong");
-	*ret_count = get_32(bytes + 12);
-	if (*ret_count == 0 || *ret_count > STREAM_SECTIONS_MAX ||
-	    !stream_all_zero(bytes + 24, STREAM_HEADER - 24) || get_32(bytes + len - 4) != 0)
+	if (!stream_header_ok(bytes) || get_32(bytes + len - 4) != 0)
 		return stream_bad(err, "its header breaks a rule");
+	*ret_count = get_32(bytes + 12);
 	return 0;
 }
 
@@ -156,6 +181,45 @@ static bool stream_text_ok(const struct stream_section *s)
 	return true;
 }
 
+static struct stream_section stream_section(const uint8_t *at)
+{
+	return (struct stream_section){.kind = get_32(at),
+				       .data = at + STREAM_SECTION,
+				       .size = get_64(at + 8),
+				       .stored = get_64(at + 16)};
+}
+
+int stream_begin(const void *bytes, uint64_t len, struct stream *ret_stream, uint64_t *ret_size,
+		 struct umdev_error *err)
+{
+	const uint8_t *at = (const uint8_t *)bytes + STREAM_HEADER;
+	struct stream_section s;
+	uint64_t size;
+	int r = stream_check_magic(bytes, len, err);
+
+	if (r < 0 || len < STREAM_HEADER)
+		return r;
+	size = get_64((const uint8_t *)bytes + 16);
+	if (size < MAX(len, (uint64_t)STREAM_HEADER + STREAM_SECTION + STREAM_SUM))
+		return stream_bad_length(bytes, len, err);
+	if (!stream_header_ok(bytes))
+		return stream_bad(err, "its header breaks a rule");
+	if (len < STREAM_HEADER + STREAM_SECTION)
+		return 0;
+	s = stream_section(at);
+	if (s.kind != STREAM_COMPAT || get_32(at + 4) != 0)
+		return stream_bad(err, "a section is of a kind that does not belong there");
+	if (s.stored > size - STREAM_HEADER - STREAM_SECTION - STREAM_SUM)
+		return stream_bad(err, "a section is larger than what there is");
+	if (s.stored > len - STREAM_HEADER - STREAM_SECTION)
+		return 0;
+	if (!stream_text_ok(&s))
+		return stream_bad(err, "its compatibility text is no text");
+	*ret_stream = (struct stream){.sections = {s}, .count = 1};
+	*ret_size = size;
+	return 1;
+}
+
 int stream_read(const void *bytes, uint64_t len, struct stream *ret_stream, struct umdev_error *err)
 {
 	const uint8_t *at = (const uint8_t *)bytes + STREAM_HEADER;
@@ -173,10 +237,7 @@ int stream_read(const void *bytes, uint64_t len, struct stream *ret_stream, stru
 
 		if (left < STREAM_SECTION)
 			return stream_bad(err, "a section is cut");
-		s = (struct stream_section){.kind = get_32(at),
-					    .data = at + STREAM_SECTION,
-					    .size = get_64(at + 8),
-					    .stored = get_64(at + 16)};
+		s = stream_section(at);
 		if (!stream_kind_ok(&stream, s.kind) || get_32(at + 4) != 0)
 			return stream_bad(err, "a section is of a kind that does not belong there");
 		left -= STREAM_SECTION;

@@ -65,6 +65,15 @@ int64_t stream_write(const struct stream *stream, void *buf, uint64_t room) umde
 int stream_read(const void *bytes, uint64_t len, struct stream *ret_stream,
 		struct umdev_error *err) umdev_warn_unused;
 
+/*
+ * Looks at the first @len bytes of a stream of which more may come. Returns 1 once its
+ * compatibility text is there, which is then the one section of @ret_stream, and *@ret_size what
+ * the whole says its length is; 0 while that is not there; ERROR_INVALID as stream_read() when this
+ * is the beginning of no stream.
+ */
+int stream_begin(const void *bytes, uint64_t len, struct stream *ret_stream, uint64_t *ret_size,
+		 struct umdev_error *err) umdev_warn_unused;
+
 /* The section of that kind, or NULL. */
 const struct stream_section *stream_find(const struct stream *stream, uint32_t kind);
 

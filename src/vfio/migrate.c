@@ -29,6 +29,7 @@ static void migrate_drop(struct vfio_session *s)
 	m->size = 0;
 	m->pos = 0;
 	m->number = 0;
+	s->stream_checked = false;
 	if (s->stream_fd < 0)
 		return;
 	fd_close(&s->stream_fd);
@@ -44,6 +45,7 @@ static int migrate_keep(struct vfio_session *s, int *fd, uint64_t size)
 		return r;
 	fd_close(&s->stream_fd);
 	s->stream_fd = umdev_steal_fd(fd);
+	s->stream_checked = false;
 	s->page->migration.pos = 0;
 	s->page->migration.number = 0;
 	s->page->migration.size = size;
@@ -371,6 +373,15 @@ int migrate_read_serve(struct vfio_session *s, struct vfio_request *q, uint32_t 
 	return 0;
 }
 
+/* A client should learn that this is the wrong device before it has moved everything. */
+static int migrate_check(struct vfio_session *s, uint64_t size)
+{
+	int r = s->stream_checked ? 1 : s->ops->check(s->device, s->stream_fd, size);
+
+	s->stream_checked = r == 1;
+	return r;
+}
+
 int migrate_write_serve(struct vfio_session *s, struct vfio_request *q, uint32_t *ret_len)
 {
 	struct migrate_data data;
@@ -387,6 +398,10 @@ int migrate_write_serve(struct vfio_session *s, struct vfio_request *q, uint32_t
 	if (pwrite(s->stream_fd, q->body + sizeof(data), data.size, (off_t)at) !=
 	    (ssize_t)data.size)
 		return -EIO;
+	/* What is refused is not taken: another stream may follow in its place. */
+	r = migrate_check(s, at + data.size);
+	if (r < 0)
+		return r;
 	(void)migrate_begin(s, data.size);
 	return 0;
 }

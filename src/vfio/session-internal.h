@@ -87,6 +87,7 @@ struct vfio_session {
 	bool probing; /* a message of no bytes asks for the client's layout */
 	struct dma_transfer *in_flight[VFIO_MESSAGE_COUNT];
 	int stream_fd;	     /* the state on its way, or -1 */
+	bool stream_checked; /* what can be told of it before all of it is there */
 	struct dirty *dirty; /* pages that were written; NULL: nobody wants to know */
 	struct share_check share;
 	struct vfio_session_stats stats;

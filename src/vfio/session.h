@@ -118,12 +118,15 @@ struct vfio_session_ops {
 	 * nor guest memory, and leave its state in the page; wake() has it go on from there; save()
 	 * makes a memfd with its state as a stream; load() replaces the state by such a stream, and
 	 * the device goes on resting. 0 or -errno with nothing changed, but that after load() only
-	 * reset() leads on; rest() and load() may be -EINPROGRESS as above.
+	 * reset() leads on; rest() and load() may be -EINPROGRESS as above. check() looks at the
+	 * first @size bytes of a stream that is still coming: -errno when load() would refuse it
+	 * whatever follows, 1 when nothing more can be told before it is there, else 0.
 	 */
 	int (*rest)(void *device);
 	int (*wake)(void *device);
 	int (*save)(void *device, int *ret_fd, uint64_t *ret_size);
 	int (*load)(void *device, int fd, uint64_t size);
+	int (*check)(void *device, int fd, uint64_t size);
 	/* A connection was turned away, or a client thrown out for what it did (@reason, one line,
 	 * for the operator). */
 	void (*refused)(void *device, const char *reason);

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from umdevtest.migrate import (ERROR, GET, LOG_REPORT, MIGRATION, PAGE, RESUMING, RUNNING, STOP, STOP_COPY, dirty, give,
-                               log_start, log_stop, set_state, state, state_error, take, write_stream)
+                               log_start, log_stop, set_state, state, state_error, take, write_error,
+                               write_stream)
 from umdevtest.nvme import ASYNC_EVENT, CC, CSTS, IDENTIFY, READ, WRITE, Nvme
 from umdevtest.vfiouser import CONFIG, DEVICE_FEATURE, MSIX, Client, GuestMemory, signals
 
@@ -141,9 +142,11 @@ def test_bad_streams(make_target):
     nvme.enable()
     good = take(client)
     set_state(client, RUNNING)
-    for bad in (b"", good[:-1], good[:100], good + bytes(8), good[:60] + b"x" + good[61:], b"\0" * len(good)):
+    for bad, at_once in ((b"", False), (good[:-1], False), (good[:100], False), (good[:-9] + b"x" + good[-8:], False),
+                         (good + bytes(8), True), (good[:60] + b"x" + good[61:], True), (b"\0" * len(good), True)):
         set_state(client, RESUMING)
-        write_stream(client, bad)
+        assert (len(bad) > 0 and write_error(client, bad)) == (errno.EINVAL if at_once else 0)
+        assert state(client) == RESUMING
         assert state_error(client, RUNNING) == errno.EINVAL
         assert state(client) == ERROR
         assert client.read_error(0, CSTS, 4) == errno.EBUSY
@@ -187,13 +190,28 @@ def test_reset_while_stopped(make_target):
 
 
 def test_other_attributes(make_target):
-    """A state fits a device whose guest sees the same."""
+    """A state fits a device whose guest sees the same. One that does not is refused at the write that shows it, and
+    nothing of that is taken."""
     data = take(make_target().qemu())
-    client = make_target(attrs=[("nvme/queues", "3")]).qemu()
+    target = make_target(attrs=[("nvme/queues", "3")])
+    client = target.qemu()
+    text_end = 72 + struct.unpack_from("<Q", data, 64)[0]
     set_state(client, RESUMING)
-    write_stream(client, data)
+    for at in range(text_end - 1):
+        assert write_error(client, data[at:at + 1]) == 0
+    assert write_error(client, data[text_end - 1:text_end]) == errno.EINVAL
+    told = target.world.daemon.wait_event("driver", target.uuid)["message"]
+    assert "it is of 'nvme/queues 64', the device here is 'nvme/queues 3'" in told
+    assert write_error(client, data[text_end - 1:]) == errno.EINVAL
+    assert state(client) == RESUMING
     assert state_error(client, STOP) == errno.EINVAL
     client.reset()
+    # In its place another one, from its beginning.
+    own = take(client)
+    set_state(client, RESUMING)
+    assert write_error(client, data[:text_end]) == errno.EINVAL
+    write_stream(client, own)
+    set_state(client, RUNNING)
 
 
 def test_fifo_of_a_stopped_device(make_target):

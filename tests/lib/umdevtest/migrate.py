@@ -41,6 +41,11 @@ def read_stream(client, piece: int = 5000) -> bytes:
             return data
 
 
+def write_error(client, part: bytes) -> int:
+    """The errno of a write of a piece."""
+    return client.call(MIG_DATA_WRITE, struct.pack("=II", 8 + len(part), len(part)) + part).failed
+
+
 def write_stream(client, data: bytes, piece: int = 7000) -> None:
     """All of it."""
     for at in range(0, len(data), piece):

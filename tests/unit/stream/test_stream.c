@@ -154,6 +154,46 @@ static void test_versions(void **state)
 	assert_non_null(strstr(err.message, "format 2, only 1"));
 }
 
+/* Of every beginning: more is needed, until the text is there; a change that shows is refused then,
+ * and none that the whole allows. */
+static void test_begin(void **state)
+{
+	static uint8_t buf[8192];
+	const size_t text = 72 + strlen(COMPAT);
+	size_t len = write_one(buf, sizeof(buf));
+	struct umdev_error err = {0};
+	struct stream stream;
+	uint64_t size = 0;
+
+	for (size_t n = 0; n <= len; n++) {
+		uint8_t *part = malloc(n + 1);
+
+		memcpy(part, buf, n);
+		assert_int_equal(stream_begin(part, n, &stream, &size, &err), n >= text);
+		free(part);
+	}
+	assert_int_equal(size, len);
+	assert_int_equal(stream.count, 1);
+	assert_int_equal(stream_begin(buf, len + 1, &stream, &size, &err), -EINVAL);
+	for (size_t i = 0; i < 72; i++) {
+		int first = 0;
+
+		buf[i] ^= 0x81;
+		for (size_t n = 0; n <= len && first == 0; n++)
+			first = stream_begin(buf, n, &stream, &size, &err) < 0 ? (int)n : 0;
+		/* The number of sections and the length may be others. */
+		if (i < 12)
+			assert_in_range(first, i < 8 ? i + 1 : 12, 12);
+		else if (i != 12 && (i < 16 || i > 23))
+			assert_in_range(first, 48, len);
+		buf[i] ^= 0x81;
+	}
+	buf[text - 1] = ' ';
+	assert_int_equal(stream_begin(buf, text - 1, &stream, &size, &err), 0);
+	assert_int_equal(stream_begin(buf, text, &stream, &size, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "is no text"));
+}
+
 static void check_compare(const char *is, const char *want, const char *says)
 {
 	struct umdev_error err = {0};
@@ -218,8 +258,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_no_room),
 		cmocka_unit_test(test_every_change), cmocka_unit_test(test_every_change_sealed),
-		cmocka_unit_test(test_versions),     cmocka_unit_test(test_compare),
-		cmocka_unit_test(test_crc32c),	     cmocka_unit_test(test_base64),
+		cmocka_unit_test(test_versions),     cmocka_unit_test(test_begin),
+		cmocka_unit_test(test_compare),	     cmocka_unit_test(test_crc32c),
+		cmocka_unit_test(test_base64),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -212,6 +212,23 @@ static int device_load(void *device, int fd, uint64_t size)
 	return fx->load_result;
 }
 
+/* The first FIXTURE_HEAD bytes tell whether it fits. */
+static int device_check(void *device, int fd, uint64_t size)
+{
+	struct fixture *fx = device;
+	uint8_t bytes[FIXTURE_HEAD];
+
+	fx->checks++;
+	if (size < FIXTURE_HEAD)
+		return 0;
+	assert_int_equal(pread(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	for (uint32_t i = 0; i < FIXTURE_HEAD; i++) {
+		if (bytes[i] != fixture_stream(i))
+			return -EINVAL;
+	}
+	return 1;
+}
+
 static const struct vfio_session_ops device_ops = {
 	.region_access = device_access,
 	.reset = device_reset,
@@ -226,6 +243,7 @@ static const struct vfio_session_ops device_ops = {
 	.wake = device_wake,
 	.save = device_save,
 	.load = device_load,
+	.check = device_check,
 };
 
 /* ---- Fixture */

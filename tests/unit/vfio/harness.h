@@ -70,6 +70,7 @@ struct fixture {
 	uint32_t rests;
 	uint32_t wakes;
 	uint32_t loads;
+	uint32_t checks;
 	int rest_result;
 	int load_result;
 	bool kept[FIXTURE_SLOTS];
@@ -83,6 +84,7 @@ int fixture_setup(void **state);
 /* A device that can be moved: its state is a stream of FIXTURE_STREAM bytes. */
 int fixture_setup_moved(void **state);
 #define FIXTURE_STREAM 100000u
+#define FIXTURE_HEAD   1000u
 /* Byte @at of the stream. */
 uint8_t fixture_stream(uint32_t at);
 int fixture_teardown(void **state);

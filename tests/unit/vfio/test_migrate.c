@@ -153,6 +153,31 @@ static void test_bad_stream(void **state)
 	assert_int_equal(set_state(fx, WIRE_STATE_STOP), 0);
 }
 
+/* Of a stream that cannot fit the client hears at the first bytes that show it. */
+static void test_checked(void **state)
+{
+	struct fixture *fx = *state;
+
+	client_join_qemu(fx);
+	assert_int_equal(set_state(fx, WIRE_STATE_RESUMING), 0);
+	assert_int_equal(write_some(fx, 0, FIXTURE_HEAD - 1), 0);
+	assert_int_equal(write_some(fx, 3, 1), EINVAL);
+	assert_int_equal(fx->checks, 2);
+	/* What was refused was not taken. */
+	assert_int_equal(get_state(fx), WIRE_STATE_RESUMING);
+	assert_int_equal(write_some(fx, FIXTURE_HEAD - 1, 1), 0);
+	assert_int_equal(fx->checks, 3);
+	/* Once it fits, nobody asks again. */
+	for (uint32_t at = FIXTURE_HEAD; at < FIXTURE_STREAM; at += 11000)
+		assert_int_equal(write_some(fx, at, 11000), 0);
+	assert_int_equal(fx->checks, 3);
+	assert_int_equal(set_state(fx, WIRE_STATE_STOP), 0);
+	/* Another stream is looked at again. */
+	assert_int_equal(set_state(fx, WIRE_STATE_RESUMING), 0);
+	assert_int_equal(write_some(fx, 1, FIXTURE_HEAD), EINVAL);
+	assert_int_equal(fx->checks, 4);
+}
+
 static void test_leaves(void **state)
 {
 	static const uint32_t states[] = {WIRE_STATE_STOP, WIRE_STATE_STOP_COPY,
@@ -241,7 +266,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup_moved, fixture_teardown)
 		TEST(test_read),   TEST(test_write),   TEST(test_bad_stream),
-		TEST(test_leaves), TEST(test_refused),
+		TEST(test_leaves), TEST(test_refused), TEST(test_checked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
