@@ -6,10 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "broker/endpoint.h"
@@ -22,6 +24,10 @@
 #include "broker/watch.h"
 #include "util/clock.h"
 #include "util/fd.h"
+#include "util/parse.h"
+
+#define BROKER_LOCK_WAIT_NS (2 * NS_PER_S)
+#define BROKER_LOCK_LOOK_NS (2 * NS_PER_MS)
 
 const struct broker_config broker_defaults = {
 	.call_timeout_ns = 10 * NS_PER_S,
@@ -56,22 +62,51 @@ static void broker_run_ended(struct reactor_task *task)
 		broker->ended(broker);
 }
 
+/* The process that the lock file names, as text; "" for none. */
+static void broker_lock_holder(const struct broker *broker, char pid[24])
+{
+	ssize_t n = pread(broker->lock_fd, pid, 23, 0);
+
+	pid[n > 0 ? strspn(pid, "0123456789") : 0] = '\0';
+}
+
+/* Locks. A child of a daemon that died between fork() and exec() has the lock for a moment longer.
+ */
+static int broker_lock_take(const struct broker *broker)
+{
+	uint64_t deadline = clock_now_ns() + BROKER_LOCK_WAIT_NS;
+	struct timespec pause = {.tv_nsec = BROKER_LOCK_LOOK_NS};
+	char text[24] = "";
+	uint64_t pid;
+
+	while (flock(broker->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK)
+			return -errno;
+		broker_lock_holder(broker, text);
+		if (parse_u64(text, &pid) < 0 || pid == 0 || pid > INT32_MAX ||
+		    kill((pid_t)pid, 0) == 0 || errno != ESRCH || clock_now_ns() > deadline)
+			return -EWOULDBLOCK;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 /* One daemon per root: whoever holds the lock is it. */
 static int broker_lock(struct broker *broker, struct umdev_error *err)
 {
 	char pid[24] = "";
-	ssize_t n;
+	int r;
 
 	broker->lock_fd = openat(broker->root_fd, BROKER_LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (broker->lock_fd < 0)
 		return error_set(err, error_word_from_errno(errno), "cannot open %s/%s: %s",
 				 broker->config.root, BROKER_LOCK, strerror(errno));
-	if (flock(broker->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK)
+	r = broker_lock_take(broker);
+	if (r < 0) {
+		if (r != -EWOULDBLOCK)
 			return error_set(err, ERROR_INTERNAL, "cannot lock %s: %s", BROKER_LOCK,
-					 strerror(errno));
-		n = pread(broker->lock_fd, pid, sizeof(pid) - 1, 0);
-		pid[n > 0 ? strspn(pid, "0123456789") : 0] = '\0';
+					 strerror(-r));
+		broker_lock_holder(broker, pid);
 		return error_set(err, ERROR_LOCKED,
 				 "another umdevd (process %s) serves %s: stop it, or use another "
 				 "--root",

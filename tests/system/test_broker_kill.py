@@ -5,6 +5,7 @@ UMDEV_BROKER_KILLS  how often it is killed under load; 15 by default
 """
 
 import contextlib
+import fcntl
 import os
 import random
 import signal
@@ -324,6 +325,26 @@ def test_parent_that_was_removed(busy):
     assert busy.parent("com")["pool"]["units"] == 3 and busy.host_pid("com") != changed
     assert not list((busy.root / "run/umdev/mdevs").iterdir())
     add_store(busy, "160M")
+
+
+def test_lock_that_a_child_still_has(busy):
+    """Of a daemon that died between fork() and exec(): the next one waits for it. One that lives is another daemon."""
+    busy.crash()
+    lock = os.open(busy.root / "run/umdev/umdevd.lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    timer = threading.Timer(0.3, os.close, (lock,))
+    timer.start()
+    busy.start()
+    timer.join()
+    busy.crash()
+    with open(busy.root / "run/umdev/umdevd.lock", "r+", encoding="ascii") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        other.write(f"{os.getpid()}\n")
+        other.truncate()
+        other.flush()
+        with pytest.raises(Failure, match=f"another umdevd .process {os.getpid()}. serves"):
+            busy.start()
+    busy.start()
 
 
 def test_host_that_does_not_answer(busy):
