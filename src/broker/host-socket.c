@@ -22,7 +22,6 @@
 
 #define HOST_SOCKET_SUFFIX   ".sock"
 #define HOST_SOCKET_NAME_MAX (IDENT_PARENT_NAME_MAX + 1)
-#define HOST_SOCKET_NEXT     "~" /* which no parent's name has */
 
 /* Opens the directory and fills in the address. Returns the fd of the directory or -errno. */
 static int host_socket_address(const struct broker *broker, const char *name,
@@ -41,8 +40,11 @@ static int host_socket_address(const struct broker *broker, const char *name,
 
 static void host_socket_name(const char *name, bool next, char ret[HOST_SOCKET_NAME_MAX + 1])
 {
-	snprintf(ret, HOST_SOCKET_NAME_MAX + 1, "%.*s%s", IDENT_PARENT_NAME_MAX, name,
-		 next ? HOST_SOCKET_NEXT : "");
+	static const char mark[] = {HOST_SOCKET_NEXT, '\0'};
+
+	/* Without @next, a name may bring its mark. */
+	snprintf(ret, HOST_SOCKET_NAME_MAX + 1, "%.*s%s",
+		 next ? IDENT_PARENT_NAME_MAX : HOST_SOCKET_NAME_MAX, name, next ? mark : "");
 }
 
 int host_socket_bind(const struct broker *broker, const char *name, bool next)
@@ -63,9 +65,10 @@ int host_socket_bind(const struct broker *broker, const char *name, bool next)
 	return umdev_steal_fd(&fd);
 }
 
-int host_socket_connect(const struct broker *broker, const char *name, pid_t *ret_pid,
+int host_socket_connect(const struct broker *broker, const char *name, bool next, pid_t *ret_pid,
 			int *ret_pidfd)
 {
+	char full[HOST_SOCKET_NAME_MAX + 1];
 	umdev_autoclose int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	umdev_autoclose int dir = -1;
 	umdev_autoclose int pidfd = -1;
@@ -74,7 +77,8 @@ int host_socket_connect(const struct broker *broker, const char *name, pid_t *re
 	socklen_t len = sizeof(peer);
 	struct pollfd p = {.fd = fd};
 
-	dir = host_socket_address(broker, name, &address);
+	host_socket_name(name, next, full);
+	dir = host_socket_address(broker, full, &address);
 	if (fd < 0 || dir < 0)
 		return fd < 0 ? -errno : dir;
 	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||

@@ -20,9 +20,9 @@ int host_socket_bind(const struct broker *broker, const char *name, bool next) u
 /* The next host has the name from now on, and the one that had it what the next one had. */
 void host_socket_swap(const struct broker *broker, const char *name);
 
-/* A connection to the host of the parent @name and a pidfd of its process, or -errno:
- * -ECONNREFUSED and -ENOENT where there is none. */
-int host_socket_connect(const struct broker *broker, const char *name, pid_t *ret_pid,
+/* A connection to the host of the parent @name, or to the next one, and a pidfd of its process, or
+ * -errno: -ECONNREFUSED and -ENOENT where there is none. */
+int host_socket_connect(const struct broker *broker, const char *name, bool next, pid_t *ret_pid,
 			int *ret_pidfd) umdev_warn_unused;
 
 /* Removes the name, or that of the next one. */
@@ -30,4 +30,5 @@ void host_socket_remove(const struct broker *broker, const char *name, bool next
 
 /* Calls @each with the name of every parent that has one there, and with those of next ones, which
  * cannot be a parent's. */
+#define HOST_SOCKET_NEXT '~' /* is the last of those */
 void host_socket_each(struct broker *broker, void (*each)(struct broker *broker, const char *name));

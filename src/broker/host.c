@@ -332,6 +332,8 @@ static void host_exec(const struct host_config *config, int link_fd)
 	}
 	if (config->no_sandbox)
 		argv[argc++] = "--no-sandbox";
+	if (config->next)
+		argv[argc++] = "--next";
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);

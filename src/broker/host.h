@@ -44,6 +44,7 @@ struct host_config {
 	uint64_t exit_timeout_ns;
 	uint64_t orphan_ns; /* how long it waits, unused, for another broker; 0: as it sees fit */
 	int listen_fd;	    /* where it waits (host-socket.h), the caller's; -1: it ends with us */
+	bool next;	    /* another one serves, and this one nothing before LINK_OWN */
 };
 
 /* Starts a host. Its @ops are called from the reactor, never from within this or another function

@@ -151,6 +151,11 @@ void mdev_host_notify(struct parent *parent, const char *method, json_t *params,
 int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply,
 		     void *arg) umdev_warn_unused;
 
+/* The same for one that goes on from its page, in two steps: all that it is created of; the
+ * creation, which brings no descriptors. */
+int mdev_send_stage(struct mdev *mdev, link_reply_fn *reply, void *arg) umdev_warn_unused;
+int mdev_send_staged(struct mdev *mdev, link_reply_fn *reply, void *arg) umdev_warn_unused;
+
 /* The knobs in @definition as a host takes them. NULL when out of memory. */
 json_t *mdev_print_knobs(const struct definition *definition);
 

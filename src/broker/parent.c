@@ -367,6 +367,7 @@ int parent_spawn_host(struct parent *parent, const struct host_ops *ops, void *d
 			  BROKER_HOSTS_DIR, parent->name, strerror(-listen_fd));
 	parent_host_config(parent, &config);
 	config.listen_fd = listen_fd < 0 ? -1 : listen_fd;
+	config.next = parent->host != NULL;
 	return host_spawn(&config, ops, data, ret_host, err);
 }
 

@@ -276,30 +276,72 @@ json_t *mdev_print_knobs(const struct definition *definition)
 			 "priority", (int)knobs.priority);
 }
 
-int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply, void *arg)
+/* Room for the descriptors of a create. */
+struct mdev_create_fds {
+	int fds[3 + UMDEV_ENDPOINTS_MAX];
+};
+
+/* What a create of @mdev is asked with. */
+static struct host_request mdev_create_request(struct mdev *mdev, int origin,
+					       struct mdev_create_fds *room)
 {
+	const struct keeper *k = &mdev->keeper;
 	struct parent *parent = mdev->parent;
 	/* Not only this client is at stake any more. */
 	bool doubt = origin > 0 && parent_near_end(parent);
-	int fds[3 + UMDEV_ENDPOINTS_MAX] = {mdev->keeper.page_fd, mdev->keeper.listen_fd};
 	struct host_request request = {
 		.method = LINK_CREATE,
-		.fds = fds,
-		.nfds = 3 + mdev->keeper.endpoint_count,
+		.fds = room->fds,
+		.nfds = 3 + k->endpoint_count,
 		.timeout_ns = parent->broker->config.call_timeout_ns,
 	};
 
-	if (!parent->host)
-		return -ENOTCONN;
-	memcpy(&fds[2], mdev->keeper.endpoint_fds, sizeof(mdev->keeper.endpoint_fds));
-	fds[2 + mdev->keeper.endpoint_count] = mdev->keeper.record_fd;
+	room->fds[0] = k->page_fd;
+	room->fds[1] = k->listen_fd;
+	memcpy(&room->fds[2], k->endpoint_fds, sizeof(k->endpoint_fds));
+	room->fds[2 + k->endpoint_count] = k->record_fd;
 	request.params =
 		json_pack("{s:s,s:i,s:[I,I],s:o,s:i,s:o,s:o*}", "uuid", mdev->uuid, "type",
 			  (int)mdev->type_index, "piece", (json_int_t)mdev->piece.start,
 			  (json_int_t)mdev->piece.size, "attrs", mdev_create_attrs(mdev), "origin",
 			  doubt ? 2 : origin, "qos", mdev_print_knobs(mdev->running), "group",
 			  mdev->group[0] ? group_print_knobs(mdev->broker, mdev->group) : NULL);
-	return host_call(parent->host, &request, reply, arg);
+	return request;
+}
+
+int mdev_send_create(struct mdev *mdev, int origin, link_reply_fn *reply, void *arg)
+{
+	struct mdev_create_fds room;
+	struct host_request request;
+
+	if (!mdev->parent->host)
+		return -ENOTCONN;
+	request = mdev_create_request(mdev, origin, &room);
+	return host_call(mdev->parent->host, &request, reply, arg);
+}
+
+int mdev_send_stage(struct mdev *mdev, link_reply_fn *reply, void *arg)
+{
+	struct mdev_create_fds room;
+	struct host_request request;
+
+	if (!mdev->parent->host)
+		return -ENOTCONN;
+	request = mdev_create_request(mdev, 1, &room);
+	request.method = LINK_STAGE;
+	return host_call(mdev->parent->host, &request, reply, arg);
+}
+
+int mdev_send_staged(struct mdev *mdev, link_reply_fn *reply, void *arg)
+{
+	struct mdev_create_fds room;
+	struct host_request request;
+
+	if (!mdev->parent->host)
+		return -ENOTCONN;
+	request = mdev_create_request(mdev, 1, &room);
+	request.nfds = 0;
+	return host_call(mdev->parent->host, &request, reply, arg);
 }
 
 /* Hands the saved state over, if it starts from one. */

@@ -81,8 +81,8 @@ int mdev_stop(struct mdev *mdev, bool force, struct api_call *call, struct umdev
 				 mdev->changing ? "being changed" : mdev_state_name(mdev->state));
 	if (mdev->state == MDEV_RESTARTING && mdev->stop_next)
 		return error_set(err, ERROR_DEVICE_BUSY, "mdev %s is being stopped", mdev->uuid);
-	if (mdev->state == MDEV_RESTARTING && parent->state == PARENT_READY) {
-		/* The host is creating it just now. */
+	if (mdev->state == MDEV_RESTARTING && (parent->state == PARENT_READY || parent->upgrade)) {
+		/* The host is creating it just now, or one of two has it. */
 		mdev->stop_next = true;
 		mdev->stop_forced = force;
 		mdev->call = call;
@@ -274,8 +274,39 @@ static int mdev_give(struct mdev *mdev)
 	return 0;
 }
 
+static void mdev_staged(void *arg, json_t *result, const struct umdev_error *err)
+{
+	struct mdev *mdev = arg;
+	struct parent *parent = mdev->parent;
+
+	parent->returning--;
+	if (!result && err->word != ERROR_HOST_FAILED && parent->upgrade)
+		upgrade_mdev_refused(mdev, err);
+	mdev_return_next(parent);
+}
+
+/* In an upgrade all are staged, and created when the host has all of them. */
+static void mdev_return_upgraded(struct mdev *mdev)
+{
+	int r;
+
+	if (!upgrade_stages(mdev->parent)) {
+		r = mdev_send_staged(mdev, mdev_back_resumed, mdev);
+	} else {
+		r = mdev_give(mdev);
+		if (r == 0)
+			r = mdev_send_stage(mdev, mdev_staged, mdev);
+	}
+	if (r == 0)
+		mdev->parent->returning++;
+}
+
 static void mdev_return(struct mdev *mdev)
 {
+	if (mdev->parent->upgrade) {
+		mdev_return_upgraded(mdev);
+		return;
+	}
 	if (mdev->keeper.page_fd < 0 || mdev->keeper.page_size != mdev->parent->page_size)
 		mdev_send_anew(mdev);
 	else if (mdev_give(mdev) == 0)
@@ -293,6 +324,8 @@ static void mdev_return_next(struct parent *parent)
 		list_del(&mdev->return_link);
 		mdev_return(mdev);
 	}
+	if (parent->host && parent->upgrade && list_empty(&parent->returns))
+		upgrade_all_sent(parent);
 }
 
 void mdev_host_back(struct mdev *mdev)

@@ -38,13 +38,28 @@ static void takeover_fail(struct parent *parent, const struct umdev_error *err)
 	parent_fail(parent, &why);
 }
 
+static int takeover_connect(struct takeover *t, bool next);
+static void takeover_stray(struct broker *broker, const char *name);
+
+/* What else an upgrade has left is at its end. */
+static void takeover_end_other(struct parent *parent)
+{
+	char name[IDENT_PARENT_NAME_MAX + 2];
+
+	snprintf(name, sizeof(name), "%s%c", parent->name, HOST_SOCKET_NEXT);
+	takeover_stray(parent->broker, name);
+}
+
 bool takeover_host_died(struct parent *parent, const struct umdev_error *why)
 {
 	struct broker *broker = parent->broker;
+	struct takeover *t = parent->takeover;
 	bool removing = parent->state == PARENT_REMOVING;
 	struct mdev *mdev;
 	struct mdev *tmp;
 
+	if (!removing && !t->greeted && !t->next && takeover_connect(t, true) == 0)
+		return true;
 	list_for_each_safe (mdev, tmp, &broker->mdevs, link) {
 		if (mdev->parent == parent)
 			takeover_drop_mdev(mdev);
@@ -54,12 +69,13 @@ bool takeover_host_died(struct parent *parent, const struct umdev_error *why)
 	json_object_clear(parent->remakes);
 	parent->autostarted = false;
 	parent->restarts = 0;
-	if (!removing && parent->takeover->replaces)
+	if (!removing && t->replaces)
 		parent_event(parent, "host.replaced", LOG_WARNING,
 			     "its options were changed while no daemon ran: begins anew");
 	else if (!removing)
 		parent_event(parent, "host.died", LOG_ERR, "%s", why->message);
 	takeover_free(parent);
+	takeover_end_other(parent);
 	if (!removing) {
 		parent->lock_deadline_ns = clock_now_ns() + broker->config.lock_timeout_ns;
 		parent_begin(parent);
@@ -80,6 +96,7 @@ static void takeover_done(struct takeover *t)
 	if (t->started_ns)
 		host_set_started_ns(parent->host, t->started_ns);
 	takeover_free(parent);
+	takeover_end_other(parent);
 	if (parent->state == PARENT_STARTING) /* else it is being removed by now */
 		parent_taken(parent);
 	broker_taken_step(parent->broker);
@@ -229,9 +246,13 @@ static void takeover_opened(void *arg, json_t *result, const struct umdev_error 
 
 void takeover_hello(struct parent *parent, json_t *hello)
 {
+	struct takeover *t = parent->takeover;
 	struct umdev_error err = {0};
 	int r = parent_take_hello(parent, hello, &err);
 
+	t->greeted = true;
+	if (t->next)
+		host_socket_swap(parent->broker, parent->name);
 	if (r == 0) {
 		r = parent_call(parent, LINK_TAKEOVER, json_object(), takeover_opened, parent);
 		if (r < 0)
@@ -304,26 +325,36 @@ bool takeover_notify(struct parent *parent, const char *method, json_t *params, 
 	return true;
 }
 
-bool takeover_begin(struct parent *parent)
+static int takeover_connect(struct takeover *t, bool next)
 {
-	struct takeover *t = calloc(1, sizeof(*t));
+	struct parent *parent = t->parent;
 	struct host_found found = {0};
 	struct umdev_error err = {0};
 	struct host_config config;
+	int r = host_socket_connect(parent->broker, parent->name, next, &found.pid, &found.pidfd);
+
+	if (r < 0)
+		return r;
+	t->next = next;
+	found.link_fd = r;
+	parent_host_config(parent, &config);
+	return host_take(&config, &found, &parent_host_ops, parent, &parent->host, &err);
+}
+
+bool takeover_begin(struct parent *parent)
+{
+	struct takeover *t = calloc(1, sizeof(*t));
 	int r = -ENOMEM;
 
+	parent->takeover = t;
 	if (t) {
 		t->parent = parent;
 		t->records = json_object();
 		t->removes = json_array();
-		r = host_socket_connect(parent->broker, parent->name, &found.pid, &found.pidfd);
+		r = takeover_connect(t, false);
 	}
-	if (r >= 0) {
-		found.link_fd = r;
-		parent_host_config(parent, &config);
-		r = host_take(&config, &found, &parent_host_ops, parent, &parent->host, &err);
-	}
-	parent->takeover = t;
+	if (t && r < 0 && takeover_connect(t, true) == 0)
+		r = 0;
 	if (r < 0) {
 		takeover_free(parent);
 		if (r != -ENOENT && r != -ECONNREFUSED)
@@ -447,6 +478,18 @@ static void stray_died(void *data, const struct umdev_error *err)
 	broker_end_step(broker);
 }
 
+/* The parent for which a host was to be the next one at the socket @name, or NULL. */
+static const struct parent *takeover_next_of(struct broker *broker, const char *name)
+{
+	char base[IDENT_PARENT_NAME_MAX + 1];
+	size_t len = strlen(name);
+
+	if (len < 2 || len > sizeof(base) || name[len - 1] != HOST_SOCKET_NEXT)
+		return NULL;
+	snprintf(base, sizeof(base), "%.*s", (int)len - 1, name);
+	return parent_find(broker, base);
+}
+
 static void takeover_stray(struct broker *broker, const char *name)
 {
 	static const struct host_ops ops = {
@@ -456,6 +499,7 @@ static void takeover_stray(struct broker *broker, const char *name)
 		.died = stray_died,
 	};
 	const struct parent *parent = parent_find(broker, name);
+	const struct parent *next_of = takeover_next_of(broker, name);
 	struct host_config config = {
 		.reactor = broker->reactor,
 		.parent = name,
@@ -469,7 +513,9 @@ static void takeover_stray(struct broker *broker, const char *name)
 
 	if (parent && parent->state != PARENT_FAILED)
 		return;
-	r = host_socket_connect(broker, name, &found.pid, &found.pidfd);
+	if (next_of && next_of->takeover)
+		return; /* it may turn out to be the one */
+	r = host_socket_connect(broker, name, false, &found.pid, &found.pidfd);
 	if (r < 0) {
 		host_socket_remove(broker, name, false);
 		return;
@@ -492,7 +538,9 @@ static void takeover_stray(struct broker *broker, const char *name)
 	broker->takeovers++;
 	broker_event(broker,
 		     &(struct event){.name = "host.stopped", .level = LOG_WARNING, .parent = name},
-		     "process %d serves a parent that is not configured: stopped", (int)found.pid);
+		     next_of ? "process %d is left of an upgrade: stopped"
+			     : "process %d serves a parent that is not configured: stopped",
+		     (int)found.pid);
 	host_stop(stray->host);
 }
 

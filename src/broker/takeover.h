@@ -12,6 +12,9 @@
  *
  * What concerns several hosts (who uses a group, what starts by itself) waits until all of them are
  * through: broker->takeovers.
+ *
+ * A broker that dies in an upgrade leaves two hosts. One of them goes on (host/baton.h), and that
+ * one alone says hello: who ends before its hello was the other one.
  */
 #pragma once
 
@@ -53,6 +56,8 @@ struct takeover {
 	json_t *records; /* uuid -> its record */
 	json_t *removes; /* uuids of what cannot be taken over */
 	uint64_t started_ns;
+	bool next;     /* of the host that was to be the next one */
+	bool greeted;  /* it has said hello, so it is the one that serves */
 	bool told;     /* of the parent */
 	bool replaces; /* its options are others now */
 	unsigned pending;

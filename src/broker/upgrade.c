@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "broker/host-socket.h"
 #include "broker/journal.h"
 #include "link/protocol.h"
 #include "util/clock.h"
+#include "util/fd.h"
 #include "util/log.h"
 
 /* A host that fails in its first seconds was no good. */
@@ -35,6 +37,9 @@ struct upgrade {
 	struct reactor_timer timer;
 	uint64_t busy_deadline_ns;
 	uint64_t released_ns; /* when the old one was asked to rest */
+	int baton;	      /* whose reader goes on, should this broker die */
+	bool stages;	      /* the host is not told yet that the parent is its own */
+	bool named;	      /* the next one has the name of the socket */
 	int from_pid;
 	unsigned waiting; /* mdevs that are not served yet */
 	json_t *pauses;
@@ -45,11 +50,19 @@ struct upgrade {
 
 static void upgrade_free(struct upgrade *u)
 {
-	reactor_timer_cancel(u->parent->broker->reactor, &u->timer);
-	host_socket_remove(u->parent->broker, u->parent->name, true);
+	struct broker *broker = u->parent->broker;
+
+	reactor_timer_cancel(broker->reactor, &u->timer);
 	u->parent->upgrade = NULL;
-	host_free(u->next);
-	host_free(u->old);
+	if (broker->leaving) {
+		host_leave(u->next);
+		host_leave(u->old);
+	} else {
+		host_socket_remove(broker, u->parent->name, true);
+		host_free(u->next);
+		host_free(u->old);
+	}
+	fd_close(&u->baton);
 	json_decref(u->hello);
 	json_decref(u->answer);
 	json_decref(u->old_hello);
@@ -168,6 +181,12 @@ static int upgrade_check(struct upgrade *u, struct umdev_error *err)
 	return r;
 }
 
+/* The eventfd that one host can read, once. */
+static int upgrade_baton(void)
+{
+	return eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
 /* ---- Serving --------------------------------------------------------------------------------- */
 
 /* Calls @each for the mdevs of the parent that are in @state. */
@@ -200,19 +219,76 @@ static void upgrade_count(struct mdev *mdev)
 	mdev->parent->upgrade->waiting++;
 }
 
-/* Gives all mdevs to the host that the parent has now. */
+/* Gives all mdevs to the host that the parent has now: they are staged there. */
 static void upgrade_give(struct upgrade *u)
 {
-	struct parent *parent = u->parent;
-
-	parent->state = PARENT_READY;
-	parent->ready_ns = clock_now_ns();
+	u->parent->state = PARENT_RESTARTING;
+	u->stages = true;
 	u->waiting = 0;
 	upgrade_each(u, MDEV_RESTARTING, upgrade_count);
 	if (u->waiting == 0)
-		upgrade_all_back(u);
+		upgrade_all_sent(u->parent);
 	else
 		upgrade_each(u, MDEV_RESTARTING, mdev_host_back);
+}
+
+/* What the old host could have gone on with is another's. */
+static void upgrade_forget_old(struct upgrade *u)
+{
+	int r = host_notify(u->old, LINK_FORGET, json_object(), NULL, 0);
+
+	if (r < 0) /* it is dying */
+		umdev_log(LOG_DEBUG, u->parent->name, "parent.upgrade", "%s", strerror(-r));
+}
+
+/* The host has read that the parent is its own; what follows is created by it. */
+static void upgrade_owned(void *arg, json_t *result, const struct umdev_error *err)
+{
+	struct parent *parent = arg;
+	struct upgrade *u = parent->upgrade;
+	bool next;
+
+	if (!u || (!result && err->word == ERROR_HOST_FAILED))
+		return; /* its death goes on from there */
+	if (!result) {
+		host_kill(parent->host, "%s", err->message);
+		return;
+	}
+	next = u->phase == UPGRADE_SERVING;
+	if (u->old)
+		upgrade_forget_old(u);
+	if (u->named != next)
+		host_socket_swap(parent->broker, parent->name);
+	u->named = next;
+	journal_parent(parent);
+	if (u->waiting == 0)
+		upgrade_all_back(u);
+}
+
+bool upgrade_stages(const struct parent *parent)
+{
+	return parent->upgrade && parent->upgrade->stages;
+}
+
+void upgrade_all_sent(struct parent *parent)
+{
+	struct upgrade *u = parent->upgrade;
+	struct host_request request = {.method = LINK_OWN,
+				       .fds = &u->baton,
+				       .nfds = 1,
+				       .timeout_ns = parent->broker->config.call_timeout_ns};
+
+	if (!u->stages)
+		return;
+	request.params = json_object();
+	if (host_call(parent->host, &request, upgrade_owned, parent) < 0) {
+		host_kill(parent->host, "its host cannot be told that it is to serve");
+		return;
+	}
+	u->stages = false;
+	parent->state = PARENT_READY;
+	parent->ready_ns = clock_now_ns();
+	upgrade_each(u, MDEV_RESTARTING, mdev_host_back);
 }
 
 void upgrade_mdev_back(struct mdev *mdev)
@@ -253,7 +329,6 @@ static void upgrade_switch(struct upgrade *u)
 		upgrade_adopt_old(u);
 	parent->host = umdev_steal_ptr(&u->next);
 	parent_adopt_host(parent);
-	host_socket_swap(parent->broker, parent->name);
 	u->phase = UPGRADE_SERVING;
 	if (upgrade_take(u, u->hello, u->answer, &err) < 0) {
 		host_kill(parent->host, "%s", err.message);
@@ -275,8 +350,10 @@ static bool upgrade_back(struct upgrade *u, const struct umdev_error *why)
 	if (!parent->host) {
 		parent->host = umdev_steal_ptr(&u->old);
 		parent_adopt_host(parent);
-		host_socket_swap(parent->broker, parent->name);
 	}
+	/* The next one may have had the last one. */
+	fd_close(&u->baton);
+	u->baton = upgrade_baton();
 	upgrade_take_back(u);
 	u->phase = UPGRADE_BACK;
 	upgrade_each(u, MDEV_ACTIVE, mdev_host_died);
@@ -377,8 +454,11 @@ static void upgrade_release(struct upgrade *u)
 	struct reactor *reactor = parent->broker->reactor;
 	const struct mdev *busy = upgrade_find_busy(u);
 	struct umdev_error err = {0};
-	struct host_request request = {
-		.method = LINK_RELEASE, .params = json_object(), .timeout_ns = UPGRADE_REST_NS};
+	struct host_request request = {.method = LINK_RELEASE,
+				       .params = json_object(),
+				       .fds = &u->baton,
+				       .nfds = 1,
+				       .timeout_ns = UPGRADE_REST_NS};
 
 	if (busy || parent->discarding) {
 		json_decref(request.params);
@@ -481,13 +561,16 @@ int upgrade_start(struct parent *parent, struct api_call *call, struct umdev_err
 		return error_set(err, ERROR_NO_MEMORY, "out of memory");
 	u->parent = parent;
 	u->timer.expired = upgrade_expired;
+	u->baton = upgrade_baton();
 	u->pauses = json_array();
 	u->old_hello = json_incref(parent->hello);
 	u->old_answer = json_incref(parent->answer);
 	u->from_pid = (int)host_pid(parent->host);
 	u->busy_deadline_ns = clock_now_ns() + UPGRADE_BUSY_NS;
 	parent->upgrade = u;
-	r = parent_spawn_host(parent, &upgrade_next_ops, u, &u->next, err);
+	r = u->baton < 0 ? error_set(err, ERROR_LIMIT, "no descriptor is free for an upgrade") : 0;
+	if (r == 0)
+		r = parent_spawn_host(parent, &upgrade_next_ops, u, &u->next, err);
 	if (r < 0) {
 		upgrade_free(u);
 		return r;

@@ -7,6 +7,10 @@
  *   SERVING    the next one has everything; the old one rests, in case
  *   BACK       the next one failed: the old one has everything again
  *
+ * To have everything takes two steps: all mdevs are staged, and then the host is told that the
+ * parent is its own. Should this broker die, the hosts find out by themselves which of them goes on
+ * (host/baton.h).
+ *
  * Whatever can be checked is checked before anything is touched. From the end of SERVING on, a
  * death of the host is like any other.
  */
@@ -26,6 +30,11 @@ int upgrade_start(struct parent *parent, struct api_call *call,
 
 /* The host of a parent that is being upgraded has died. Returns whether that is taken care of. */
 bool upgrade_host_died(struct parent *parent, const struct umdev_error *err);
+
+/* Whether mdevs are to be staged at the host, and not yet to be created there; all of them were
+ * sent, the one or the other. */
+bool upgrade_stages(const struct parent *parent);
+void upgrade_all_sent(struct parent *parent);
 
 /* An mdev is served again. */
 void upgrade_mdev_back(struct mdev *mdev);

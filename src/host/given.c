@@ -13,12 +13,12 @@
 /* As many as a device can have kept. */
 #define GIVEN_MAX LINK_SLOT_COUNT
 
-static struct host_given *given_find(struct umdev_parent *parent, const char *uuid)
+struct host_given *host_given_find(struct umdev_parent *parent, const char *uuid, bool staged)
 {
 	struct host_given *given;
 
 	list_for_each (given, &parent->given, link) {
-		if (strcmp(given->uuid, uuid) == 0)
+		if (strcmp(given->uuid, uuid) == 0 && staged == (given->create != NULL))
 			return given;
 	}
 	return NULL;
@@ -26,7 +26,7 @@ static struct host_given *given_find(struct umdev_parent *parent, const char *uu
 
 static struct host_given *given_get(struct umdev_parent *parent, const char *uuid)
 {
-	struct host_given *given = given_find(parent, uuid);
+	struct host_given *given = host_given_find(parent, uuid, false);
 
 	if (given)
 		return given;
@@ -76,9 +76,34 @@ void host_given_take(struct umdev_parent *parent, json_t *params, int *fds, size
 	}
 }
 
-struct host_given *host_given_claim(struct umdev_parent *parent, const char *uuid)
+int host_given_put(struct umdev_parent *parent, const char *uuid, uint32_t slot, int *fd)
 {
-	struct host_given *given = given_find(parent, uuid);
+	struct host_given *given = given_get(parent, uuid);
+
+	return given ? given_add(given, slot, fd) : -ENOMEM;
+}
+
+int host_given_stage(struct umdev_parent *parent, json_t *params, int *fds, size_t nfds)
+{
+	const char *uuid = json_string_value(json_object_get(params, "uuid"));
+	struct host_given *given;
+
+	if (!uuid || strlen(uuid) != UMDEV_UUID_STRING - 1 || nfds == 0 || nfds > HOST_CREATE_FDS)
+		return -EINVAL;
+	given = given_get(parent, uuid);
+	if (!given)
+		return -ENOMEM;
+	/* Until here the one before counts: whoever gives may die on the way. */
+	host_given_free(host_given_claim(parent, uuid, true));
+	given->create = json_incref(params);
+	for (size_t i = 0; i < nfds; i++)
+		given->fds[given->nfds++] = umdev_steal_fd(&fds[i]);
+	return 0;
+}
+
+struct host_given *host_given_claim(struct umdev_parent *parent, const char *uuid, bool staged)
+{
+	struct host_given *given = host_given_find(parent, uuid, staged);
 
 	if (given)
 		list_del(&given->link);
@@ -100,6 +125,8 @@ void host_given_free(struct host_given *given)
 		return;
 	for (size_t i = 0; i < given->count; i++)
 		fd_close(&given->rows[i].fd);
+	fd_close_all(given->fds, given->nfds);
+	json_decref(given->create);
 	free(given->rows);
 	free(given);
 }

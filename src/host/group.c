@@ -137,6 +137,17 @@ int host_group_set(struct umdev_parent *parent, const char *uuid, const struct q
 	return 0;
 }
 
+json_t *host_group_print(const struct umdev_mdev *mdev)
+{
+	const struct host_group *group = mdev->group;
+
+	return !group ? NULL
+		      : json_pack("{s:s,s:I,s:I,s:I}", "uuid", group->uuid, "cap",
+				  (json_int_t)group->knobs.cap, "weight",
+				  (json_int_t)group->knobs.weight, "priority",
+				  (json_int_t)group->knobs.priority);
+}
+
 /* ---- The driver's own rules ------------------------------------------------------------------ */
 
 static int group_read_member(const struct umdev_parent *parent, json_t *row,

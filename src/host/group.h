@@ -17,6 +17,9 @@ struct qos_group *host_group_engine(const struct umdev_mdev *mdev, uint32_t engi
 int host_group_set(struct umdev_parent *parent, const char *uuid, const struct qos_knobs *knobs,
 		   struct umdev_error *err) umdev_warn_unused;
 
+/* The group of @mdev and its knobs as LINK_CREATE has them, or NULL. */
+json_t *host_group_print(const struct umdev_mdev *mdev);
+
 /* Asks the driver about the set that LINK_GROUP brings. */
 int host_group_check(struct umdev_parent *parent, json_t *params,
 		     struct umdev_error *err) umdev_warn_unused;

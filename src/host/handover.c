@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "host/baton.h"
 #include "host/group.h"
 #include "host/save.h"
 #include "util/clock.h"
@@ -83,6 +84,8 @@ bool host_handover_begin(struct umdev_parent *parent)
 		host_save_forget(mdev);
 	}
 	link_done(&parent->link);
+	if (!host_baton_orphan(parent))
+		return false;
 	umdev_log(LOG_WARNING, parent->name, "host.orphan", "the broker is gone; serving on");
 	h->unused_since_ns = clock_now_ns();
 	handover_look(&h->timer);
@@ -225,10 +228,10 @@ static bool handover_removing(const struct umdev_parent *parent)
 	const struct umdev_mdev *mdev;
 
 	list_for_each (mdev, &parent->mdevs, link) {
-		if (mdev->removing || mdev->releasing)
+		if (mdev->removing)
 			return true;
 	}
-	return false;
+	return parent->releasing;
 }
 
 void host_handover_removed(struct umdev_parent *parent)
@@ -291,6 +294,19 @@ static void handover_slot(void *arg, uint32_t slot, int fd)
 		handover_flush(k);
 }
 
+void host_handover_each_fd(struct umdev_mdev *mdev, vfio_session_fd *each, void *arg)
+{
+	vfio_session_each_fd(mdev->session, each, arg);
+	for (uint32_t i = 0; i < UMDEV_BAR_COUNT; i++) {
+		if (mdev->bar_fds[i] >= 0)
+			each(arg, VFIO_SLOT_BAR + i, mdev->bar_fds[i]);
+	}
+	for (uint32_t i = 0; i < VFIO_SLOT_DRIVER_MAX; i++) {
+		if (mdev->kept_fds[i] >= 0)
+			each(arg, VFIO_SLOT_DRIVER + i, mdev->kept_fds[i]);
+	}
+}
+
 /* Tells of one mdev and its descriptors. Returns 0 or -errno. */
 static int handover_tell_mdev(struct umdev_mdev *mdev)
 {
@@ -318,15 +334,7 @@ static int handover_tell_mdev(struct umdev_mdev *mdev)
 			fds, nfds);
 	if (r < 0)
 		return r;
-	vfio_session_each_fd(mdev->session, handover_slot, &slots);
-	for (uint32_t i = 0; i < UMDEV_BAR_COUNT; i++) {
-		if (mdev->bar_fds[i] >= 0)
-			handover_slot(&slots, VFIO_SLOT_BAR + i, mdev->bar_fds[i]);
-	}
-	for (uint32_t i = 0; i < VFIO_SLOT_DRIVER_MAX; i++) {
-		if (mdev->kept_fds[i] >= 0)
-			handover_slot(&slots, VFIO_SLOT_DRIVER + i, mdev->kept_fds[i]);
-	}
+	host_handover_each_fd(mdev, handover_slot, &slots);
 	handover_flush(&slots);
 	return slots.error;
 }
@@ -398,6 +406,17 @@ int host_handover_init(struct umdev_parent *parent, int listen_fd, uint64_t orph
 	if (r == 0 && listen(listen_fd, HANDOVER_BACKLOG) < 0)
 		r = -errno;
 	return r == 0 ? reactor_fd_add(parent->reactor, &h->listener) : r;
+}
+
+void host_handover_listen(struct umdev_parent *parent, bool on)
+{
+	struct host_handover *h = parent->handover;
+
+	if (!h || h->listener.fd < 0)
+		return;
+	reactor_fd_del(parent->reactor, &h->listener);
+	if (on && reactor_fd_add(parent->reactor, &h->listener) < 0)
+		umdev_log(LOG_WARNING, parent->name, "host.link", "no other broker can be heard");
 }
 
 void host_handover_opened(struct umdev_parent *parent, json_t *params, int *record)

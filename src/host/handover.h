@@ -25,9 +25,11 @@ void host_discard(struct umdev_parent *parent, uint64_t id, const struct host_pi
 /* How long an orphan stays that nobody uses and nobody takes over. */
 #define HOST_ORPHAN_NS (60 * NS_PER_S)
 
-/* Waits for links at the bound socket @listen_fd (taken over). Returns 0 or -errno. */
+/* Waits for links at the bound socket @listen_fd (taken over). Returns 0 or -errno. Who connects
+ * while it does not listen waits. */
 int host_handover_init(struct umdev_parent *parent, int listen_fd,
 		       uint64_t orphan_ns) umdev_warn_unused;
+void host_handover_listen(struct umdev_parent *parent, bool on);
 void host_handover_done(struct umdev_parent *parent);
 
 /* Says hello on the present link. Returns 0 or -errno. */
@@ -58,6 +60,9 @@ bool host_handover_discard_later(struct umdev_parent *parent, uint64_t id,
 
 /* A discard has ended. True when it was one for a broker that is gone: nobody is to be answered. */
 bool host_handover_discarded(struct umdev_parent *parent);
+
+/* Calls @each with every descriptor of @mdev that a broker keeps, and its slot. */
+void host_handover_each_fd(struct umdev_mdev *mdev, vfio_session_fd *each, void *arg);
 
 /* Requests LINK_TAKEOVER and LINK_NEXT. */
 void host_handover_on_takeover(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,

@@ -24,6 +24,7 @@
 #define HOST_TIMERS	      4
 #define HOST_MDEVS_MAX	      4096
 #define HOST_SHUTDOWN_LIMIT_S 8
+#define HOST_CREATE_FDS	      (3 + UMDEV_ENDPOINTS_MAX) /* page, listener, endpoints, record */
 
 /* One engine of the parent. */
 struct host_engine {
@@ -70,7 +71,12 @@ struct umdev_parent {
 	uint64_t jobs_ns;		/* the time as jobs.c knows it */
 	bool dispatching;		/* in a round of starts */
 	uint64_t discard_id;		/* the request that waits for discard_done(), or 0 */
-	uint64_t release_id; /* the request that waits for all mdevs to be let go, or 0 */
+	bool waits;			/* another host may own the parent (baton.c) */
+	int baton;			/* ... and whoever takes this does; -1: none */
+	bool unstaged;			/* something could not be staged */
+	bool releasing;			/* mdevs are being let go */
+	bool stages;			/* ... and are staged here */
+	uint64_t release_id;		/* the request that waits for the end of that, or 0 */
 };
 
 /* What an mdev is waiting for its driver to finish. */
@@ -153,6 +159,10 @@ void host_event(struct umdev_parent *parent, struct umdev_mdev *mdev, int level,
 /* Requests of the broker, answered now or later. */
 extern const struct link_ops host_link_ops;
 
+/* Creates an mdev as LINK_CREATE says; descriptors that are used are taken. */
+int host_parent_create(struct umdev_parent *parent, json_t *params, int *fds, size_t nfds,
+		       struct umdev_error *err) umdev_warn_unused;
+
 /* Begins to take everything down; the reactor stops when it is done. */
 void host_shutdown(struct umdev_parent *parent);
 
@@ -207,8 +217,9 @@ void host_mdev_free(struct umdev_mdev *mdev);
 
 /* ---- release.c ---- */
 
-/* Lets go of all mdevs without a change to what they are, answering request @id. */
-void host_release(struct umdev_parent *parent, uint64_t id);
+/* Lets go of all mdevs without a change to what they are, answering request @id. They are staged
+ * if there is a @baton (taken), which decides who goes on. */
+void host_release(struct umdev_parent *parent, uint64_t id, int *baton);
 
 /* The driver of @mdev has come to rest. */
 void host_release_quiet(struct umdev_mdev *mdev);

@@ -5,7 +5,7 @@
  *
  * The process gets what it needs as descriptors. It loads its driver, enters the sandbox and says
  * hello; before that it reads nothing from outside. It ends when the broker says so;
- * or, without --handover, when the link closes.
+ * or, without --handover or as long as another host serves (--next), when the link closes.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -15,17 +15,19 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/baton.h"
 #include "host/calls.h"
 #include "host/given.h"
 #include "host/handover.h"
 #include "host/host.h"
 #include "host/values.h"
 #include "util/clock.h"
+#include "util/fd.h"
 #include "util/log.h"
 
 static const char host_usage[] =
 	"usage: umdev-host --driver NAME --driver-dir DIR --name PARENT [--user UID:GID]\n"
-	"                  [--handover] [--orphan-ms N] [--no-sandbox]\n"
+	"                  [--handover] [--next] [--orphan-ms N] [--no-sandbox]\n"
 	"       umdev-host --calls\n"
 	"Serves one parent for umdevd, which starts it. See umdevd(8).\n";
 
@@ -35,6 +37,7 @@ struct host_options {
 	const char *name;
 	struct sandbox_options sandbox;
 	bool handover;
+	bool next;
 	uint64_t orphan_ns;
 };
 
@@ -64,6 +67,7 @@ static int host_parse(int argc, char **argv, struct host_options *ret_options)
 		{"no-sandbox", no_argument, NULL, 'N'},
 		{"calls", no_argument, NULL, 'c'},
 		{"handover", no_argument, NULL, 'H'},
+		{"next", no_argument, NULL, 'x'},
 		{"orphan-ms", required_argument, NULL, 'o'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
@@ -95,6 +99,9 @@ static int host_parse(int argc, char **argv, struct host_options *ret_options)
 			break;
 		case 'H':
 			ret_options->handover = true;
+			break;
+		case 'x':
+			ret_options->next = true;
 			break;
 		case 'o':
 			ret_options->orphan_ns = strtoull(optarg, NULL, 10) * NS_PER_MS;
@@ -153,6 +160,7 @@ static int host_serve(const struct host_options *options)
 	list_init(&parent->mdevs);
 	list_init(&parent->groups);
 	list_init(&parent->given);
+	parent->baton = -1;
 	list_init(&parent->watches);
 	snprintf(parent->name, sizeof(parent->name), "%s", options->name);
 	parent->reactor = reactor_new();
@@ -161,6 +169,8 @@ static int host_serve(const struct host_options *options)
 		r = link_init(&parent->link, parent->reactor, LINK_HOST_FD, &host_link_ops, parent);
 	if (r == 0 && options->handover)
 		r = host_handover_init(parent, LINK_LISTEN_FD, options->orphan_ns);
+	if (r == 0 && options->next)
+		host_baton_wait(parent, NULL);
 	if (r == 0)
 		r = host_load(parent, options);
 	if (r == 0)
@@ -168,6 +178,7 @@ static int host_serve(const struct host_options *options)
 	alarm(0);
 	host_watches_free(parent);
 	host_given_free_all(parent);
+	fd_close(&parent->baton);
 	host_handover_done(parent);
 	link_done(&parent->link);
 	host_values_free(parent->values, parent->driver.option_count);

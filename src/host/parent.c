@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/baton.h"
 #include "host/describe.h"
 #include "host/given.h"
 #include "host/group.h"
@@ -172,8 +173,18 @@ static void parent_on_open(struct umdev_parent *parent, uint64_t id, json_t *par
 
 /* ---- create, remove ---- */
 
-static int parent_create(struct umdev_parent *parent, json_t *params, int *fds, size_t nfds,
-			 struct umdev_error *err)
+/* The descriptors that were staged for the mdev of @params. */
+static size_t parent_staged_fds(struct umdev_parent *parent, json_t *params, int **ret_fds)
+{
+	const char *uuid = json_string_value(json_object_get(params, "uuid"));
+	struct host_given *given = uuid ? host_given_find(parent, uuid, true) : NULL;
+
+	*ret_fds = given ? given->fds : NULL;
+	return given ? given->nfds : 0;
+}
+
+int host_parent_create(struct umdev_parent *parent, json_t *params, int *fds, size_t nfds,
+		       struct umdev_error *err)
 {
 	struct umdev_value *values = NULL;
 	struct host_create create = {.knobs = QOS_KNOBS_DEFAULT, .group_knobs = QOS_KNOBS_DEFAULT};
@@ -184,10 +195,13 @@ static int parent_create(struct umdev_parent *parent, json_t *params, int *fds, 
 	json_int_t size = 0;
 	int type = -1;
 	int origin = 0;
+	bool staged = nfds == 0;
 	int r;
 
-	if (!parent->opened || parent->closing)
+	if (!parent->opened || parent->closing || parent->waits)
 		return error_set(err, ERROR_NO_PARENT, "parent %s is not open", parent->name);
+	if (staged)
+		nfds = parent_staged_fds(parent, params, &fds);
 	if (nfds < 2 || json_unpack(params, "{s:s,s:i,s:[I,I],s?o,s?i,s?o,s?o}", "uuid",
 				    &create.uuid, "type", &type, "piece", &start, &size, "attrs",
 				    &attrs, "origin", &origin, "qos", &knobs, "group", &group) < 0)
@@ -225,7 +239,7 @@ static int parent_create(struct umdev_parent *parent, json_t *params, int *fds, 
 	create.page_fd = &fds[0];
 	create.listener = &fds[1];
 	create.endpoints = &fds[2];
-	create.given = host_given_claim(parent, create.uuid);
+	create.given = host_given_claim(parent, create.uuid, staged);
 	r = host_mdev_create(parent, &create, err);
 	host_given_free(create.given);
 	host_values_free(values, parent->driver.attr_count);
@@ -237,7 +251,7 @@ static void parent_on_create(struct umdev_parent *parent, uint64_t id, json_t *p
 {
 	struct umdev_error err = {0};
 
-	if (parent_create(parent, params, fds, nfds, &err) < 0)
+	if (host_parent_create(parent, params, fds, nfds, &err) < 0)
 		link_reply_error(&parent->link, id, &err);
 	else
 		link_reply(&parent->link, id, NULL);
@@ -476,7 +490,7 @@ static void parent_on_save(struct umdev_parent *parent, uint64_t id, json_t *par
 static void parent_on_release(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
 			      size_t nfds)
 {
-	host_release(parent, id);
+	host_release(parent, id, nfds == 1 ? &fds[0] : NULL);
 }
 
 /* ---- The link ---- */
@@ -497,6 +511,8 @@ static const struct {
 	{LINK_QOS, parent_on_qos},
 	{LINK_USAGE, parent_on_usage},
 	{LINK_RELEASE, parent_on_release},
+	{LINK_STAGE, host_baton_on_stage},
+	{LINK_OWN, host_baton_on_own},
 	{LINK_SAVE, parent_on_save},
 	{LINK_TAKEOVER, host_handover_on_takeover},
 	{LINK_NEXT, host_handover_on_next},
@@ -512,6 +528,8 @@ static void parent_request(struct link *link, uint64_t id, const char *method, j
 			host_given_take(link->data, params, fds, nfds);
 		else if (strcmp(method, LINK_STOP) == 0)
 			host_shutdown(link->data);
+		else if (strcmp(method, LINK_FORGET) == 0)
+			host_baton_forget(link->data);
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(parent_methods); i++) {

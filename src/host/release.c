@@ -2,11 +2,14 @@
 /*
  * Letting go of all mdevs because another process will serve them: nothing more is read from
  * clients, drivers come to rest, and then everything is freed while page and kept descriptors stay
- * as they are. The parent stays open, so that all of it can be given back (create with origin 1).
+ * as they are. The parent stays open, and has what it let go of staged (baton.h), so that it can go
+ * on.
  */
 #include <errno.h>
 #include <string.h>
 
+#include "host/baton.h"
+#include "host/handover.h"
 #include "host/host.h"
 #include "util/clock.h"
 
@@ -14,10 +17,14 @@ static void release_check(struct umdev_parent *parent)
 {
 	uint64_t id = parent->release_id;
 
-	if (!id || !list_empty(&parent->mdevs))
+	if (!parent->releasing || !list_empty(&parent->mdevs))
 		return;
+	parent->releasing = false;
 	parent->release_id = 0;
 	link_reply(&parent->link, id, NULL);
+	/* The broker may have gone meanwhile, and another one may wait. */
+	host_baton_build(parent);
+	host_handover_removed(parent);
 }
 
 static void release_finish(struct reactor_timer *timer)
@@ -25,6 +32,8 @@ static void release_finish(struct reactor_timer *timer)
 	struct umdev_mdev *mdev = container_of(timer, struct umdev_mdev, finish);
 	struct umdev_parent *parent = mdev->parent;
 
+	if (parent->stages)
+		host_baton_stage(mdev);
 	list_del(&mdev->link);
 	parent->mdev_count--;
 	host_mdev_free(mdev);
@@ -46,7 +55,8 @@ static int release_check_begin(const struct umdev_parent *parent, struct umdev_e
 	const struct umdev_driver *table = &parent->driver.table;
 	const struct umdev_mdev *mdev;
 
-	if (parent->release_id || parent->discard_id || !parent->opened || parent->closing)
+	if (parent->releasing || parent->waits || parent->discard_id || !parent->opened ||
+	    parent->closing)
 		return error_set(err, ERROR_DEVICE_BUSY, "parent %s is busy: try again",
 				 parent->name);
 	if (table->job_start && !table->quiesce)
@@ -63,7 +73,7 @@ static int release_check_begin(const struct umdev_parent *parent, struct umdev_e
 	return 0;
 }
 
-void host_release(struct umdev_parent *parent, uint64_t id)
+void host_release(struct umdev_parent *parent, uint64_t id, int *baton)
 {
 	struct umdev_error err = {0};
 	struct umdev_mdev *mdev;
@@ -73,6 +83,10 @@ void host_release(struct umdev_parent *parent, uint64_t id)
 		return;
 	}
 	parent->release_id = id;
+	parent->releasing = true;
+	parent->stages = baton != NULL;
+	if (baton)
+		host_baton_wait(parent, baton);
 	/* First all of them stop to begin something, then each has its own to end. */
 	list_for_each (mdev, &parent->mdevs, link)
 		vfio_session_pause(mdev->session);

@@ -24,6 +24,17 @@
  * of, it tells as ever; what it does with the others goes into what it will tell. A new link
  * replaces one that is there. Without a broker and without a client a host ends after a while.
  *
+ * Two hosts of one parent, for an upgrade (the baton is an eventfd of value 1, which one read takes):
+ *
+ *   broker -> old   LINK_RELEASE with the baton: the old one stages to itself what it lets go of
+ *   broker -> next  LINK_GIVEs and LINK_STAGE of each mdev, then LINK_OWN with the baton: it takes it
+ *   broker -> next  LINK_CREATE of each mdev, built of what was staged
+ *   broker -> old   LINK_FORGET
+ *
+ * A host that does not own the parent serves nothing and says hello to no other broker. When its
+ * link ends, it takes the baton if it has one; without, or when the other host was first, it ends.
+ * The owner builds what is still staged when its link ends.
+ *
  * Shapes (JSON; "text" is always a string, numbers are non-negative integers below 2^63):
  *
  * hello   { version: LINK_VERSION, pid, driver: { name, description, version, flags, state_version, page_size },
@@ -56,13 +67,21 @@
  *         another device
  *         cap in hundredths of a percent; the knobs of group are those of the whole, priority 0
  *      -> { }
+ *         without fds: those that were staged
  * give    { uuid, slots: [ number ] } + one fd per slot: to the host, before a create with origin 1;
  *                                       what an earlier host had kept. It drops what it does not use
+ * stage   as create, + the same fds: a create to come, after the gives of that mdev; in place of what
+ *                                    was staged for it before
+ *      -> { }
+ * own     { } + 1 fd: the baton         the parent is this host's. INVALID when another one took the
+ *                                       baton, or when something was not staged
+ *      -> { }
+ * forget  { }                           to the host, no answer: what is staged there is another's now
  * remove  { uuid, force: bool }         DEVICE_BUSY with a client connected and force false
  *      -> { }
- * release { }                           of all mdevs: they come to rest and are forgotten, page and kept
- *                                       descriptors stay for another process, or for a create with
- *                                       origin 1 of this one
+ * release { } + 1 fd: the baton         of all mdevs: they come to rest and are staged; page and kept
+ *                                       descriptors stay for another process, or for this one.
+ *                                       Without the baton they are forgotten
  *      -> { }
  * save    { uuid, about: bytes } + 1 fd: a memfd that begins with that many bytes of text and ends up
  *                                        with the stream, the text in it
@@ -118,6 +137,9 @@
 #define LINK_CREATE    "create"
 #define LINK_GIVE      "give"
 #define LINK_REMOVE    "remove"
+#define LINK_STAGE     "stage"
+#define LINK_OWN       "own"
+#define LINK_FORGET    "forget"
 #define LINK_RELEASE   "release"
 #define LINK_SAVE      "save"
 #define LINK_ATTR      "attr"
@@ -158,4 +180,4 @@
 #define LINK_SLOT_STREAM 7
 
 /* The broker starts a host as: umdev-host --driver NAME --driver-dir DIR --name PARENT --handover,
- * link at fd 3. */
+ * link at fd 3; one that is to replace another with --next. */
