@@ -262,7 +262,18 @@ struct umdev_device {
 /* How the state handed to mdev_create() came about. */
 #define UMDEV_STATE_NEW 0u /* all zero */
 #define UMDEV_STATE_RESUME                                                                         \
-	1u /* written by an earlier process of this state_version: go on from there */
+	1u /* written by an earlier process of this state_version, or made by convert() of what    \
+	      another one wrote: go on from there */
+
+/* A state of an older layout, for convert(). */
+struct umdev_old_state {
+	uint32_t struct_size;
+	uint32_t version; /* its state_version: at least state_from, below that of the driver */
+	const void *state;
+	uint64_t state_size; /* as the driver of that version declared it, or anything else */
+	void *to; /* umdev_driver.state_size bytes, all zero; the new layout belongs here */
+	uint64_t to_size;
+};
 
 struct umdev_mdev_args {
 	uint32_t struct_size;
@@ -567,6 +578,19 @@ struct umdev_driver {
 	const struct umdev_need *needs;
 	uint32_t need_size; /* of one row, set by UMDEV_REGISTER_DRIVER() */
 	uint32_t reserved2;
+
+	/*
+	 * Makes a state of state_version out of one that a driver of an older state_version left,
+	 * from state_from on, so that mdevs outlive a change of the layout: at an upgrade, after a
+	 * crash, from a saved state. A pure function: no service but fail() and log(), no mdev, the
+	 * same answer for the same bytes. The old state is untrusted, and may have been left by a
+	 * process that ended at any instruction. What it returns 0 for, mdev_create() takes: once
+	 * all mdevs are converted there is no way back to the old driver. Returns 0 or -errno.
+	 * Optional: without it, and with state_from 0, mdevs of another layout are not taken over.
+	 */
+	int (*convert)(const struct umdev_old_state *old);
+	uint32_t state_from; /* the oldest state_version that convert() takes */
+	uint32_t reserved3;
 };
 
 /*

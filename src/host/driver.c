@@ -14,8 +14,8 @@
 typedef const struct umdev_driver *driver_entry_fn(uint32_t host_abi,
 						   const struct umdev_host_ops *ops);
 
-/* The first release's table: nothing shorter was ever published. */
-#define DRIVER_TABLE_SIZE_MIN sizeof(struct umdev_driver)
+/* The first table that was published: nothing shorter ever was. */
+#define DRIVER_TABLE_SIZE_MIN offsetof(struct umdev_driver, convert)
 
 /* What the driver said of the callback in progress. One reactor thread, so one text. */
 static char driver_fail_text[ERROR_MESSAGE_MAX];
@@ -187,6 +187,26 @@ static int driver_check_needs(struct host_driver *d, struct umdev_error *err)
 	return 0;
 }
 
+static int driver_check_state(const struct umdev_driver *t, const char *name,
+			      struct umdev_error *err)
+{
+	if (t->state_size > DRIVER_STATE_MAX)
+		return error_set(err, ERROR_DRIVER_FAILED,
+				 "driver %s wants %llu bytes of state, the limit is %d", name,
+				 (unsigned long long)t->state_size, DRIVER_STATE_MAX);
+	if (!t->convert && t->state_from > 0)
+		return error_set(err, ERROR_DRIVER_FAILED,
+				 "driver %s lacks the callback convert, which state_from announces",
+				 name);
+	if (t->convert && t->state_from >= t->state_version)
+		return error_set(
+			err, ERROR_DRIVER_FAILED,
+			"driver %s converts from state_from %u on, which is not older than "
+			"its own state_version %u",
+			name, t->state_from, t->state_version);
+	return 0;
+}
+
 static int driver_check(struct host_driver *d, const struct umdev_driver *from, const char *name,
 			struct umdev_error *err)
 {
@@ -221,11 +241,9 @@ static int driver_check(struct host_driver *d, const struct umdev_driver *from, 
 	    (t->needs && t->need_size < sizeof(struct umdev_need)))
 		return error_set(err, ERROR_DRIVER_FAILED,
 				 "driver %s declares table rows shorter than the ABI's", name);
-	if (t->state_size > DRIVER_STATE_MAX)
-		return error_set(err, ERROR_DRIVER_FAILED,
-				 "driver %s wants %llu bytes of state, the limit is %d", name,
-				 (unsigned long long)t->state_size, DRIVER_STATE_MAX);
-	r = driver_check_callbacks(t, name, err);
+	r = driver_check_state(t, name, err);
+	if (r == 0)
+		r = driver_check_callbacks(t, name, err);
 	if (r < 0)
 		return r;
 	if (driver_count_rows(t->options, t->option_size, &d->option_count) < 0 ||
@@ -301,6 +319,35 @@ int driver_mdev_create(const struct host_driver *driver, void *parent_priv, stru
 	if (r != 0)
 		return driver_failed(driver, r, "mdev_create", err);
 	return 0;
+}
+
+bool driver_converts(const struct host_driver *driver, uint32_t version)
+{
+	return driver->table.convert && version >= driver->table.state_from &&
+	       version < driver->table.state_version;
+}
+
+int driver_convert(const struct host_driver *driver, uint32_t version, const void *state,
+		   uint64_t size, void *to, struct umdev_error *err)
+{
+	struct umdev_old_state old = {
+		.struct_size = sizeof(old),
+		.version = version,
+		.state = state,
+		.state_size = size,
+		.to = to,
+		.to_size = driver->table.state_size,
+	};
+	int r = -EINVAL;
+
+	driver_fail_text[0] = '\0';
+	if (driver_converts(driver, version))
+		r = driver->table.convert(&old);
+	if (r == 0)
+		return 0;
+	(void)driver_failed(driver, r, "convert", err);
+	return error_wrap(err, "its state of version %u is not converted to version %u", version,
+			  driver->table.state_version);
 }
 
 void driver_mdev_remove(const struct host_driver *driver, void *mdev_priv)

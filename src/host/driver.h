@@ -55,6 +55,11 @@ void driver_parent_close(const struct host_driver *driver, void *parent_priv);
 int driver_mdev_create(const struct host_driver *driver, void *parent_priv, struct umdev_mdev *mdev,
 		       const struct umdev_mdev_args *args, struct umdev_device *ret_device,
 		       void **ret_priv, struct umdev_error *err) umdev_warn_unused;
+/* Whether the driver can go on from a state of @version, which is not its own, and: makes one of
+ * its own of the @size bytes at @state, in the zeros at @to. */
+bool driver_converts(const struct host_driver *driver, uint32_t version);
+int driver_convert(const struct host_driver *driver, uint32_t version, const void *state,
+		   uint64_t size, void *to, struct umdev_error *err) umdev_warn_unused;
 void driver_mdev_remove(const struct host_driver *driver, void *mdev_priv);
 int driver_region_read(const struct host_driver *driver, void *mdev_priv, uint32_t bar,
 		       uint64_t offset, void *buf, uint32_t len);

@@ -135,6 +135,14 @@ MEMBER(umdev_device, serial_number, 40, 8);
 MEMBER(umdev_device, bars, 48, 288);
 TYPE(umdev_device, 336);
 
+MEMBER(umdev_old_state, struct_size, 0, 4);
+MEMBER(umdev_old_state, version, 4, 4);
+MEMBER(umdev_old_state, state, 8, 8);
+MEMBER(umdev_old_state, state_size, 16, 8);
+MEMBER(umdev_old_state, to, 24, 8);
+MEMBER(umdev_old_state, to_size, 32, 8);
+TYPE(umdev_old_state, 40);
+
 MEMBER(umdev_mdev_args, struct_size, 0, 4);
 MEMBER(umdev_mdev_args, type_index, 4, 4);
 MEMBER(umdev_mdev_args, uuid, 8, 8);
@@ -228,4 +236,7 @@ MEMBER(umdev_driver, quiesce, 232, 8);
 MEMBER(umdev_driver, needs, 240, 8);
 MEMBER(umdev_driver, need_size, 248, 4);
 MEMBER(umdev_driver, reserved2, 252, 4);
-TYPE(umdev_driver, 256);
+MEMBER(umdev_driver, convert, 256, 8);
+MEMBER(umdev_driver, state_from, 264, 4);
+MEMBER(umdev_driver, reserved3, 268, 4);
+TYPE(umdev_driver, 272);

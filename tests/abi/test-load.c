@@ -87,6 +87,47 @@ static void test_exact_table(void **state)
 	load_expect_good(&driver);
 }
 
+/* A driver that was built before tables grew. */
+static void test_first_table(void **state)
+{
+	struct host_driver driver;
+	struct umdev_error err;
+	char to[4096] = {0};
+
+	assert_int_equal(load_as("first", &driver, &err), 0);
+	assert_string_equal(driver.table.name, "variant");
+	assert_int_equal(driver.option_count, 2);
+	assert_null(driver.table.convert);
+	assert_int_equal(driver.table.state_from, 0);
+	assert_false(driver_converts(&driver, 0));
+	assert_int_equal(driver_convert(&driver, 0, to, 0, to, &err), -EINVAL);
+}
+
+static void test_convert(void **state)
+{
+	struct host_driver driver;
+	struct umdev_error err;
+	char from[] = {1, 0};
+	char to[4096] = {0};
+
+	load_expect_refusal("no_convert", ERROR_DRIVER_FAILED, "convert");
+	load_expect_refusal("converts_itself", ERROR_DRIVER_FAILED, "state_version 3");
+	assert_int_equal(load_as("converts", &driver, &err), 0);
+	assert_false(driver_converts(&driver, 0));
+	assert_true(driver_converts(&driver, 1));
+	assert_true(driver_converts(&driver, 2));
+	assert_false(driver_converts(&driver, 3));
+	assert_int_equal(driver_convert(&driver, 1, from, sizeof(from), to, &err), 0);
+	assert_int_equal(to[0], 2);
+	/* Its refusal, its breach of the contract, and what it was not made for. */
+	assert_true(driver_convert(&driver, 1, to, sizeof(to), to, &err) < 0);
+	assert_non_null(strstr(err.message, "version 1 is not converted to version 3: "));
+	assert_true(driver_convert(&driver, 2, from, sizeof(from), to, &err) < 0);
+	assert_non_null(strstr(err.message, "broke its contract: convert returned 1"));
+	assert_int_equal(driver_convert(&driver, 3, from, sizeof(from), to, &err), -EINVAL);
+	assert_int_equal(driver_convert(&driver, 0, from, sizeof(from), to, &err), -EINVAL);
+}
+
 static void test_short_table(void **state)
 {
 	load_expect_refusal("short", ERROR_DRIVER_FAILED, "bytes");
@@ -180,6 +221,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_longer_table),
 		cmocka_unit_test(test_exact_table),
 		cmocka_unit_test(test_short_table),
+		cmocka_unit_test(test_first_table),
+		cmocka_unit_test(test_convert),
 		cmocka_unit_test(test_other_version),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_mandatory_callbacks),

@@ -4,6 +4,7 @@
  * UMDEV_TEST_VARIANT names at each entry. What it hands out is larger than today's table, as from a
  * driver that was built against a later header.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,6 +70,17 @@ static int variant_attr_set(void *mdev_priv, uint32_t index, const struct umdev_
 static void variant_stats_get(void *mdev_priv, uint64_t *values)
 {
 	values[0] = 7;
+}
+
+/* From what begins with a 1. */
+static int variant_convert(const struct umdev_old_state *old)
+{
+	if (old->version == 2)
+		return 1; /* against the contract */
+	if (old->state_size < 1 || *(const char *)old->state != 1)
+		return -EBADMSG;
+	*(char *)old->to = 2;
+	return 0;
 }
 
 static const struct later_option variant_options[] = {
@@ -162,7 +174,21 @@ static void variant_spoil(struct umdev_driver *t, const char *name)
 	if (strcmp(name, "exact") == 0)
 		t->struct_size = sizeof(*t);
 	else if (strcmp(name, "short") == 0)
-		t->struct_size = sizeof(*t) - 8;
+		t->struct_size = offsetof(struct umdev_driver, convert) - 8;
+	else if (strcmp(name, "first") == 0) { /* what lies behind it is not the table's */
+		t->struct_size = offsetof(struct umdev_driver, convert);
+		t->convert = variant_convert;
+		t->state_from = 7;
+	} else if (strcmp(name, "converts") == 0) {
+		t->convert = variant_convert;
+		t->state_version = 3;
+		t->state_from = 1;
+	} else if (strcmp(name, "converts_itself") == 0) {
+		t->convert = variant_convert;
+		t->state_version = 3;
+		t->state_from = 3;
+	} else if (strcmp(name, "no_convert") == 0)
+		t->state_from = 1;
 	else if (strcmp(name, "empty") == 0)
 		t->struct_size = 0;
 	else if (strcmp(name, "version") == 0)
