@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/convert.h"
 #include "host/describe.h"
 #include "host/host.h"
 
@@ -61,23 +62,32 @@ static json_t *describe_stats(const struct host_driver *driver)
 json_t *host_describe_driver(const struct host_driver *driver, uint64_t page_size)
 {
 	const struct umdev_driver *t = &driver->table;
+	json_t *hello =
+		json_pack("{s:i,s:i,s:{s:s,s:s,s:s,s:I,s:i,s:I},s:o,s:o,s:o}", "version",
+			  LINK_VERSION, "pid", (int)getpid(), "driver", "name", t->name,
+			  "description", t->description, "version", t->version, "flags",
+			  (json_int_t)t->flags, "state_version", (int)t->state_version, "page_size",
+			  (json_int_t)page_size, "options", describe_options(driver), "attrs",
+			  describe_attrs(driver), "stats", describe_stats(driver));
 
-	return json_pack("{s:i,s:i,s:{s:s,s:s,s:s,s:I,s:i,s:I},s:o,s:o,s:o}", "version",
-			 LINK_VERSION, "pid", (int)getpid(), "driver", "name", t->name,
-			 "description", t->description, "version", t->version, "flags",
-			 (json_int_t)t->flags, "state_version", (int)t->state_version, "page_size",
-			 (json_int_t)page_size, "options", describe_options(driver), "attrs",
-			 describe_attrs(driver), "stats", describe_stats(driver));
+	if (t->convert)
+		json_object_set_new(json_object_get(hello, "driver"), "state_from",
+				    json_integer(t->state_from));
+	return hello;
 }
 
 json_t *host_describe_hello(const struct umdev_parent *parent)
 {
 	json_t *hello = host_describe_driver(&parent->driver,
 					     page_size_for(parent->driver.table.state_size));
+	char layout[32];
 
-	if (hello)
+	host_page_layout(layout, sizeof(layout));
+	if (hello) {
+		json_object_set_new(hello, "page_layout", json_string(layout));
 		json_object_set_new(hello, "sandbox",
 				    sandbox_print(&parent->sandbox, &parent->driver));
+	}
 	return hello;
 }
 

@@ -15,6 +15,7 @@
 
 #include "host/values.h"
 #include "pci/pci-page.h"
+#include "util/parse.h"
 
 #define IMAGE_ABOUT_MAX 131072u
 /* Headers of the stream and of its sections, with padding. */
@@ -61,8 +62,9 @@ static int compat_attrs(FILE *out, const struct umdev_mdev *mdev)
 	return r;
 }
 
-/* The text of @mdev, which the caller frees; NULL when out of memory. */
-static char *compat_text(const struct umdev_mdev *mdev, size_t *ret_len)
+/* The text of @mdev if its state were of @version, which the caller frees; NULL when out of memory.
+ */
+static char *compat_text(const struct umdev_mdev *mdev, uint32_t version, size_t *ret_len)
 {
 	const struct umdev_parent *parent = mdev->parent;
 	const struct umdev_driver *table = &parent->driver.table;
@@ -74,7 +76,7 @@ static char *compat_text(const struct umdev_mdev *mdev, size_t *ret_len)
 
 	if (!out)
 		return NULL;
-	fprintf(out, "driver %s\nstate %u\ntype ", table->name, table->state_version);
+	fprintf(out, "driver %s\nstate %u\ntype ", table->name, version);
 	compat_put(out, type ? type->name : "");
 	fprintf(out, "\nsize %" PRIu64 "\npci %" PRIu32 "\n", mdev->piece_size, pci_page_version());
 	r = compat_attrs(out, mdev);
@@ -89,11 +91,13 @@ static char *compat_text(const struct umdev_mdev *mdev, size_t *ret_len)
 
 uint64_t image_max(const struct umdev_mdev *mdev)
 {
+	const struct umdev_driver *table = &mdev->parent->driver.table;
+	/* A state of an older version may be longer. */
 	uint64_t max = IMAGE_OVERHEAD + IMAGE_ABOUT_MAX + pci_page_size() +
-		       mdev->parent->driver.table.state_size;
+		       (table->convert ? DRIVER_STATE_MAX : table->state_size);
 	size_t len = 0;
 
-	free(compat_text(mdev, &len));
+	free(compat_text(mdev, UINT32_MAX, &len));
 	for (uint32_t i = 0; i < UMDEV_BAR_COUNT; i++) {
 		if (mdev->bar_memory[i])
 			max += mdev->pci.device.bars[i].size;
@@ -105,7 +109,8 @@ int64_t image_write(struct umdev_mdev *mdev, int fd, const char *about, uint64_t
 		    struct umdev_error *err)
 {
 	size_t compat_len = 0;
-	umdev_autofree char *compat = compat_text(mdev, &compat_len);
+	umdev_autofree char *compat =
+		compat_text(mdev, mdev->parent->driver.table.state_version, &compat_len);
 	struct stream stream = {0};
 	struct stat st;
 	int64_t size;
@@ -147,13 +152,27 @@ static int image_too_long(struct umdev_error *err)
 	return error_set(err, ERROR_INVALID, "the saved state is longer than any of such a device");
 }
 
-/* Whether the compatibility text of @stream is that of @mdev. */
-static int image_fits(const struct umdev_mdev *mdev, const struct stream *stream,
+/* The version of the driver's part: its own, or one that it converts. One that is neither is told
+ * by the comparison of the texts. */
+static uint32_t image_version(const struct umdev_mdev *mdev, const struct stream *stream)
+{
+	const struct host_driver *driver = &mdev->parent->driver;
+	char text[16];
+	uint64_t version;
+
+	if (stream_compat(stream, "state", text, sizeof(text)) && parse_u64(text, &version) == 0 &&
+	    version <= UINT32_MAX && driver_converts(driver, (uint32_t)version))
+		return (uint32_t)version;
+	return driver->table.state_version;
+}
+
+/* Whether the compatibility text of @stream is that of @mdev, with a state of @version. */
+static int image_fits(const struct umdev_mdev *mdev, const struct stream *stream, uint32_t version,
 		      struct umdev_error *err)
 {
 	const struct stream_section *is = stream_find(stream, STREAM_COMPAT);
 	size_t want_len = 0;
-	umdev_autofree char *want = compat_text(mdev, &want_len);
+	umdev_autofree char *want = compat_text(mdev, version, &want_len);
 
 	if (!want)
 		return error_set(err, ERROR_NO_MEMORY, "out of memory");
@@ -177,7 +196,7 @@ int image_begin(const struct umdev_mdev *mdev, int fd, uint64_t size, struct umd
 		return r;
 	if (all > image_max(mdev))
 		return image_too_long(err);
-	r = image_fits(mdev, &stream, err);
+	r = image_fits(mdev, &stream, image_version(mdev, &stream), err);
 	return r < 0 ? r : 1;
 }
 
@@ -196,7 +215,8 @@ int image_read(const struct umdev_mdev *mdev, int fd, uint64_t size, struct imag
 	r = stream_read(ret_image->bytes, size, &ret_image->stream, err);
 	if (r < 0)
 		return r;
-	return image_fits(mdev, &ret_image->stream, err);
+	ret_image->version = image_version(mdev, &ret_image->stream);
+	return image_fits(mdev, &ret_image->stream, ret_image->version, err);
 }
 
 void image_free(struct image *image)
@@ -216,8 +236,29 @@ static int image_part(const struct image *image, uint32_t kind, void *to, uint64
 			 section ? "has a part of another size" : "lacks a part");
 }
 
+/* The driver's part is of a version that has to be converted. */
+static int image_convert(struct umdev_mdev *mdev, const struct image *image,
+			 struct umdev_error *err)
+{
+	const struct stream_section *section = stream_find(&image->stream, STREAM_DRIVER);
+	uint64_t size = section ? MIN(section->size, (uint64_t)DRIVER_STATE_MAX) : 0;
+	umdev_autofree void *state = malloc(size + 1);
+	int r;
+
+	if (!state)
+		return error_set(err, ERROR_NO_MEMORY, "out of memory");
+	r = image_part(image, STREAM_DRIVER, state, size, err);
+	if (r < 0)
+		return r;
+	memset(mdev->page.driver, 0, mdev->parent->driver.table.state_size);
+	return driver_convert(&mdev->parent->driver, image->version, state, size, mdev->page.driver,
+			      err);
+}
+
 int image_load_driver(struct umdev_mdev *mdev, const struct image *image, struct umdev_error *err)
 {
+	if (image->version != mdev->parent->driver.table.state_version)
+		return image_convert(mdev, image, err);
 	return image_part(image, STREAM_DRIVER, mdev->page.driver,
 			  mdev->parent->driver.table.state_size, err);
 }

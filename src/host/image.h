@@ -19,6 +19,7 @@ int64_t image_write(struct umdev_mdev *mdev, int fd, const char *about, uint64_t
 struct image {
 	void *bytes;
 	struct stream stream;
+	uint32_t version; /* of the driver's part, which is converted if it is not today's */
 };
 
 /* Reads @size bytes of @fd and checks that they are the state of such a device as @mdev. Free with

@@ -29,8 +29,7 @@ uint64_t page_size_for(uint64_t driver_size)
 	       page_align(driver_size);
 }
 
-/* The header a page of @layout must have, but for its generation. */
-static void page_expect(const struct page_layout *layout, struct page_header *ret_header)
+void page_expect(const struct page_layout *layout, struct page_header *ret_header)
 {
 	struct page_header *h = ret_header;
 

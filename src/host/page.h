@@ -5,7 +5,8 @@
  *   header | session part (vfio) | PCI part (pci) | driver part
  *
  * Each part begins at a multiple of 4096 and is laid out by its own module; the header says which
- * layout. A page of another layout is refused, never guessed at.
+ * layout. A page of another layout is refused, never guessed at; of one whose driver's part alone
+ * is of another version another page is made first (convert.h).
  */
 #pragma once
 
@@ -62,6 +63,9 @@ struct page_layout {
 
 /* Bytes a page needs for a driver's part of @driver_size. */
 uint64_t page_size_for(uint64_t driver_size);
+
+/* The header that a page of @layout must have, but for what its processes write there. */
+void page_expect(const struct page_layout *layout, struct page_header *ret_header);
 
 /*
  * Maps *@fd (taken on success). With @resume the contents must be a page of this very layout

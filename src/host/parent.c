@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "host/baton.h"
+#include "host/convert.h"
 #include "host/describe.h"
 #include "host/given.h"
 #include "host/group.h"
@@ -257,6 +258,22 @@ static void parent_on_create(struct umdev_parent *parent, uint64_t id, json_t *p
 		link_reply(&parent->link, id, NULL);
 }
 
+static void parent_on_convert(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
+			      size_t nfds)
+{
+	const char *uuid = json_string_value(json_object_get(params, "uuid"));
+	bool doubt = json_is_true(json_object_get(params, "doubt"));
+	struct umdev_error err = {0};
+
+	if (!uuid || strlen(uuid) != UMDEV_UUID_STRING - 1 || nfds != 2 || !parent->opened)
+		error_set(&err, ERROR_INVALID, "malformed convert");
+	else if (host_convert(parent, uuid, fds[0], fds[1], doubt, &err) == 0) {
+		link_reply(&parent->link, id, NULL);
+		return;
+	}
+	link_reply_error(&parent->link, id, &err);
+}
+
 /* The mdev that a request is about; on failure the request has been answered. */
 static struct umdev_mdev *parent_mdev(struct umdev_parent *parent, uint64_t id, json_t *params)
 {
@@ -500,21 +517,14 @@ static const struct {
 	void (*handle)(struct umdev_parent *parent, uint64_t id, json_t *params, int *fds,
 		       size_t nfds);
 } parent_methods[] = {
-	{LINK_OPEN, parent_on_open},
-	{LINK_CREATE, parent_on_create},
-	{LINK_REMOVE, parent_on_remove},
-	{LINK_ATTR, parent_on_attr},
-	{LINK_STATS, parent_on_stats},
-	{LINK_DISCARD, parent_on_discard},
-	{LINK_GROUP, parent_on_group},
-	{LINK_GROUP_QOS, parent_on_group_qos},
-	{LINK_QOS, parent_on_qos},
-	{LINK_USAGE, parent_on_usage},
-	{LINK_RELEASE, parent_on_release},
-	{LINK_STAGE, host_baton_on_stage},
-	{LINK_OWN, host_baton_on_own},
-	{LINK_SAVE, parent_on_save},
-	{LINK_TAKEOVER, host_handover_on_takeover},
+	{LINK_OPEN, parent_on_open},	       {LINK_CREATE, parent_on_create},
+	{LINK_CONVERT, parent_on_convert},     {LINK_REMOVE, parent_on_remove},
+	{LINK_ATTR, parent_on_attr},	       {LINK_STATS, parent_on_stats},
+	{LINK_DISCARD, parent_on_discard},     {LINK_GROUP, parent_on_group},
+	{LINK_GROUP_QOS, parent_on_group_qos}, {LINK_QOS, parent_on_qos},
+	{LINK_USAGE, parent_on_usage},	       {LINK_RELEASE, parent_on_release},
+	{LINK_STAGE, host_baton_on_stage},     {LINK_OWN, host_baton_on_own},
+	{LINK_SAVE, parent_on_save},	       {LINK_TAKEOVER, host_handover_on_takeover},
 	{LINK_NEXT, host_handover_on_next},
 };
 

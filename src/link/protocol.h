@@ -37,13 +37,16 @@
  *
  * Shapes (JSON; "text" is always a string, numbers are non-negative integers below 2^63):
  *
- * hello   { version: LINK_VERSION, pid, driver: { name, description, version, flags, state_version, page_size },
+ * hello   { version: LINK_VERSION, pid, driver: { name, description, version, flags, state_version, page_size,
+ *           state_from? }, page_layout: text,
  *           options: [ { name, description, default?, choices?, min, max, kind } ],
  *           attrs:   [ { name, description, default, choices?, min, max, kind, when } ],
  *           stats:   [ { name, description } ],
  *           sandbox: { user, filesystem, network, capabilities, seccomp, user_namespace: bool,
  *                      needs: [ { name, reason } ], missing: [ text ] } }
- *         kind and when as in umdev/driver.h; page_size = bytes of the state page of an mdev
+ *         kind and when as in umdev/driver.h; page_size = bytes of the state page of an mdev;
+ *         page_layout: of all in it but the driver's part; state_from: the oldest state_version of
+ *         which the driver makes its own
  * failed  { word, message }             instead of hello; the host then exits
  * open    { name, values: { option: text }, fds: [ option, ... ],
  *           flags: { option: UMDEV_BACKING_* }, engines?: [ parallelism ] }
@@ -68,6 +71,11 @@
  *         cap in hundredths of a percent; the knobs of group are those of the whole, priority 0
  *      -> { }
  *         without fds: those that were staged
+ * convert { uuid, doubt: bool } + 2 fds: the state page that a host of an older state_version left,
+ *                                       and a memfd of zeros of page_size
+ *         makes of the one the other, for a create with origin 1 or 2; the first stays as it is.
+ *         doubt: as with origin 2, and refused then
+ *      -> { }
  * give    { uuid, slots: [ number ] } + one fd per slot: to the host, before a create with origin 1;
  *                                       what an earlier host had kept. It drops what it does not use
  * stage   as create, + the same fds: a create to come, after the gives of that mdev; in place of what
@@ -135,6 +143,7 @@
 #define LINK_FAILED    "failed"
 #define LINK_OPEN      "open"
 #define LINK_CREATE    "create"
+#define LINK_CONVERT   "convert"
 #define LINK_GIVE      "give"
 #define LINK_REMOVE    "remove"
 #define LINK_STAGE     "stage"
