@@ -13,6 +13,7 @@ void keeper_init(struct keeper *keeper)
 {
 	memset(keeper, 0, sizeof(*keeper));
 	keeper->page_fd = -1;
+	keeper->next_page_fd = -1;
 	keeper->listen_fd = -1;
 	keeper->record_fd = -1;
 }
@@ -23,6 +24,7 @@ void keeper_done(struct keeper *keeper)
 	keeper_drop_endpoints(keeper);
 	free(keeper->slots);
 	fd_close(&keeper->page_fd);
+	fd_close(&keeper->next_page_fd);
 	fd_close(&keeper->listen_fd);
 	fd_close(&keeper->record_fd);
 	keeper_init(keeper);
@@ -35,21 +37,47 @@ void keeper_drop_endpoints(struct keeper *keeper)
 	keeper->endpoint_count = 0;
 }
 
-int keeper_page_new(struct keeper *keeper, uint64_t size)
+static int keeper_page_make(uint64_t size)
 {
-	umdev_autoclose int fd = -1;
-
 	if (size == 0)
 		return -EINVAL;
-	if (size > KEEPER_PAGE_MAX)
-		return -EFBIG;
-	fd = fd_memfd("umdev-state", size);
+	return size > KEEPER_PAGE_MAX ? -EFBIG : fd_memfd("umdev-state", size);
+}
+
+int keeper_page_new(struct keeper *keeper, uint64_t size, uint32_t version)
+{
+	int fd = keeper_page_make(size);
+
 	if (fd < 0)
 		return fd;
+	fd_close(&keeper->next_page_fd);
 	fd_close(&keeper->page_fd);
-	keeper->page_fd = umdev_steal_fd(&fd);
+	keeper->page_fd = fd;
 	keeper->page_size = size;
+	keeper->state_version = version;
 	return 0;
+}
+
+int keeper_page_next(struct keeper *keeper, uint64_t size)
+{
+	int fd = keeper_page_make(size);
+
+	if (fd < 0)
+		return fd;
+	fd_close(&keeper->next_page_fd);
+	keeper->next_page_fd = fd;
+	keeper->next_page_size = size;
+	return 0;
+}
+
+void keeper_page_swap(struct keeper *keeper, uint32_t version)
+{
+	if (keeper->next_page_fd < 0)
+		return;
+	fd_close(&keeper->page_fd);
+	keeper->page_fd = umdev_steal_fd(&keeper->next_page_fd);
+	keeper->page_size = keeper->next_page_size;
+	keeper->state_version = version;
 }
 
 /* The index of the first slot that is not below @slot. */

@@ -31,6 +31,9 @@ struct keeper {
 	int endpoint_fds[UMDEV_ENDPOINTS_MAX];
 	size_t endpoint_count;
 	uint64_t page_size;
+	uint32_t state_version; /* of the driver's part of the page */
+	int next_page_fd;	/* what is being made of that (convert.h); -1: nothing */
+	uint64_t next_page_size;
 	struct keeper_slot *slots; /* sorted by slot */
 	size_t count;
 	size_t room;
@@ -45,9 +48,14 @@ void keeper_done(struct keeper *keeper);
 /* Closes the endpoints. */
 void keeper_drop_endpoints(struct keeper *keeper);
 
-/* Makes a state page of zeros, of a size that cannot change, in place of one that is there. 0 or
- * -errno; -EFBIG beyond KEEPER_PAGE_MAX, -EINVAL for 0. */
-int keeper_page_new(struct keeper *keeper, uint64_t size) umdev_warn_unused;
+/* Makes a state page of zeros, of a size that cannot change, in place of one that is there, for a
+ * driver's part of @version. 0 or -errno; -EFBIG beyond KEEPER_PAGE_MAX, -EINVAL for 0. */
+int keeper_page_new(struct keeper *keeper, uint64_t size, uint32_t version) umdev_warn_unused;
+
+/* Makes one to be filled with what the page is in another version, beside it; and puts that in its
+ * place, if there is one. */
+int keeper_page_next(struct keeper *keeper, uint64_t size) umdev_warn_unused;
+void keeper_page_swap(struct keeper *keeper, uint32_t version);
 
 /*
  * Keeps *@fd under @slot, replacing what is there, and sets *@fd to -1. -EINVAL for a slot out of

@@ -27,6 +27,7 @@ static int parent_take_tables(struct parent *parent, json_t *hello, struct umdev
 	json_t *sandbox = NULL;
 	const char *name = NULL;
 	json_int_t state_version = 0;
+	json_int_t state_from = -1;
 	json_int_t page_size = 0;
 	json_int_t flags = 0;
 	int r;
@@ -34,8 +35,9 @@ static int parent_take_tables(struct parent *parent, json_t *hello, struct umdev
 	if (json_integer_value(json_object_get(hello, "version")) != LINK_VERSION)
 		return error_set(err, ERROR_HOST_FAILED,
 				 "the host of %s is of another version of umdev", parent->name);
-	if (json_unpack(hello, "{s:{s:s,s?I,s:I,s?I}}", "driver", "name", &name, "state_version",
-			&state_version, "page_size", &page_size, "flags", &flags) < 0)
+	if (json_unpack(hello, "{s:{s:s,s?I,s:I,s?I,s?I}}", "driver", "name", &name,
+			"state_version", &state_version, "page_size", &page_size, "flags", &flags,
+			"state_from", &state_from) < 0)
 		return error_set(err, ERROR_DRIVER_FAILED, "the host of %s says a malformed hello",
 				 parent->name);
 	if (strcmp(name, parent->driver) != 0)
@@ -68,6 +70,8 @@ static int parent_take_tables(struct parent *parent, json_t *hello, struct umdev
 	parent->attr_specs = attrs;
 	parent->page_size = (uint64_t)page_size;
 	parent->state_version = (uint32_t)state_version;
+	parent->state_from = state_from >= 0 && state_from < state_version ? (uint32_t)state_from
+									   : parent->state_version;
 	parent->restart_resets = flags & UMDEV_DRIVER_RESET_ON_RESTART;
 	return 0;
 }

@@ -76,6 +76,7 @@ struct parent {
 	struct spec_table attr_specs;
 	uint64_t page_size;
 	uint32_t state_version;
+	uint32_t state_from; /* the oldest version that its driver converts; state_version: none */
 	bool restart_resets; /* its driver cannot go on from a state */
 	json_t *sandbox;     /* what its host runs in (sandbox.h), or NULL */
 

@@ -69,7 +69,8 @@ static void remake_swap(struct remake *remake)
 static int remake_send(struct mdev *mdev, link_reply_fn *reply, struct remake *remake,
 		       struct umdev_error *err)
 {
-	int r = keeper_page_new(&mdev->keeper, mdev->parent->page_size);
+	int r = keeper_page_new(&mdev->keeper, mdev->parent->page_size,
+				mdev->parent->state_version);
 
 	if (r < 0)
 		return error_set(err, error_word_from_errno(r),

@@ -10,12 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/convert.h"
 #include "broker/group.h"
 #include "broker/rpc-mdev.h"
 #include "link/protocol.h"
 #include "stream/stream.h"
 #include "util/base64.h"
 #include "util/fd.h"
+#include "util/parse.h"
 
 /* ---- mdev.save ------------------------------------------------------------------------------- */
 
@@ -189,8 +191,8 @@ static int restore_read(const struct api_call *call, struct restore *restore,
 static int restore_check_driver(const struct restore *restore, const struct parent *parent,
 				struct umdev_error *err)
 {
-	const json_t *driver = json_object_get(parent->hello, "driver");
-	char want[32];
+	uint64_t version;
+	char told[64];
 	char is[32] = "";
 
 	if (!stream_compat(&restore->stream, "driver", is, sizeof(is)) ||
@@ -198,13 +200,14 @@ static int restore_check_driver(const struct restore *restore, const struct pare
 		return error_set_key(err, ERROR_TYPE_MISMATCH, "compatibility",
 				     "the saved state is one of driver %s; parent %s has driver %s",
 				     is[0] ? is : "?", parent->name, parent->driver);
-	snprintf(want, sizeof(want), "%lld",
-		 (long long)json_integer_value(json_object_get(driver, "state_version")));
-	if (!stream_compat(&restore->stream, "state", is, sizeof(is)) || strcmp(is, want) != 0)
+	if (!stream_compat(&restore->stream, "state", is, sizeof(is)) ||
+	    parse_u64(is, &version) < 0 || version < parent->state_from ||
+	    version > parent->state_version)
 		return error_set_key(err, ERROR_TYPE_MISMATCH, "compatibility",
 				     "the saved state has version %s of what driver %s saves; the "
-				     "driver here has version %s",
-				     is, parent->driver, want);
+				     "driver here has version %u%s",
+				     is, parent->driver, parent->state_version,
+				     convert_told(parent, told, sizeof(told)));
 	return 0;
 }
 

@@ -362,7 +362,8 @@ static void mdev_build(struct mdev *mdev)
 	mdev->mapped = true;
 	r = parent_store_map(mdev->parent, &err);
 	if (r == 0) {
-		r = keeper_page_new(&mdev->keeper, mdev->parent->page_size);
+		r = keeper_page_new(&mdev->keeper, mdev->parent->page_size,
+				    mdev->parent->state_version);
 		if (r < 0)
 			error_set(&err, error_word_from_errno(r),
 				  "cannot make the state page of %s: %s", mdev->uuid, strerror(-r));

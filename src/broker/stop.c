@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/convert.h"
 #include "broker/group.h"
 #include "broker/journal.h"
 #include "broker/mdev.h"
@@ -81,8 +82,9 @@ int mdev_stop(struct mdev *mdev, bool force, struct api_call *call, struct umdev
 				 mdev->changing ? "being changed" : mdev_state_name(mdev->state));
 	if (mdev->state == MDEV_RESTARTING && mdev->stop_next)
 		return error_set(err, ERROR_DEVICE_BUSY, "mdev %s is being stopped", mdev->uuid);
-	if (mdev->state == MDEV_RESTARTING && (parent->state == PARENT_READY || parent->upgrade)) {
-		/* The host is creating it just now, or one of two has it. */
+	if (mdev->state == MDEV_RESTARTING &&
+	    (parent->state == PARENT_READY || parent->upgrade || parent->returning > 0)) {
+		/* The host is creating it just now or converts its page, or one of two has it. */
 		mdev->stop_next = true;
 		mdev->stop_forced = force;
 		mdev->call = call;
@@ -219,7 +221,8 @@ static void mdev_send_again(struct mdev *mdev, int origin, link_reply_fn *reply)
 static void mdev_send_anew(struct mdev *mdev)
 {
 	struct umdev_error err = {0};
-	int r = keeper_page_new(&mdev->keeper, mdev->parent->page_size);
+	int r = keeper_page_new(&mdev->keeper, mdev->parent->page_size,
+				mdev->parent->state_version);
 
 	mdev_lose_client(mdev);
 	if (r < 0) {
@@ -231,6 +234,14 @@ static void mdev_send_anew(struct mdev *mdev)
 	mdev_send_again(mdev, 0, mdev_back_anew);
 }
 
+/* Its page is of no use to the new host. */
+static void mdev_begin_anew(struct mdev *mdev, const struct umdev_error *why)
+{
+	mdev_event(mdev, "driver", LOG_WARNING, "its state is not resumed, it begins anew: %s",
+		   why->message);
+	mdev_send_anew(mdev);
+}
+
 static void mdev_back_resumed(void *arg, json_t *result, const struct umdev_error *err)
 {
 	struct mdev *mdev = arg;
@@ -239,12 +250,10 @@ static void mdev_back_resumed(void *arg, json_t *result, const struct umdev_erro
 	parent->returning--;
 	if (result || err->word == ERROR_HOST_FAILED) {
 		mdev_back(mdev, result ? NULL : err);
-	} else if (parent->upgrade) {
+	} else if (upgrade_can_go_back(parent)) {
 		upgrade_mdev_refused(mdev, err);
 	} else {
-		mdev_event(mdev, "driver", LOG_WARNING,
-			   "its state is not resumed, it begins anew: %s", err->message);
-		mdev_send_anew(mdev);
+		mdev_begin_anew(mdev, err);
 	}
 	mdev_return_next(parent);
 }
@@ -301,16 +310,59 @@ static void mdev_return_upgraded(struct mdev *mdev)
 		mdev->parent->returning++;
 }
 
+static void mdev_resume(struct mdev *mdev)
+{
+	if (mdev_give(mdev) == 0)
+		mdev_send_again(mdev, 1, mdev_back_resumed);
+}
+
+static void mdev_converted(void *arg, json_t *result, const struct umdev_error *err)
+{
+	struct mdev *mdev = arg;
+	struct parent *parent = mdev->parent;
+	uint32_t was = mdev->keeper.state_version;
+
+	parent->returning--;
+	if (result) {
+		keeper_page_swap(&mdev->keeper, parent->state_version);
+		mdev_event(mdev, "driver", LOG_INFO,
+			   "its state was converted from version %u to version %u", was,
+			   parent->state_version);
+		mdev_resume(mdev);
+	} else if (err->word != ERROR_HOST_FAILED) {
+		mdev_begin_anew(mdev, err);
+	}
+	mdev_return_next(parent);
+}
+
+/* The driver on disk is another one than that which the page was left by. */
+static void mdev_convert(struct mdev *mdev)
+{
+	struct umdev_error err = {0};
+	int r = convert_check(mdev, &err);
+
+	if (r == 0) {
+		r = convert_send(mdev, mdev_converted);
+		if (r == 0)
+			mdev->parent->returning++;
+		if (r == 0 || r == -ENOTCONN)
+			return; /* one that cannot be asked is dying; the next one gets it */
+		error_set(&err, error_word_from_errno(r), "its state page is not converted: %s",
+			  strerror(-r));
+	}
+	mdev_begin_anew(mdev, &err);
+}
+
 static void mdev_return(struct mdev *mdev)
 {
-	if (mdev->parent->upgrade) {
+	if (mdev->parent->upgrade)
 		mdev_return_upgraded(mdev);
-		return;
-	}
-	if (mdev->keeper.page_fd < 0 || mdev->keeper.page_size != mdev->parent->page_size)
+	else if (mdev->keeper.page_fd < 0)
 		mdev_send_anew(mdev);
-	else if (mdev_give(mdev) == 0)
-		mdev_send_again(mdev, 1, mdev_back_resumed);
+	else if (convert_needed(mdev))
+		mdev_convert(mdev);
+	else
+		mdev_resume(mdev);
 }
 
 /* What a host has not read yet waits here with copies of its descriptors: thousands of mdevs with

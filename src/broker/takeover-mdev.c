@@ -71,7 +71,8 @@ static void takeover_take_client(struct mdev *mdev, json_t *params)
 }
 
 /* Page, listener, endpoints and record, in this order. */
-static int takeover_take_fds(struct mdev *mdev, size_t endpoints, int *fds)
+static int takeover_take_fds(const struct takeover *t, struct mdev *mdev, size_t endpoints,
+			     int *fds)
 {
 	struct keeper *k = &mdev->keeper;
 	struct stat st;
@@ -81,6 +82,7 @@ static int takeover_take_fds(struct mdev *mdev, size_t endpoints, int *fds)
 		return -EINVAL;
 	keeper_done(k);
 	k->page_size = (uint64_t)st.st_size;
+	k->state_version = t->parent->state_version; /* its host serves it */
 	k->page_fd = umdev_steal_fd(&fds[0]);
 	k->listen_fd = umdev_steal_fd(&fds[1]);
 	for (size_t i = 0; i < endpoints; i++)
@@ -104,7 +106,7 @@ static int takeover_fill(struct takeover *t, struct mdev *mdev, json_t *params, 
 		return -ENODATA;
 	r = takeover_take_record(mdev, record, &err);
 	if (r == 0)
-		r = takeover_take_fds(mdev, (size_t)endpoints, fds);
+		r = takeover_take_fds(t, mdev, (size_t)endpoints, fds);
 	if (r < 0) {
 		definition_free(umdev_steal_ptr(&mdev->running));
 		mdev->group[0] = '\0';

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include "broker/convert.h"
 #include "broker/host-socket.h"
 #include "broker/journal.h"
 #include "link/protocol.h"
@@ -41,6 +42,8 @@ struct upgrade {
 	bool stages;	      /* the host is not told yet that the parent is its own */
 	bool named;	      /* the next one has the name of the socket */
 	int from_pid;
+	unsigned converted; /* pages, from version @from_version: there is no way back */
+	uint32_t from_version;
 	unsigned waiting; /* mdevs that are not served yet */
 	json_t *pauses;
 	struct umdev_error error; /* why it goes back */
@@ -100,10 +103,14 @@ static void upgrade_done(struct upgrade *u)
 	json_t *result =
 		json_pack("{s:s,s:i,s:i,s:O}", "name", parent->name, "from_pid", u->from_pid, "pid",
 			  (int)host_pid(parent->host), "mdevs", u->pauses);
+	char told[64] = "";
 
+	if (u->converted > 0)
+		snprintf(told, sizeof(told), ", %u states converted from version %u to %u",
+			 u->converted, u->from_version, parent->state_version);
 	parent_event(parent, "parent.upgraded", LOG_INFO,
-		     "process %d serves what process %d did, %zu mdevs",
-		     (int)host_pid(parent->host), u->from_pid, json_array_size(u->pauses));
+		     "process %d serves what process %d did, %zu mdevs%s",
+		     (int)host_pid(parent->host), u->from_pid, json_array_size(u->pauses), told);
 	journal_parent(parent);
 	upgrade_free(u);
 	api_reply(call, result);
@@ -146,31 +153,10 @@ static int upgrade_check_mdevs(const struct upgrade *u, struct umdev_error *err)
 	return 0;
 }
 
-/* Whether the pages of the mdevs mean the same to the next host. */
-static int upgrade_check_pages(const struct upgrade *u, struct umdev_error *err)
-{
-	const struct parent *parent = u->parent;
-	json_int_t version = 0;
-	json_int_t size = 0;
-
-	if (json_unpack(u->hello, "{s:{s?I,s:I}}", "driver", "state_version", &version, "page_size",
-			&size) < 0)
-		return error_set(err, ERROR_DRIVER_FAILED, "its host says a malformed hello");
-	if (version == (json_int_t)parent->state_version && size == (json_int_t)parent->page_size)
-		return 0;
-	return error_set(
-		err, ERROR_INVALID,
-		"driver %s on disk lays out the state of mdevs as version %lld in %lld "
-		"bytes, the running one as version %u in %llu, and cannot convert it: stop "
-		"the mdevs, and remove and add the parent",
-		parent->driver, (long long)version, (long long)size, parent->state_version,
-		(unsigned long long)parent->page_size);
-}
-
 /* Whether all that the next host declares can take the place of what is there. Changes nothing. */
 static int upgrade_check(struct upgrade *u, struct umdev_error *err)
 {
-	int r = upgrade_check_pages(u, err);
+	int r = convert_check_hello(u->parent, u->hello, err);
 
 	if (r < 0)
 		return r;
@@ -209,6 +195,8 @@ static void upgrade_all_back(struct upgrade *u)
 
 	if (u->phase == UPGRADE_BACK)
 		upgrade_failed(u, &err);
+	else if (u->converted > 0)
+		upgrade_done(u); /* what happens from here on is no different from a crash */
 	else
 		reactor_timer_set(u->parent->broker->reactor, &u->timer,
 				  clock_now_ns() + UPGRADE_WATCH_NS);
@@ -316,6 +304,24 @@ void upgrade_mdev_refused(struct mdev *mdev, const struct umdev_error *err)
 	host_kill(mdev->parent->host, "%s", u->error.message);
 }
 
+bool upgrade_can_go_back(const struct parent *parent)
+{
+	return parent->upgrade && parent->upgrade->converted == 0;
+}
+
+bool upgrade_converts(const struct parent *parent)
+{
+	const struct upgrade *u = parent->upgrade;
+
+	return u && u->phase == UPGRADE_SERVING && u->error.word == ERROR_NONE;
+}
+
+void upgrade_converted(struct parent *parent, unsigned count)
+{
+	parent->upgrade->converted = count;
+	upgrade_give(parent->upgrade);
+}
+
 static void upgrade_adopt_old(struct upgrade *u);
 
 /* The old host rests, or is gone: the next one takes its place. */
@@ -334,7 +340,7 @@ static void upgrade_switch(struct upgrade *u)
 		host_kill(parent->host, "%s", err.message);
 		return;
 	}
-	upgrade_give(u);
+	convert_all(parent);
 }
 
 /* The next host was no good: the old one, if there is one, is given everything again. */
@@ -344,6 +350,15 @@ static bool upgrade_back(struct upgrade *u, const struct umdev_error *why)
 
 	if (u->error.word == ERROR_NONE)
 		u->error = *why;
+	convert_forget(parent);
+	/* Guests may have moved on, and their new pages are nothing to the old host. */
+	if (u->converted > 0) {
+		host_free(umdev_steal_ptr(&u->old));
+		error_wrap(&u->error,
+			   "parent %s is upgraded, states were converted, and another "
+			   "host goes on from them",
+			   parent->name);
+	}
 	if (!u->old && !parent->host)
 		return false;
 	reactor_timer_cancel(parent->broker->reactor, &u->timer);
@@ -364,6 +379,7 @@ static bool upgrade_back(struct upgrade *u, const struct umdev_error *why)
 bool upgrade_host_died(struct parent *parent, const struct umdev_error *err)
 {
 	struct upgrade *u = parent->upgrade;
+	struct umdev_error failed = *err;
 
 	if (!u)
 		return false;
@@ -376,11 +392,12 @@ bool upgrade_host_died(struct parent *parent, const struct umdev_error *err)
 	case UPGRADE_SERVING:
 		if (upgrade_back(u, err))
 			return true;
+		failed = u->error;
 		break;
 	default:
 		break;
 	}
-	upgrade_abort(parent, err);
+	upgrade_abort(parent, &failed);
 	return false;
 }
 
@@ -471,6 +488,13 @@ static void upgrade_release(struct upgrade *u)
 		upgrade_failed(u, &err);
 		return;
 	}
+	/* Some may have been started since. */
+	if (convert_check_hello(parent, u->hello, &err) < 0) {
+		json_decref(request.params);
+		upgrade_failed(u, &err);
+		return;
+	}
+	u->from_version = parent->state_version;
 	if (host_call(parent->host, &request, upgrade_released, parent) < 0) {
 		error_set(&err, ERROR_HOST_FAILED, "its host cannot be asked");
 		upgrade_failed(u, &err);

@@ -4,7 +4,8 @@
  *
  *   LOADING    the next host loads its driver, opens the parent; the old one serves
  *   RELEASING  the old one comes to rest
- *   SERVING    the next one has everything; the old one rests, in case
+ *   SERVING    pages of an older version are converted, then the next one has everything; the old
+ *              one rests, in case, but for nothing once pages were converted
  *   BACK       the next one failed: the old one has everything again
  *
  * To have everything takes two steps: all mdevs are staged, and then the host is told that the
@@ -38,6 +39,16 @@ void upgrade_all_sent(struct parent *parent);
 
 /* An mdev is served again. */
 void upgrade_mdev_back(struct mdev *mdev);
+
+/* Whether an upgrade is under way whose next host is to convert pages. It is not when one was
+ * refused, and the host is being ended for that. */
+bool upgrade_converts(const struct parent *parent);
+
+/* The pages of @count mdevs were converted: the next host can be given everything. */
+void upgrade_converted(struct parent *parent, unsigned count);
+
+/* Whether an upgrade is under way that can still go back to the old host. */
+bool upgrade_can_go_back(const struct parent *parent);
 
 /* The next host does not take an mdev as it is. */
 void upgrade_mdev_refused(struct mdev *mdev, const struct umdev_error *err);

@@ -46,7 +46,8 @@ const struct rpc_method rpc_methods[] = {
 			"Replaces a parent's host by one of the program and the driver that lie on "
 			"the disk now, while its mdevs are in use. Answers when the new one has "
 			"served them for two seconds; one that fails until then is replaced by the "
-			"old one.",
+			"old one. States of an older version are converted before the first mdev "
+			"goes on; after that there is no way back, and it answers at once.",
 		.params = {{"name", RPC_STRING, true, "the parent's name"}},
 		.returns =
 			"`{name, from_pid, pid, mdevs: [{uuid, in_use, pause_ns}]}`: how long each "

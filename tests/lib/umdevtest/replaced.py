@@ -22,3 +22,9 @@ class Replaced:
         new = self._drivers / "new"
         shutil.copy2(build_directory() / "tests/drivers/wrapped.so", new)
         new.rename(self._place)
+
+    def put_back(self) -> None:
+        """Puts the real one there again."""
+        new = self._drivers / "new"
+        shutil.copy2(self._real, new)
+        new.rename(self._place)

@@ -120,11 +120,11 @@ static void test_page(void **state)
 
 	(void)state;
 	keeper_init(&k);
-	assert_int_equal(keeper_page_new(&k, 0), -EINVAL);
-	assert_int_equal(keeper_page_new(&k, KEEPER_PAGE_MAX + 1), -EFBIG);
+	assert_int_equal(keeper_page_new(&k, 0, 1), -EINVAL);
+	assert_int_equal(keeper_page_new(&k, KEEPER_PAGE_MAX + 1, 1), -EFBIG);
 	assert_int_equal(k.page_fd, -1);
-	assert_int_equal(keeper_page_new(&k, KEEPER_PAGE_MAX), 0);
-	assert_int_equal(keeper_page_new(&k, 8192), 0);
+	assert_int_equal(keeper_page_new(&k, KEEPER_PAGE_MAX, 1), 0);
+	assert_int_equal(keeper_page_new(&k, 8192, 1), 0);
 	assert_int_equal(fstat(k.page_fd, &st), 0);
 	assert_int_equal(st.st_size, 8192);
 	assert_int_equal(ftruncate(k.page_fd, 4096), -1);
@@ -132,7 +132,7 @@ static void test_page(void **state)
 	assert_int_equal(pwrite(k.page_fd, &byte, 1, 8191), 1);
 	/* A new one is empty, and the old one closed. */
 	old = dup(k.page_fd);
-	assert_int_equal(keeper_page_new(&k, 8192), 0);
+	assert_int_equal(keeper_page_new(&k, 8192, 1), 0);
 	assert_int_equal(pread(k.page_fd, &byte, 1, 8191), 1);
 	assert_int_equal(byte, 0);
 	close(old);
