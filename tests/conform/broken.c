@@ -3,6 +3,8 @@
  * A vendor driver with one fault, chosen by -DFAULT=..., for tests of umdev-conform; without a
  * fault, it passes. -DDRIVER_NAME is the name in its table.
  *
+ * With -DOLDER it is the one before, whose state has another layout.
+ *
  * BAR 0, 32-bit registers: 0x0 id, 0x4 scratch, 0x8 jobs ended, where a write asks for one more,
  * which takes a millisecond; 0xc the attribute level.
  */
@@ -58,6 +60,12 @@ enum {
 	EARLY_END,
 	CRASHES_ON_RESUME,
 	SECOND_REFUSED,
+	CONVERT_BELIEVES,
+	CONVERT_TAKES_ANY,
+	CONVERT_OVERFLOWS,
+	CONVERT_FORGETS,
+	CONVERT_CHANGES_MIND,
+	CONVERT_ACTS,
 };
 
 #ifndef FAULT
@@ -74,14 +82,32 @@ static int opened; /* how often */
 static uint32_t elsewhere;
 static char owners[1000]; /* of watches that are forgotten */
 
-struct state {
+struct state_1 {
+	uint32_t id;
+	uint32_t scratch;
+	uint32_t jobs;
+	uint32_t level;
+	uint32_t table[4];
+	uint32_t index;
+};
+
+struct state_2 {
 	uint32_t id;
 	uint32_t scratch;
 	uint32_t jobs;
 	uint32_t level;
 	uint32_t index; /* of @table; anything in a page that nobody wrote */
 	uint32_t table[4];
+	uint32_t more[16];
 };
+
+#ifdef OLDER
+#define state_now     state_1
+#define STATE_VERSION 1
+#else
+#define state_now     state_2
+#define STATE_VERSION 2
+#endif
 
 struct broken_parent {
 	struct umdev_parent *handle;
@@ -95,7 +121,7 @@ struct broken_parent {
 struct broken_mdev {
 	struct umdev_mdev *handle;
 	struct broken_parent *parent;
-	struct state *state;
+	struct state_now *state;
 	struct umdev_job jobs[JOBS];
 	int busy[JOBS];
 	struct umdev_job *started;
@@ -251,7 +277,7 @@ static int broken_reset(void *priv, uint32_t kind)
 	uint32_t level = m->state->level;
 
 	jobs_drop(m);
-	*m->state = (struct state){.id = 0x6b6f7262, .level = level};
+	*m->state = (struct state_now){.id = 0x6b6f7262, .level = level};
 	if (HAS(RESET_KEEPS) && kind == UMDEV_RESET_DEVICE)
 		m->state->scratch = scratch;
 	if (HAS(LOST_KEEPS) && kind == UMDEV_RESET_LOST)
@@ -265,7 +291,7 @@ static int broken_reset(void *priv, uint32_t kind)
 /* ---- Life ---- */
 
 /* Whether another process left a state in which everything is possible. */
-static int state_good(const struct state *st)
+static int state_good(const struct state_now *st)
 {
 	return st->id == 0x6b6f7262 && st->index < 4 && st->level <= 10;
 }
@@ -275,7 +301,7 @@ static void mdev_begin(struct broken_mdev *m, const struct umdev_mdev_args *args
 	m->state->level = (uint32_t)args->values[0].number;
 	broken_reset(m, UMDEV_RESET_DEVICE);
 	if (HAS(STATE_OVERFLOWS))
-		((volatile uint8_t *)m->state)[sizeof(struct state) + 3] = 1;
+		((volatile uint8_t *)m->state)[sizeof(struct state_now) + 3] = 1;
 }
 
 static int mdev_limits(const struct broken_parent *p, const struct umdev_mdev_args *args)
@@ -353,7 +379,7 @@ static void broken_mdev_remove(void *priv)
 static int broken_region_read(void *priv, uint32_t bar, uint64_t offset, void *buf, uint32_t len)
 {
 	struct broken_mdev *m = priv;
-	struct state st = *m->state;
+	struct state_now st = *m->state;
 
 	/* Where it is read at its last byte: what nobody does who reads word by word. */
 	if (HAS(HANGS_HIGH) && offset == BAR_SIZE - 1)
@@ -434,12 +460,43 @@ static int broken_group_check(void *parent_priv, const char *group,
 	return count > 6 ? host->fail(EINVAL, "more than six are no group") : 0;
 }
 
+/* ---- The state of the driver before ---- */
+
+#ifndef OLDER
+static int broken_convert(const struct umdev_old_state *old)
+{
+	static unsigned asked;
+	const struct state_1 *was = old->state;
+	struct state_now *now = old->to;
+
+	if (HAS(CONVERT_ACTS))
+		(void)host->now_ns();
+	if (old->version != 1 || (old->state_size != sizeof(*was) && !HAS(CONVERT_BELIEVES)))
+		return host->fail(EBADMSG, "a state of version 1 has another size");
+	now->id = was->id;
+	now->scratch = HAS(CONVERT_FORGETS) ? 0 : was->scratch;
+	now->jobs = was->jobs + (HAS(CONVERT_CHANGES_MIND) ? asked++ : 0);
+	now->level = was->level;
+	now->index = was->index;
+	memcpy(now->table, was->table, sizeof(now->table));
+	if (HAS(CONVERT_OVERFLOWS))
+		((volatile uint8_t *)now)[sizeof(*now) + 3] = 1;
+	if (!state_good(now) && !HAS(CONVERT_TAKES_ANY))
+		return host->fail(EBADMSG, "the state is damaged");
+	return 0;
+}
+#endif
+
 UMDEV_REGISTER_DRIVER(host, .name = HAS(WRONG_NAME) ? "other" : DRIVER_NAME,
 		      .description = "a driver with a fault", .version = "1", .attrs = attrs,
-		      .stats = stats, .state_version = 1, .state_size = sizeof(struct state),
-		      .parent_open = broken_parent_open, .parent_close = broken_parent_close,
-		      .mdev_create = broken_mdev_create, .mdev_remove = broken_mdev_remove,
-		      .region_read = broken_region_read, .region_write = broken_region_write,
+		      .stats = stats, .state_version = STATE_VERSION,
+		      .state_size = sizeof(struct state_now), .parent_open = broken_parent_open,
+		      .parent_close = broken_parent_close, .mdev_create = broken_mdev_create,
+		      .mdev_remove = broken_mdev_remove, .region_read = broken_region_read,
+		      .region_write = broken_region_write,
 		      .reset = HAS(NO_RESET) ? NULL : broken_reset, .job_start = broken_job_start,
 		      .attr_set = broken_attr_set, .stats_get = broken_stats_get,
+#ifndef OLDER
+		      .convert = broken_convert, .state_from = 1,
+#endif
 		      .group_check = broken_group_check)

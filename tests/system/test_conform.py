@@ -56,9 +56,15 @@ FAULTS = {
     "RESET_NEVER_ENDS": ("reset.flr", "reset(FLR) has not ended after 4 s"),
     "RESET_LEAVES_JOB": ("reset.quiet", "left 1 jobs behind, 1 of them started"),
     "HOLD_KEPT": ("reset.quiet", "holds of guest memory"),
-    "STATE_ELSEWHERE": ("state.resume", "after it was resumed"),
+    "STATE_ELSEWHERE": ("state.resume", "after it was resumed", "state.convert"),
     "STATE_BELIEVED": ("state.damaged", "in region_read(BAR 0, offset 0x0, 4 bytes), seed 1, damaged page"),
     "STATE_OVERFLOWS": ("calls.memory", "of a state of state_size"),
+    "CONVERT_BELIEVES": ("state.convert", "crashed with SIGSEGV in convert(version 1, "),
+    "CONVERT_TAKES_ANY": ("state.convert", "mdev_create refuses what convert has made: the state is damaged"),
+    "CONVERT_OVERFLOWS": ("state.convert", "convert wrote beyond the 100 bytes of the new state"),
+    "CONVERT_FORGETS": ("state.convert", "offset 0x4 of BAR 0 read"),
+    "CONVERT_CHANGES_MIND": ("state.convert", "convert gives another answer to the same "),
+    "CONVERT_ACTS": ("state.convert", "now_ns was called within convert"),
     "RELEASED_TWICE": ("calls.memory", "dma_release of a token that is not out"),
     "CRASHES_HIGH": ("hostile.access", "crashed with SIGSEGV in region_write(BAR 0, offset 0x3ff8, 8 bytes"),
     "HANGS_HIGH": ("hostile.access", "region_read(BAR 0, offset 0x3fff, 1 bytes) has not returned for 5 s"),
@@ -93,13 +99,13 @@ def assert_ok(report: dict, name: str) -> None:
     assert outcome == "ok" or TOO_BUSY in reason, (name, outcome, reason)
 
 
-def build_broken(directory, fault: str):
+def build_broken(directory, fault: str, *flags: str):
     """Compiles the driver with that fault."""
     name = fault.lower().replace("_", "")[:15]
     path = directory / f"umdev-driver-{name}.so"
     compiler = shlex.split(os.environ.get("CC", "cc"))
     subprocess.run([*compiler, "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror",
-                    "-fvisibility=hidden", f"-I{TOP}/include", f"-DFAULT={fault}", f'-DDRIVER_NAME="{name}"',
+                    "-fvisibility=hidden", *flags, f"-I{TOP}/include", f"-DFAULT={fault}", f'-DDRIVER_NAME="{name}"',
                     str(TOP / "tests/conform/broken.c"), "-o", str(path)], check=True, timeout=LIMIT_S)
     return path
 
@@ -111,7 +117,9 @@ def broken(tmp_path_factory):
 
     def run(fault):
         only = [] if fault == "NO_FAULT" else ["--no-daemon"]
-        return conform(*WORK, *only, build_broken(directory, fault))
+        (directory / fault).mkdir()
+        older = build_broken(directory / fault, fault, "-DOLDER")
+        return conform(*WORK, *only, "--older", older, build_broken(directory, fault))
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {fault: pool.submit(run, fault) for fault in ["NO_FAULT", *FAULTS]}

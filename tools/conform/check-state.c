@@ -12,9 +12,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "check-state.h"
 #include "check.h"
 #include "perf/random.h"
-#include "regs.h"
 #include "util/clock.h"
 
 #define STATE_ROUNDS   8
@@ -22,18 +22,7 @@
 #define STATE_PAGES    200
 #define STATE_ACCESSES 40
 
-/* One round trip. */
-struct state_trip {
-	struct kit *kit;
-	void *state;
-	struct regs *seen;    /* by the first guest; shared between the processes */
-	struct regs *ignored; /* what differs from one new device to another; shared, too */
-	uint64_t seed;
-	uint32_t touches;
-};
-
-/* Opens the options and forgets the driver again. */
-static void state_prepare(struct kit *kit)
+void state_prepare(struct kit *kit)
 {
 	static int32_t endpoints[UMDEV_ENDPOINTS_MAX];
 
@@ -47,7 +36,7 @@ static void state_prepare(struct kit *kit)
 	kit->loaded = false;
 }
 
-static struct regs *state_shared_regs(void)
+struct regs *state_shared_regs(void)
 {
 	void *map = mmap(NULL, sizeof(struct regs), PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -57,8 +46,7 @@ static struct regs *state_shared_regs(void)
 	return map;
 }
 
-/* The first process: a guest works with the device; then the process is gone. */
-static void state_first(void *arg)
+void state_first(void *arg)
 {
 	struct state_trip *trip = arg;
 	struct kit *kit = trip->kit;
@@ -77,15 +65,14 @@ static void state_first(void *arg)
 	memcpy(trip->seen, regs, sizeof(*regs));
 }
 
-/* The next process goes on. Returns NULL with @err when the driver refuses. */
-static struct umdev_mdev *state_resume(struct kit *kit, void *state, struct umdev_error *err)
+struct umdev_mdev *state_resume(struct kit *kit, void *state, struct umdev_error *err)
 {
 	struct kit_create create = {.type_index = kit_type(kit), .state = state};
 
 	return kit_create(kit, &create, err);
 }
 
-static void state_second(void *arg)
+void state_second(void *arg)
 {
 	struct state_trip *trip = arg;
 	struct kit *kit = trip->kit;
@@ -111,8 +98,7 @@ static void state_second(void *arg)
 	kit_close(kit);
 }
 
-/* A process that only finds out which registers say nothing. */
-static void state_look(void *arg)
+void state_look(void *arg)
 {
 	struct state_trip *trip = arg;
 	struct kit *kit = trip->kit;
@@ -131,7 +117,7 @@ static void state_look(void *arg)
 	memcpy(trip->ignored, ignored, sizeof(*ignored));
 }
 
-static bool state_resumes(const struct kit *kit)
+bool state_resumes(const struct kit *kit)
 {
 	return !(kit->driver.table.flags & UMDEV_DRIVER_RESET_ON_RESTART);
 }
@@ -156,8 +142,7 @@ void check_state_resume(struct kit *kit)
 	}
 }
 
-/* Spoils @size bytes that were a state: all of it, a few bits, or a few bytes. */
-static void state_spoil(uint8_t *state, size_t size, uint32_t round, uint64_t *seed)
+void state_spoil(uint8_t *state, size_t size, uint32_t round, uint64_t *seed)
 {
 	uint32_t hits = 1 + (uint32_t)random_below(seed, 16);
 
@@ -170,7 +155,7 @@ static void state_spoil(uint8_t *state, size_t size, uint32_t round, uint64_t *s
 		memset(state, 0xff, size);
 		return;
 	}
-	for (uint32_t i = 0; i < hits; i++) {
+	for (uint32_t i = 0; size > 0 && i < hits; i++) {
 		uint8_t *at = &state[random_below(seed, size)];
 
 		if (round % 4 == 2)
@@ -178,6 +163,20 @@ static void state_spoil(uint8_t *state, size_t size, uint32_t round, uint64_t *s
 		else
 			*at = (uint8_t)regs_value(seed);
 	}
+}
+
+void state_work_on(struct umdev_mdev *mdev, uint64_t seed, uint32_t round)
+{
+	struct kit *kit = mdev->kit;
+
+	kit_join(mdev);
+	kit_settle(kit, 200 * NS_PER_MS);
+	free(regs_read(mdev));
+	regs_touch(mdev, &seed, STATE_ACCESSES);
+	kit_turn(kit, 0);
+	kit_reset(mdev, round % 2 ? UMDEV_RESET_DEVICE : UMDEV_RESET_LOST);
+	free(regs_read(mdev));
+	kit_remove(mdev);
 }
 
 /* One damaged page: refused, or lived with. */
@@ -198,16 +197,8 @@ static void state_damaged(void *arg)
 		memcpy(state, trip->state, kit->driver.table.state_size);
 		state_spoil(state, kit->driver.table.state_size, round, &seed);
 		mdev = state_resume(kit, state, &err);
-		if (!mdev)
-			continue;
-		kit_join(mdev);
-		kit_settle(kit, 200 * NS_PER_MS);
-		free(regs_read(mdev));
-		regs_touch(mdev, &seed, STATE_ACCESSES);
-		kit_turn(kit, 0);
-		kit_reset(mdev, round % 2 ? UMDEV_RESET_DEVICE : UMDEV_RESET_LOST);
-		free(regs_read(mdev));
-		kit_remove(mdev);
+		if (mdev)
+			state_work_on(mdev, seed, round);
 	}
 	kit_close(kit);
 }

@@ -72,6 +72,8 @@ const struct check check_table[] = {
 	 check_state_resume, 120, CHECK_NO_RULE},
 	{"state.damaged", "a damaged state page is refused or survived", check_state_damaged, 120,
 	 CHECK_NO_RULE},
+	{"state.convert", "a state of an older version is converted or refused, damaged ones too",
+	 check_state_convert, 120, CHECK_NO_RULE},
 	{"hostile.access", "a guest that accesses at random brings nothing down", check_hostile, 60,
 	 CHECK_NO_RULE},
 	{"daemon.instances", "under umdevd, available instances add up after each start and stop",

@@ -78,6 +78,9 @@ void check_hostile(struct kit *kit);
 void check_state_resume(struct kit *kit);
 void check_state_damaged(struct kit *kit);
 
+/* ---- check-convert.c: states of older versions ---- */
+void check_state_convert(struct kit *kit);
+
 /* ---- check-jobs.c: work and shares ---- */
 void check_jobs_run(struct kit *kit);
 void check_qos_weights(struct kit *kit);

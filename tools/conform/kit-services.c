@@ -24,6 +24,8 @@ bool kit_may_call(const char *name)
 		verdict_broken(RULE_THREAD, "%s was called on another thread", name);
 		return false;
 	}
+	if (kit->converting)
+		verdict_fail("%s was called within convert, which is to be a pure function", name);
 	if (kit->quiet) {
 		verdict_broken(RULE_PURE, "%s was called within %s, which is to change nothing",
 			       name, verdict_page->doing);
@@ -366,6 +368,8 @@ static int services_kept(struct umdev_mdev *mdev, uint32_t index)
 
 static uint64_t services_now_ns(void)
 {
+	if (kit_self->converting)
+		(void)kit_may_call("now_ns");
 	return clock_now_ns();
 }
 

@@ -140,7 +140,8 @@ struct kit {
 	uint64_t bar_used;
 	bool hold_jobs; /* submitted jobs are not started */
 	bool quiet; /* only fail, log and now_ns may be called: a question that changes nothing */
-	uint32_t depth; /* callbacks in progress */
+	bool converting; /* a callback is in progress that calls fail() and log() at most */
+	uint32_t depth;	 /* callbacks in progress */
 	uint32_t next_token;
 	uint64_t next_canary;
 	int thread;

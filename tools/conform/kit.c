@@ -18,7 +18,6 @@
 /* How often a backing that is still locked is tried, 10 ms apart. */
 #define KIT_LOCK_TRIES 300
 /* Fills what lies behind a driver's state. */
-#define KIT_FILLER 0xa5
 
 struct kit *kit_self;
 
@@ -259,6 +258,11 @@ void *kit_state_new(const struct kit *kit)
 
 	memset(state + size, KIT_FILLER, mapped - size);
 	return state;
+}
+
+void kit_state_free(const struct kit *kit, void *state)
+{
+	munmap(state, kit_state_mapped(kit));
 }
 
 static void kit_check_filler(const struct umdev_mdev *mdev)

@@ -69,6 +69,9 @@ void kit_kept_drop(struct umdev_mdev *mdev);
 
 /* Bytes of the state page of an mdev, shared with children of this process. */
 void *kit_state_new(const struct kit *kit);
+void kit_state_free(const struct kit *kit, void *state);
+/* Each byte behind a state, up to the end of its page. */
+#define KIT_FILLER 0xa5
 
 /* ---- kit-access.c: what a guest does ---- */
 

@@ -25,6 +25,7 @@ static const char options_usage[] =
 	"  --poke BAR:OFFSET:SIZE:VALUE  a register write that makes work; several make one job\n"
 	"  --work FILE                 such writes from a file, one a line\n"
 	"  --seed N                    of the random sequences; default 1\n"
+	"  --older FILE                the driver of an older state_version, for state.convert\n"
 	"  --no-daemon                 without the checks under a private umdevd\n"
 	"  --json                      one JSON object instead of text\n"
 	"  --verbose                   also what the driver logs\n"
@@ -38,6 +39,7 @@ enum {
 	OPT_POKE,
 	OPT_WORK,
 	OPT_SEED,
+	OPT_OLDER,
 	OPT_JSON,
 	OPT_LIST,
 	OPT_NO_DAEMON
@@ -52,6 +54,7 @@ static const struct option options_long[] = {
 	{"seed", required_argument, NULL, OPT_SEED},
 	{"json", no_argument, NULL, OPT_JSON},
 	{"list", no_argument, NULL, OPT_LIST},
+	{"older", required_argument, NULL, OPT_OLDER},
 	{"no-daemon", no_argument, NULL, OPT_NO_DAEMON},
 	{"verbose", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, 'h'},
@@ -148,6 +151,11 @@ static int options_one(struct conform_options *options, int c, const char *arg,
 	case OPT_SEED:
 		if (parse_u64(arg, &options->seed) < 0)
 			return error_set(err, ERROR_INVALID, "--seed %s is no number", arg);
+		return 0;
+	case OPT_OLDER:
+		if (!realpath(arg, options->older))
+			return error_set(err, ERROR_NOT_FOUND, "--older %s: %s", arg,
+					 strerror(errno));
 		return 0;
 	case OPT_JSON:
 		options->json = true;

@@ -23,9 +23,10 @@ struct conform_poke {
 
 struct conform_options {
 	char path[PATH_MAX]; /* of the driver, absolute */
-	char name[64];	  /* the file's name without umdev-driver- and .so; "" for another name */
-	json_t *parent;	  /* options of the parent: name -> text */
-	const char *type; /* id of the type to use, or NULL */
+	char name[64]; /* the file's name without umdev-driver- and .so; "" for another name */
+	char older[PATH_MAX]; /* the driver of an older state_version, or "" */
+	json_t *parent;	      /* options of the parent: name -> text */
+	const char *type;     /* id of the type to use, or NULL */
 	const char *only[OPTIONS_ONLY_MAX];
 	uint32_t only_count;
 	struct conform_poke pokes[OPTIONS_POKES_MAX]; /* together they make one job */
