@@ -73,6 +73,7 @@ int host_mdev_keep(struct umdev_mdev *mdev, uint32_t slot, int fd)
 	r = link_notify_sync(&mdev->parent->link, LINK_KEEP,
 			     json_pack("{s:s,s:[i]}", "uuid", mdev->uuid, "slots", (int)slot), &fd,
 			     1, KEEP_TIMEOUT_NS);
+	FAULT_POINT("keep.sent");
 	/* The next broker gets it with everything else. */
 	return host_handover_keeps(mdev->parent, r) ? 0 : r;
 }
@@ -440,6 +441,7 @@ static void mdev_tell_reset(struct umdev_mdev *mdev)
 static void mdev_resume(struct umdev_mdev *mdev, struct host_given *given)
 {
 	bool client = vfio_session_client(mdev->session, NULL);
+	bool arriving = vfio_session_arriving(mdev->session);
 	bool had_client = false;
 
 	for (size_t i = 0; given && i < given->count; i++) {
@@ -447,6 +449,8 @@ static void mdev_resume(struct umdev_mdev *mdev, struct host_given *given)
 		bool of_client = slot == VFIO_SLOT_CONNECTION || slot == VFIO_SLOT_STREAM ||
 				 slot >= VFIO_SLOT_MEMORY;
 
+		if (slot == VFIO_SLOT_CONNECTION && arriving)
+			continue;
 		had_client |= slot == VFIO_SLOT_CONNECTION;
 		if (given->rows[i].fd >= 0 || (of_client && !client))
 			mdev_drop(mdev, slot);
@@ -486,7 +490,14 @@ static void mdev_take_kept(struct umdev_mdev *mdev, struct host_given *given)
  */
 static void mdev_begin_anew(struct umdev_mdev *mdev, struct host_given *given)
 {
+	int *connection = host_given_slot(given, VFIO_SLOT_CONNECTION);
+
 	page_renew(&mdev->page);
+	/* To an empty page it would be one that has just come. */
+	if (connection) {
+		shutdown(*connection, SHUT_RDWR);
+		fd_close(connection);
+	}
 	for (uint32_t i = 0; i < VFIO_SLOT_DRIVER_MAX; i++) {
 		int *fd = host_given_slot(given, VFIO_SLOT_DRIVER + i);
 

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "util/fd.h"
 #include "vfio/session-internal.h"
@@ -59,6 +60,24 @@ static void resume_give_back(struct vfio_session *s, struct vfio_kept *kept, siz
 	}
 }
 
+void session_resume_none(const struct vfio_kept *kept, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (kept[i].slot == VFIO_SLOT_CONNECTION && kept[i].fd >= 0)
+			shutdown(kept[i].fd, SHUT_RDWR);
+	}
+}
+
+/* A connection that is kept while the page knows of no client was accepted just before the death.
+ */
+static void resume_arrived(struct vfio_session *s, struct vfio_kept *kept, size_t count)
+{
+	for (size_t i = 0; i < count && s->arrived < 0; i++) {
+		if (kept[i].slot == VFIO_SLOT_CONNECTION && kept[i].fd >= 0)
+			s->arrived = umdev_steal_fd(&kept[i].fd);
+	}
+}
+
 int session_resume(struct vfio_session *s, struct vfio_kept *kept, size_t count)
 {
 	int memory[VFIO_SLOT_MEMORY_MAX];
@@ -66,6 +85,8 @@ int session_resume(struct vfio_session *s, struct vfio_kept *kept, size_t count)
 
 	if (r < 0)
 		return r;
+	if (s->page->state == VFIO_STATE_IDLE)
+		resume_arrived(s, kept, count);
 	if (s->page->state == VFIO_STATE_IDLE || s->page->state == VFIO_STATE_LOSING)
 		return 1;
 	memset(memory, -1, sizeof(memory));

@@ -54,6 +54,7 @@ struct vfio_session {
 
 	struct reactor_fd listener;
 	struct reactor_fd connection;
+	int arrived;		  /* accepted by an earlier process and no more, or -1 */
 	struct reactor_fd wake;	  /* eventfd: the SIGBUS handler has patched a file of ours */
 	struct reactor_fd unmask; /* resample eventfd of INTx */
 	struct reactor_timer deadline;
@@ -115,6 +116,9 @@ void session_leave(struct vfio_session *s);
 /* Takes the client of an earlier process over, with its descriptors, as far as that can be done
  * outside of the loop. Returns 0, 1 when there was none, or -errno when it is lost. */
 int session_resume(struct vfio_session *s, struct vfio_kept *kept, size_t count) umdev_warn_unused;
+
+/* Nobody goes on with the connection among @kept: hangs up, so that nobody can later. */
+void session_resume_none(const struct vfio_kept *kept, size_t count);
 
 /* The rest of it. */
 void session_resume_go(struct vfio_session *s);

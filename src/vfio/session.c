@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "util/clock.h"
@@ -178,14 +179,21 @@ static void session_proven(struct reactor_timer *timer)
 
 /* ---- Accepting */
 
+/* Nobody serves the connection @fd, and nobody shall think so who finds it with the keeper. */
+static void session_turn_away(struct vfio_session *s, int fd)
+{
+	shutdown(fd, SHUT_RDWR);
+	s->ops->drop(s->device, VFIO_SLOT_CONNECTION);
+}
+
 static void session_left(struct vfio_session *s)
 {
 	if (s->ops->left)
 		s->ops->left(s->device);
 }
 
-/* Takes the connection *@fd as the client, if everybody agrees. */
-static int session_admit(struct vfio_session *s, int *fd, struct umdev_error *err)
+/* Takes the connection *@fd, which the keeper has, as the client, if everybody agrees. */
+static int session_admit_kept(struct vfio_session *s, int *fd, struct umdev_error *err)
 {
 	struct vfio_page_peer *peer = &s->page->peer;
 	struct ucred cred;
@@ -201,18 +209,10 @@ static int session_admit(struct vfio_session *s, int *fd, struct umdev_error *er
 	asking = r == -EINPROGRESS;
 	if (r < 0 && !asking)
 		return r;
-	r = s->ops->keep(s->device, VFIO_SLOT_CONNECTION, *fd);
-	if (r < 0) {
-		session_left(s);
-		return error_set(err, ERROR_INTERNAL,
-				 "client turned away: its connection cannot be kept: %s",
-				 strerror(-r));
-	}
 	s->connection = (struct reactor_fd){.fd = *fd, .events = EPOLLIN, .ready = session_ready};
 	r = reactor_fd_add(s->reactor, &s->connection);
 	if (r < 0) {
 		s->connection.fd = -1;
-		s->ops->drop(s->device, VFIO_SLOT_CONNECTION);
 		session_left(s);
 		return error_set(err, ERROR_INTERNAL, "client turned away: %s", strerror(-r));
 	}
@@ -222,6 +222,39 @@ static int session_admit(struct vfio_session *s, int *fd, struct umdev_error *er
 	s->page->state = asking ? VFIO_STATE_ASKING : VFIO_STATE_NEGOTIATING;
 	reactor_timer_set(s->reactor, &s->deadline, reactor_now_ns(s->reactor) + VFIO_STALL_NS);
 	return 0;
+}
+
+/* The same of one that was accepted just now. Kept before anything else: what follows may be cut
+ * short by a death, and then the next process finds it. */
+static int session_admit(struct vfio_session *s, int *fd, struct umdev_error *err)
+{
+	int r = s->ops->keep(s->device, VFIO_SLOT_CONNECTION, *fd);
+
+	if (r < 0)
+		return error_set(err, ERROR_INTERNAL,
+				 "client turned away: its connection cannot be kept: %s",
+				 strerror(-r));
+	r = session_admit_kept(s, fd, err);
+	if (r < 0)
+		session_turn_away(s, *fd);
+	return r;
+}
+
+/* An earlier process died between accepting a connection and taking it as the client. */
+static void session_arrive(struct vfio_session *s)
+{
+	umdev_autoclose int fd = umdev_steal_fd(&s->arrived);
+	struct pollfd p = {.fd = fd};
+	struct umdev_error err = {0};
+
+	if (poll(&p, 1, 0) > 0 && p.revents & POLLHUP) {
+		session_turn_away(s, fd);
+		return;
+	}
+	if (session_admit_kept(s, &fd, &err) == 0)
+		return;
+	session_turn_away(s, fd);
+	s->ops->refused(s->device, err.message[0] ? err.message : "client turned away");
 }
 
 static void session_refuse_second(struct vfio_session *s, int fd)
@@ -252,8 +285,9 @@ static void session_accept(struct reactor_fd *source, uint32_t events)
 
 	session_enter(s);
 	for (int i = 0; i < SESSION_ACCEPTS && s->listener.added; i++) {
-		/* Whoever comes while the last client goes is the next one: it waits. */
-		if (s->connection.fd >= 0 && session_leaving(s))
+		/* Whoever comes while the last client goes is the next one: it waits. So do
+		 * those behind one who was accepted before. */
+		if (s->arrived >= 0 || (s->connection.fd >= 0 && session_leaving(s)))
 			break;
 		umdev_autoclose int fd =
 			accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -322,6 +356,8 @@ static void session_close(struct vfio_session *s)
 	reactor_fd_del(s->reactor, &s->connection);
 	reactor_fd_del(s->reactor, &s->listener);
 	reactor_timer_cancel(s->reactor, &s->accept_pause);
+	/* The keeper has it a while longer. */
+	shutdown(s->connection.fd, SHUT_RDWR);
 	fd_close(&s->connection.fd);
 	tx_end(s);
 	if (s->doom_blames)
@@ -376,6 +412,8 @@ static void session_progress(struct vfio_session *s)
 	session_enter(s);
 	if (s->resuming)
 		session_resume_go(s);
+	if (s->arrived >= 0)
+		session_arrive(s);
 	if (s->doomed)
 		session_close(s);
 	if (s->completed)
@@ -421,6 +459,11 @@ void vfio_session_expel(struct vfio_session *session, const char *reason)
 	session_doom(session, true, "%s", reason);
 	if (session->doomed && session->depth == 0)
 		session_progress(session);
+}
+
+bool vfio_session_arriving(const struct vfio_session *session)
+{
+	return session->arrived >= 0;
 }
 
 bool vfio_session_client(const struct vfio_session *session, struct ucred *ret_peer)
@@ -526,6 +569,8 @@ static int session_start(struct vfio_session *s, struct vfio_kept *kept, size_t 
 		bool waits = r == 1 && s->page->migration.flags & VFIO_MIGRATION_WAITS;
 
 		fd_close(&s->connection.fd);
+		if (r < 0)
+			session_resume_none(kept, kept_count);
 		irq_done(s);
 		dma_clear(s, true);
 		vfio_page_reset(s->page, valid);
@@ -538,6 +583,8 @@ static int session_start(struct vfio_session *s, struct vfio_kept *kept, size_t 
 		r = fd_set_nonblock(s->listener.fd, true);
 	if (r == 0)
 		r = reactor_fd_add(s->reactor, &s->listener);
+	if (r == 0 && s->arrived >= 0)
+		session_kick(s);
 	return r;
 }
 
@@ -561,6 +608,7 @@ int vfio_session_new(struct reactor *reactor, const struct vfio_device_info *inf
 	s->device = device;
 	s->page = page;
 	s->connection.fd = -1;
+	s->arrived = -1;
 	s->wake.fd = -1;
 	s->unmask.fd = -1;
 	s->stream_fd = -1;
@@ -603,6 +651,7 @@ void vfio_session_free(struct vfio_session *session)
 	fd_close(&session->stream_fd);
 	dirty_free(session);
 	fd_close(&session->connection.fd);
+	fd_close(&session->arrived);
 	fd_close(&session->listener.fd);
 	fd_close(&session->wake.fd);
 	free(session);

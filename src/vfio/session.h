@@ -91,7 +91,8 @@ struct vfio_session_ops {
 	int (*reset)(void *device);
 	/*
 	 * Descriptor @fd is now known as @slot (borrowed; to be handed to the keeper at once), or
-	 * slot is free again. A failed keep fails the request that brought the fd.
+	 * slot is free again. A failed keep fails the request that brought the fd. A connection is
+	 * kept before admit() is asked about it.
 	 */
 	int (*keep)(void *device, uint32_t slot, int fd);
 	void (*drop)(void *device, uint32_t slot);
@@ -178,6 +179,10 @@ void vfio_session_admit(struct vfio_session *session, const char *refusal);
 /* Throws the present client out with a reason (told through ops->lost and ops->refused): at once,
  * or, from within ops, as soon as they have returned. Nothing when there is none. */
 void vfio_session_expel(struct vfio_session *session, const char *reason);
+
+/* Whether a client that an earlier process had just accepted will be one as soon as the loop runs.
+ */
+bool vfio_session_arriving(const struct vfio_session *session);
 
 /* Whether a client is connected, or memory of one that left is still in use; if so and @ret_peer is
  * not NULL, who. */

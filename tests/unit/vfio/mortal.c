@@ -283,7 +283,7 @@ const struct mortal_state *mortal_state(const struct mortal *m)
 
 /* ---- The client ---- */
 
-void mortal_connect(struct mortal *m)
+void mortal_dial(struct mortal *m)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 
@@ -293,10 +293,34 @@ void mortal_connect(struct mortal *m)
 	assert_true(m->client >= 0);
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", m->path);
 	assert_int_equal(connect(m->client, (struct sockaddr *)&addr, sizeof(addr)), 0);
+}
+
+void mortal_connect(struct mortal *m)
+{
+	mortal_dial(m);
 	for (int i = 0; m->page->state != VFIO_STATE_NEGOTIATING; i++) {
 		assert_true(i < CLIENT_LIMIT_MS);
 		usleep(1000);
 		keeper_drain(m);
+	}
+}
+
+bool mortal_answers(struct mortal *m)
+{
+	struct pollfd p = {.fd = m->client, .events = POLLIN};
+	char byte;
+
+	assert_int_equal(poll(&p, 1, CLIENT_LIMIT_MS), 1);
+	return recv(m->client, &byte, 1, MSG_PEEK) == 1;
+}
+
+void mortal_leave(struct mortal *m)
+{
+	close(m->client);
+	m->client = -1;
+	for (int i = 0; m->page->state != VFIO_STATE_IDLE; i++) {
+		assert_true(i < CLIENT_LIMIT_MS);
+		usleep(1000);
 	}
 }
 

@@ -87,8 +87,15 @@ void mortal_kill(struct mortal *m);
 /* What the device is now. */
 const struct mortal_state *mortal_state(const struct mortal *m);
 
-/* Connects, and waits until the connection is kept. */
+/* Connects; and waits until it is the client. */
+void mortal_dial(struct mortal *m);
 void mortal_connect(struct mortal *m);
+
+/* Waits for an answer, of which nothing is taken: false when the connection was closed instead. */
+bool mortal_answers(struct mortal *m);
+
+/* Hangs up, and waits until the server that runs has done with the client. */
+void mortal_leave(struct mortal *m);
 
 /* Sends a message: @fd -1 for none. Returns its id. */
 uint16_t mortal_send(struct mortal *m, uint16_t command, uint32_t flags, const void *body,

@@ -439,6 +439,58 @@ static void test_any_instruction(void **state)
 	subject_done(&t);
 }
 
+/* One connects and says VERSION while the server dies after @stops borders of system calls. Returns
+ * false when it was through before. */
+static bool kill_connecting(struct subject *t, unsigned stops, unsigned *lost)
+{
+	struct mortal *m = t->m;
+	size_t kept;
+	bool died;
+	uint16_t id;
+
+	mortal_hold(m, false);
+	mortal_dial(m);
+	id = version_send(t);
+	died = mortal_step(m, stops, 0);
+	mortal_kill(m);
+	kept = m->kept_count;
+	/* The next ones may die, too, once it is kept. */
+	for (unsigned i = 0; kept > 0 && i < stops % 3; i++) {
+		mortal_hold(m, true);
+		(void)mortal_step(m, next_random(t) % RESUME_STOPS, next_random(t) % STEPS);
+		mortal_kill(m);
+	}
+	mortal_run(m);
+	if (mortal_answers(m)) {
+		version_finish(t, id);
+	} else {
+		assert_int_equal(kept, 0);
+		*lost += 1;
+	}
+	mortal_leave(m);
+	mortal_kill(m);
+	return died;
+}
+
+/* Whoever connects is served, unless the server died between accepting and the next system call,
+ * which has the connection kept. And nothing that was hung up on is taken for one who has come. */
+static void test_while_connecting(void **state)
+{
+	struct mortal *m = *state;
+	struct subject t;
+	unsigned lost = 0;
+	unsigned stops = 0;
+
+	subject_init(&t, m);
+	while (kill_connecting(&t, stops, &lost))
+		stops++;
+	print_message("connecting: %u borders of system calls, lost at %u\n", stops, lost);
+	assert_in_range(stops, 10, 1000);
+	assert_in_range(lost, 0, 2); /* back from the one, and on the way into the other */
+	assert_int_equal(m->shared->refused, 0);
+	subject_done(&t);
+}
+
 /* A page that lacks a descriptor costs the client, and the next one is served. */
 static void test_lost_descriptor(void **state)
 {
@@ -494,6 +546,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_lost_descriptor, mortal_setup,
 						mortal_teardown),
 		cmocka_unit_test_setup_teardown(test_left_meanwhile, mortal_setup, mortal_teardown),
+		cmocka_unit_test_setup_teardown(test_while_connecting, mortal_setup,
+						mortal_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
