@@ -215,15 +215,6 @@ void host_mdev_reset_done(struct umdev_mdev *mdev);
 /* Frees it at once, telling nobody; it is in no list any more. For release.c. */
 void host_mdev_free(struct umdev_mdev *mdev);
 
-/* ---- release.c ---- */
-
-/* Lets go of all mdevs without a change to what they are, answering request @id. They are staged
- * if there is a @baton (taken), which decides who goes on. */
-void host_release(struct umdev_parent *parent, uint64_t id, int *baton);
-
-/* The driver of @mdev has come to rest. */
-void host_release_quiet(struct umdev_mdev *mdev);
-
 /* ---- region.c ---- */
 
 /* A client's access to a region (vfio_session_ops.region_access). */
@@ -249,13 +240,3 @@ void host_watches_free(struct umdev_parent *parent);
 
 /* Forgets timers and poller of an mdev. */
 void host_mdev_quiet(struct umdev_mdev *mdev);
-
-/* ---- usage.c ---- */
-
-/* The answer to LINK_USAGE, about @uuid (may be NULL) and, with @peers, those that own most. NULL
- * when out of memory. */
-json_t *host_usage_print(const struct umdev_parent *parent, const char *uuid, bool peers);
-
-/* Reads knobs as LINK_CREATE and LINK_QOS bring them, within their ranges. */
-int host_knobs_parse(json_t *object, struct qos_knobs *ret_knobs,
-		     struct umdev_error *err) umdev_warn_unused;

@@ -11,6 +11,7 @@
 #include "host/baton.h"
 #include "host/handover.h"
 #include "host/host.h"
+#include "host/release.h"
 #include "util/clock.h"
 
 static void release_check(struct umdev_parent *parent)

@@ -14,6 +14,7 @@
 #include "host/host.h"
 #include "host/inside.h"
 #include "host/jobs.h"
+#include "host/release.h"
 #include "host/rest.h"
 #include "util/clock.h"
 #include "util/fd.h"

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "host/host.h"
+#include "host/usage.h"
 #include "util/clock.h"
 
 /* As many as fit into one message. */

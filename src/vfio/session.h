@@ -22,11 +22,11 @@
 
 #include "util/error.h"
 #include "util/reactor.h"
+#include "vfio/slots.h"
 
 #define VFIO_REGION_COUNT  9 /* BAR 0-5, ROM, config, VGA: VFIO's PCI indices */
 #define VFIO_REGION_ROM	   6
 #define VFIO_REGION_CONFIG 7
-#define VFIO_IRQ_COUNT	   5 /* INTx, MSI, MSI-X, ERR, REQ */
 #define VFIO_IRQ_INTX	   0
 #define VFIO_IRQ_MSI	   1
 #define VFIO_IRQ_MSIX	   2
@@ -34,19 +34,6 @@
 #define VFIO_IRQ_REQ	   4
 #define VFIO_AREA_COUNT	   2
 #define VFIO_SESSIONS_MAX  4096u /* in a process: so many share what it has */
-
-/* Slots under which a session's descriptors are kept outside of the process. */
-#define VFIO_SLOT_CONNECTION 0u
-#define VFIO_SLOT_BAR                                                                              \
-	1u /* + the BAR's number: the memfd behind its mmap areas (the device's, not the           \
-	      session's) */
-#define VFIO_SLOT_STREAM     7u /* the state of the device on its way out or in */
-#define VFIO_SLOT_DRIVER     8u /* + number: what a driver had kept (the device's) */
-#define VFIO_SLOT_DRIVER_MAX 8u
-#define VFIO_SLOT_MEMORY     16u /* + file number: guest memory */
-#define VFIO_SLOT_MEMORY_MAX 1024u
-#define VFIO_SLOT_IRQ	     2048u /* + (index << 12) + vector: interrupt eventfds */
-#define VFIO_SLOT_COUNT	     (VFIO_SLOT_IRQ + (VFIO_IRQ_COUNT << 12))
 
 #define VFIO_REGION_READABLE 1u
 #define VFIO_REGION_WRITABLE 2u

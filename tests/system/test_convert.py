@@ -6,18 +6,23 @@ The later drivers are tests/drivers/wrapped.c: the state of "newer" has another 
 
 import json
 import os
+import re
 import time
 
 import pytest
 
 from lib_system import fails
 from umdevtest import wait_for
+from umdevtest.daemon import TOP
 from umdevtest.load import Load
 from umdevtest.migrate import ERROR, RESUMING, RUNNING, STOP, set_state, state, state_error, take, write_stream
 from umdevtest.mortal import seeded
 from umdevtest.nvme import CC, CSTS, READ, ready_drive
 from umdevtest.replaced import Replaced
 from umdevtest.vfiouser import Client, GuestMemory
+
+# The version of the driver's own state; "newer" and "newest" have the next ones.
+OLD = int(re.search(r"NVME_STATE_VERSION (\d+)u", (TOP / "drivers/nvme/state.h").read_text()).group(1))
 
 
 def drive(daemon, *words) -> str:
@@ -78,7 +83,7 @@ def test_upgrade_under_load(tmp_path, record_property):
         record_property("pause_ns", [mdev["pause_ns"] for mdev in result["mdevs"]])
         print("pauses", [round(mdev["pause_ns"] / 1e6, 2) for mdev in result["mdevs"]], "ms")
         told = daemon.wait_event("parent.upgraded")["message"]
-        assert "3 states converted from version 1 to 2" in told
+        assert f"3 states converted from version {OLD} to {OLD + 1}" in told
         host = daemon.host_pid("p")
         time.sleep(0.6)  # it has proven itself
         os.kill(host, 9)
@@ -93,7 +98,7 @@ def test_upgrade_under_load(tmp_path, record_property):
 
 
 @pytest.mark.parametrize("fault,says", [
-    ("picky", ("mdev ", "its state of version 1 is not converted to version 2", "this state is nothing for me")),
+    ("picky", ("mdev ", f"its state of version {OLD} is not converted to version {OLD + 1}", "this state is nothing for me")),
     ("dies", ("killed by signal 11",)),
     ("hangs", ("did not answer 'convert' within 2000 ms",)),
 ])
@@ -174,7 +179,7 @@ def test_refused_beforehand(tmp_path):
         before = daemon.host_pid("p")
         since = daemon.next_event()
         fails(daemon, "upgrade", "p", unchanged=False,
-              says=("parent p is not upgraded", "as version 3", "as version 1", "from version 2 on",
+              says=("parent p is not upgraded", f"as version {OLD + 2}", f"as version {OLD}", f"from version {OLD + 1} on",
                     "upgrade to a driver in between first"))
         assert daemon.host_pid("p") == before
         assert {event["event"] for event in daemon.events(since=since)} == {"parent.upgraded"}
@@ -186,7 +191,7 @@ def test_refused_beforehand(tmp_path):
         it.put_back()
         before = daemon.host_pid("p")
         fails(daemon, "upgrade", "p", unchanged=False,
-              says=("as version 1", "as version 3", "cannot convert it", "stop the mdevs first"))
+              says=(f"as version {OLD}", f"as version {OLD + 2}", "cannot convert it", "stop the mdevs first"))
         assert daemon.host_pid("p") == before
         healthy(daemon, load)
 
@@ -208,9 +213,9 @@ def test_converted_and_not_taken(tmp_path):
 
 
 @pytest.mark.parametrize("fault,says", [
-    ("newer", "its state was converted from version 1 to version 2"),
-    ("newest", "begins anew: driver nvme on disk lays out the state of mdevs as version 3"),
-    ("picky", "begins anew: its state of version 1 is not converted to version 2: this state is nothing for me"),
+    ("newer", f"its state was converted from version {OLD} to version {OLD + 1}"),
+    ("newest", f"begins anew: driver nvme on disk lays out the state of mdevs as version {OLD + 2}"),
+    ("picky", f"begins anew: its state of version {OLD} is not converted to version {OLD + 1}: this state is nothing for me"),
 ])
 def test_after_a_crash(tmp_path, fault, says):
     """A host dies, and the driver on disk is a later one: what can be converted goes on from there."""
@@ -276,7 +281,7 @@ def test_saved_before(tmp_path):
         daemon.ok("stop", "-u", ident)
         it.put_back()
         daemon.ok("upgrade", "p")
-        fails(daemon, "restore", later, says=("has version 2", "the driver here has version 1"))
+        fails(daemon, "restore", later, says=(f"has version {OLD + 1}", f"the driver here has version {OLD}"))
 
 
 def daemon_define(daemon) -> str:
@@ -314,7 +319,7 @@ def test_saved_too_long_ago(tmp_path):
         it.replace()
         daemon.ok("upgrade", "p")
         fails(daemon, "restore", path,
-              says=("has version 1", "the driver here has version 3 and converts those from version 2 on"))
+              says=(f"has version {OLD}", f"the driver here has version {OLD + 2} and converts those from version {OLD + 1} on"))
 
 
 @pytest.mark.parametrize("at", [STOP, RESUMING, ERROR])

@@ -17,6 +17,7 @@
 #include "host/baton.h"
 #include "host/given.h"
 #include "host/host.h"
+#include "host/release.h"
 #include "util/fd.h"
 
 #define UUID "0d6e2f4c-5b1a-4f0e-9c3d-7a8b9c0d1e2f"

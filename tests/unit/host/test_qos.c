@@ -11,6 +11,7 @@
 #include "host/group.h"
 #include "host/host.h"
 #include "host/jobs.h"
+#include "host/usage.h"
 #include "util/clock.h"
 
 #define JOBS   64
