@@ -264,6 +264,7 @@ static int mdev_give(struct mdev *mdev)
 {
 	const struct keeper *keeper = &mdev->keeper;
 	size_t at = 0;
+	int r;
 
 	while (at < keeper->count) {
 		int fds[LINK_FDS_MAX];
@@ -274,10 +275,11 @@ static int mdev_give(struct mdev *mdev)
 			fds[i] = keeper->slots[at + i].fd;
 			json_array_append_new(slots, json_integer(keeper->slots[at + i].slot));
 		}
-		if (parent_notify(mdev->parent, LINK_GIVE,
+		r = parent_notify(mdev->parent, LINK_GIVE,
 				  json_pack("{s:s,s:o}", "uuid", mdev->uuid, "slots", slots), fds,
-				  n) < 0)
-			return -ENOTCONN;
+				  n);
+		if (r < 0)
+			return r;
 		at += n;
 	}
 	return 0;
@@ -297,6 +299,7 @@ static void mdev_staged(void *arg, json_t *result, const struct umdev_error *err
 /* In an upgrade all are staged, and created when the host has all of them. */
 static void mdev_return_upgraded(struct mdev *mdev)
 {
+	struct umdev_error err = {0};
 	int r;
 
 	if (!upgrade_stages(mdev->parent)) {
@@ -306,8 +309,13 @@ static void mdev_return_upgraded(struct mdev *mdev)
 		if (r == 0)
 			r = mdev_send_stage(mdev, mdev_staged, mdev);
 	}
-	if (r == 0)
+	if (r == 0) {
 		mdev->parent->returning++;
+	} else if (r == -EMSGSIZE || r == -E2BIG || r == -EMFILE || r == -ENOMEM) {
+		/* For any other reason the host is dying. */
+		error_set(&err, error_word_from_errno(r), "it cannot be sent: %s", strerror(-r));
+		upgrade_mdev_refused(mdev, &err);
+	}
 }
 
 static void mdev_resume(struct mdev *mdev)
