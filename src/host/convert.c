@@ -85,6 +85,7 @@ static int convert_check(const struct umdev_parent *parent, const char *uuid,
 	page_expect(&was, &want);
 	want.generation = got->generation;
 	want.inside = got->inside;
+	want.kept = got->kept;
 	if (memcmp(got, &want, sizeof(want)) != 0)
 		return error_set(err, ERROR_INVALID,
 				 "state page of %s is of another umdev, and only the part of the "
@@ -247,6 +248,7 @@ int host_convert(struct umdev_parent *parent, const char *uuid, int from_fd, int
 		return r;
 	want.generation = got.generation;
 	want.inside = got.inside;
+	want.kept = got.kept;
 	if (pwrite(to_fd, &want, sizeof(want), 0) != (ssize_t)sizeof(want))
 		return error_set(err, ERROR_INTERNAL, "state page cannot be written: %s",
 				 strerror(errno));

@@ -328,9 +328,10 @@ static int handover_tell_mdev(struct umdev_mdev *mdev)
 				   (json_int_t)peer.uid, "since_ns",
 				   (json_int_t)mdev->client_since_ns);
 	r = link_notify(&mdev->parent->link, LINK_MDEV,
-			json_pack("{s:s,s:i,s:b,s:o}", "uuid", mdev->uuid, "endpoints",
+			json_pack("{s:s,s:i,s:b,s:o,s:I}", "uuid", mdev->uuid, "endpoints",
 				  (int)mdev->endpoint_count, "asked",
-				  mdev->asked && !mdev->join && !mdev->ask_again, "client", client),
+				  mdev->asked && !mdev->join && !mdev->ask_again, "client", client,
+				  "kept", (json_int_t)mdev->page.header->kept),
 			fds, nfds);
 	if (r < 0)
 		return r;

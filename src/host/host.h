@@ -182,9 +182,11 @@ struct host_create {
 	const char *group; /* NULL: none */
 	struct qos_knobs group_knobs;
 	bool resume;
-	bool doubt;   /* hosts died one after another */
-	bool restore; /* from the stream that was given; it rests until its client comes */
-	int *page_fd; /* these are taken when used */
+	bool doubt;    /* hosts died one after another */
+	bool stored;   /* what was kept lay with a service manager: only what belongs to the page */
+	uint64_t kept; /* the number of the last message of an earlier host about what is kept */
+	bool restore;  /* from the stream that was given; it rests until its client comes */
+	int *page_fd;  /* these are taken when used */
 	int *listener;
 	int *endpoints;
 	uint32_t endpoint_count;
@@ -196,10 +198,8 @@ struct host_create {
 int host_mdev_create(struct umdev_parent *parent, const struct host_create *create,
 		     struct umdev_error *err) umdev_warn_unused;
 
-/*
- * Removes an mdev, answering request @id (0: none) when it is gone. -EBUSY with a client connected
- * and @force false; then the caller answers.
- */
+/* Removes an mdev, answering request @id (0: none) when it is gone. -EBUSY with a client connected
+ * and @force false; then the caller answers. */
 int host_mdev_remove(struct umdev_mdev *mdev, uint64_t id, bool force,
 		     struct umdev_error *err) umdev_warn_unused;
 
@@ -231,8 +231,7 @@ void host_intx_update(struct umdev_mdev *mdev);
 
 extern const struct umdev_host_ops host_ops;
 
-/* Whether one more event about @mdev may be told: outsiders cause some, so their rate is bounded.
- */
+/* Whether one more event about @mdev may be told: the rate of those of outsiders is bounded. */
 bool host_event_allowed(struct umdev_mdev *mdev);
 
 /* Forgets all watches of a parent. */

@@ -53,10 +53,14 @@ static void mdev_flush_drops(struct umdev_mdev *mdev)
 
 	reactor_task_del(mdev->parent->reactor, &mdev->drop);
 	mdev->drops = NULL;
+	if (!slots)
+		return;
+	mdev->page.header->kept++;
 	/* A broker that cannot be told is gone, and its slots with it. */
-	if (slots)
-		link_notify(&mdev->parent->link, LINK_DROP,
-			    json_pack("{s:s,s:o}", "uuid", mdev->uuid, "slots", slots), NULL, 0);
+	link_notify(&mdev->parent->link, LINK_DROP,
+		    json_pack("{s:s,s:o,s:I}", "uuid", mdev->uuid, "slots", slots, "number",
+			      (json_int_t)mdev->page.header->kept),
+		    NULL, 0);
 }
 
 static void mdev_drop_task(struct reactor_task *task)
@@ -69,10 +73,12 @@ int host_mdev_keep(struct umdev_mdev *mdev, uint32_t slot, int fd)
 	int r;
 
 	mdev_flush_drops(mdev); /* one of them may be this very slot */
+	mdev->page.header->kept++;
 	FAULT_POINT("keep.sending");
 	r = link_notify_sync(&mdev->parent->link, LINK_KEEP,
-			     json_pack("{s:s,s:[i]}", "uuid", mdev->uuid, "slots", (int)slot), &fd,
-			     1, KEEP_TIMEOUT_NS);
+			     json_pack("{s:s,s:[i],s:I}", "uuid", mdev->uuid, "slots", (int)slot,
+				       "number", (json_int_t)mdev->page.header->kept),
+			     &fd, 1, KEEP_TIMEOUT_NS);
 	FAULT_POINT("keep.sent");
 	/* The next broker gets it with everything else. */
 	return host_handover_keeps(mdev->parent, r) ? 0 : r;
@@ -484,13 +490,11 @@ static void mdev_take_kept(struct umdev_mdev *mdev, struct host_given *given)
 	}
 }
 
-/*
- * Hosts die one after another, and the last one did in the midst of this mdev: what its client or
- * its state makes them do must not cost the other mdevs of the parent their clients.
- */
-static void mdev_begin_anew(struct umdev_mdev *mdev, struct host_given *given)
+/* It begins anew, without its client. */
+static void mdev_begin_anew(struct umdev_mdev *mdev, struct host_given *given, const char *why)
 {
 	int *connection = host_given_slot(given, VFIO_SLOT_CONNECTION);
+	char text[160];
 
 	page_renew(&mdev->page);
 	/* To an empty page it would be one that has just come. */
@@ -506,9 +510,38 @@ static void mdev_begin_anew(struct umdev_mdev *mdev, struct host_given *given)
 		fd_close(fd);
 		mdev_drop(mdev, VFIO_SLOT_DRIVER + i);
 	}
-	host_event(mdev->parent, mdev, LOG_ERR, EVENT_DRIVER, NULL,
-		   "hosts died one after another, the last in the midst of this device: it begins "
-		   "anew, without its client");
+	snprintf(text, sizeof(text), "%s: it begins anew, without its client", why);
+	host_event(mdev->parent, mdev, LOG_ERR, EVENT_DRIVER, NULL, text);
+}
+
+/* Whether nothing of the page and of what was kept may be gone on with. */
+static bool mdev_is_doubtful(struct umdev_mdev *mdev, const struct host_create *create)
+{
+	struct page_header *header = mdev->page.header;
+
+	/* Hosts die one after another, and the last one did in the midst of this mdev: what its
+	 * client or its state makes them do must not cost the other mdevs of the parent their
+	 * clients. */
+	if (create->doubt && mdev->page.died_inside) {
+		mdev_begin_anew(
+			mdev, create->given,
+			"hosts died one after another, the last in the midst of this device");
+		return true;
+	}
+	if (create->stored && header->kept != create->kept) {
+		for (uint32_t i = 0; i < UMDEV_BAR_COUNT; i++) {
+			int *fd = host_given_slot(create->given, VFIO_SLOT_BAR + i);
+
+			if (fd)
+				fd_close(fd);
+		}
+		mdev_begin_anew(mdev, create->given,
+				"host and daemon died before all of it was stored");
+		return true;
+	}
+	/* What an earlier host died over before it could tell the broker never happened. */
+	header->kept = create->kept;
+	return false;
 }
 
 static int mdev_build_rest(struct umdev_mdev *mdev, const struct host_create *create,
@@ -566,10 +599,8 @@ static int mdev_build(struct umdev_mdev *mdev, const struct host_create *create,
 	r = page_open(&mdev->page, create->page_fd, &layout, create->resume, err);
 	if (r < 0)
 		return r;
-	if (create->resume && create->doubt && mdev->page.died_inside) {
+	if (create->resume && mdev_is_doubtful(mdev, create))
 		now.resume = false;
-		mdev_begin_anew(mdev, create->given);
-	}
 	host_mdev_in(mdev);
 	r = mdev_build_rest(mdev, &now, err);
 	if (r == 0 && create->resume)

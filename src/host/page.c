@@ -96,6 +96,7 @@ int page_open(struct page *page, int *fd, const struct page_layout *layout, bool
 	got = *page->header;
 	want.generation = resume ? got.generation : 0;
 	want.inside = resume ? got.inside : 0;
+	want.kept = resume ? got.kept : 0;
 	if (resume && memcmp(&got, &want, sizeof(want)) != 0) {
 		page_close(page);
 		return error_set(err, ERROR_INVALID,

@@ -40,6 +40,10 @@ struct page_header {
 	/* Not 0 while the process is in the midst of this device: building it, or in a callback of
 	 * its driver. What a dead process left here says what it died of, perhaps. */
 	uint64_t inside;
+	/* How often the broker was told to keep or drop something, raised before it is told: what
+	 * it has kept is all that belongs to this page if it knows the same number. 0 in older
+	 * pages. */
+	uint64_t kept;
 };
 
 /* A mapped page. Zero it before page_open(). */

@@ -196,18 +196,21 @@ int host_parent_create(struct umdev_parent *parent, json_t *params, int *fds, si
 	json_t *group = NULL;
 	json_int_t start = 0;
 	json_int_t size = 0;
+	json_int_t kept = 0;
 	int type = -1;
 	int origin = 0;
 	bool staged = nfds == 0;
+	int stored = 0;
 	int r;
 
 	if (!parent->opened || parent->closing || parent->waits)
 		return error_set(err, ERROR_NO_PARENT, "parent %s is not open", parent->name);
 	if (staged)
 		nfds = parent_staged_fds(parent, params, &fds);
-	if (nfds < 2 || json_unpack(params, "{s:s,s:i,s:[I,I],s?o,s?i,s?o,s?o}", "uuid",
-				    &create.uuid, "type", &type, "piece", &start, &size, "attrs",
-				    &attrs, "origin", &origin, "qos", &knobs, "group", &group) < 0)
+	if (nfds < 2 ||
+	    json_unpack(params, "{s:s,s:i,s:[I,I],s?o,s?i,s?o,s?o,s?I,s?b}", "uuid", &create.uuid,
+			"type", &type, "piece", &start, &size, "attrs", &attrs, "origin", &origin,
+			"qos", &knobs, "group", &group, "kept", &kept, "stored", &stored) < 0)
 		return error_set(err, ERROR_INVALID, "malformed create");
 	if (type < 0 || (uint32_t)type >= parent->info.type_count || start < 0 || size < 0 ||
 	    strlen(create.uuid) != UMDEV_UUID_STRING - 1)
@@ -238,6 +241,8 @@ int host_parent_create(struct umdev_parent *parent, json_t *params, int *fds, si
 	create.resume = origin == 1 || origin == 2;
 	create.doubt = origin == 2;
 	create.restore = origin == 3;
+	create.stored = stored;
+	create.kept = (uint64_t)kept;
 	create.attrs = attrs;
 	create.page_fd = &fds[0];
 	create.listener = &fds[1];

@@ -60,7 +60,7 @@
  *         ids are local ("1g"); kind is UMDEV_ENDPOINT_*
  * create  { uuid, type: index, piece: [ start, size ], attrs: { name: text }, origin: 0|1|2|3,
  *           qos?: { cap, weight, priority },
- *           group?: { uuid, cap, weight, priority } }
+ *           group?: { uuid, cap, weight, priority }, kept?: number, stored?: bool }
  *         + 2 fds: the state page (memfd of page_size), the listening socket; then one for each
  *         endpoint of the type; then the broker's record of this mdev, as that of the parent
  *         origin 0: begins anew; 1: goes on from the page that another host left; 2: the same, but
@@ -68,6 +68,9 @@
  *         begins anew, without its client; 3: goes on from the stream
  *         (stream/stream.h) that was given under LINK_SLOT_STREAM, TYPE_MISMATCH when that is of
  *         another device
+ *         kept: the number of the last keep or drop about it that the broker knows of; with stored,
+ *         page and descriptors lay with a service manager, and where the page knows of a later
+ *         one the device begins anew, without its client
  *         cap in hundredths of a percent; the knobs of group are those of the whole, priority 0
  *      -> { }
  *         without fds: those that were staged
@@ -115,9 +118,10 @@
  *           client: { pid, uid, since_ns } | null }
  * discard { start, size }
  *      -> { }
- * keep    { uuid, slots: [ number ] } + one fd per slot: keep these for me; one that is taken is
- *                                       replaced
- * drop    { uuid, slots: [ number ] }
+ * keep    { uuid, slots: [ number ], number? } + one fd per slot: keep these for me; one that is
+ *                                       taken is replaced
+ * drop    { uuid, slots: [ number ], number? }
+ *         number: of keeps and drops of this mdev, one more for each; none when a mdev is told of
  * event   { uuid?, event: id, level: syslog level, message, pid?, uid?, since_ns? }
  *                                       since_ns: when the client of uuid came, by the wall clock
  * join    { uuid, pid, uid }            of the host: a client has connected to a member of a group,
@@ -132,7 +136,7 @@
  * next    { after?: uuid }              the one after that, or the first
  *      -> { uuid }                      it was told; without uuid: there is none
  * mdev    { uuid, endpoints: number, asked: bool,
- *           client: { pid, uid, since_ns } | null }
+ *           client: { pid, uid, since_ns } | null, kept: number }
  *         + fds: page, listening socket, endpoints, record, as create brought them; asked: the
  *         client counts as one of the group
  */
