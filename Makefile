@@ -20,7 +20,7 @@ PACKAGES_BUILD := gcc libc6-dev meson ninja-build pkg-config scdoc python3 libja
 		  uuid-dev libseccomp-dev libsmartcols-dev libcmocka-dev libfuse3-dev fuse3 libxml2-dev
 PACKAGES_DEMO  := $(PACKAGES_BUILD) apt dpkg tar zstd lz4 xz-utils procps debian-archive-keyring
 PACKAGES_CHECK := $(PACKAGES_DEMO) git g++ strace clang-14 clang-tidy-14 libclang-rt-14-dev clang-format-14 python3-pytest python3-pytest-xdist \
-		  fio cpio binutils mandoc codespell shellcheck mdevctl udev libxml2-utils libvirt0 libvirt-clients libvirt-daemon \
+		  fio cpio binutils mandoc codespell shellcheck mdevctl udev systemd libxml2-utils libvirt0 libvirt-clients libvirt-daemon \
 		  libvirt-daemon-driver-qemu
 PACKAGES_BENCH := $(PACKAGES_BUILD) fio
 PACKAGES_PLOTS := $(PACKAGES_BUILD) python3-matplotlib

@@ -15,11 +15,13 @@
 #include <unistd.h>
 
 #include "broker/endpoint.h"
+#include "broker/fdstore.h"
 #include "broker/group.h"
 #include "broker/journal.h"
 #include "broker/mdev.h"
 #include "broker/parent.h"
 #include "broker/store.h"
+#include "broker/stored.h"
 #include "broker/takeover.h"
 #include "broker/watch.h"
 #include "util/clock.h"
@@ -197,6 +199,8 @@ int broker_boot(struct broker *broker, struct umdev_error *err)
 	if (r == 0)
 		r = group_load(broker, err);
 	if (r == 0)
+		stored_begin(broker);
+	if (r == 0)
 		r = store_load_parents(broker, err);
 	if (r == 0)
 		takeover_strays(broker);
@@ -213,6 +217,7 @@ void broker_taken_step(struct broker *broker)
 	if (--broker->takeovers > 0)
 		return;
 	if (!broker->ending) {
+		stored_end(broker);
 		broker_clear_sockets(broker);
 		mdev_undefine_again(broker);
 		group_settle_all(broker);
@@ -261,6 +266,7 @@ void broker_leave(struct broker *broker)
 	if (!broker)
 		return;
 	broker->leaving = true;
+	fdstore_freeze(broker->fdstore);
 	broker_free(broker);
 }
 
@@ -292,6 +298,8 @@ void broker_free(struct broker *broker)
 	while (!list_empty(&broker->mdevs))
 		mdev_free(list_first(&broker->mdevs, struct mdev, link));
 	group_free_all(broker);
+	json_decref(broker->stored);
+	fdstore_close(broker->fdstore, broker->leaving);
 	watch_free(broker->watch);
 	reactor_task_del(broker->reactor, &broker->booted_task);
 	reactor_task_del(broker->reactor, &broker->ended_task);

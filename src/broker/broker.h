@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -68,6 +69,8 @@ struct broker {
 	struct events events;
 	struct tree_server *tree;	       /* NULL: none (tree.h) */
 	struct watch *watch;		       /* NULL: none (watch.h) */
+	struct fdstore *fdstore;	       /* NULL: none (stored.h) */
+	json_t *stored;			       /* parent -> uuid -> record, of an earlier daemon */
 	struct list strays;		       /* hosts without a parent (takeover.h) */
 	struct list asks;		       /* of hosts, put off (takeover.h) */
 	unsigned takeovers;		       /* hosts that are being taken over */

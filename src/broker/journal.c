@@ -7,14 +7,23 @@
 
 #include "broker/group.h"
 #include "broker/record.h"
+#include "broker/stored.h"
 #include "util/log.h"
 
 /* What every record of an mdev says. */
 static json_t *journal_print(const struct mdev *mdev, const struct definition *definition)
 {
-	return json_pack("{s:o,s:I,s:I,s:b}", "definition", definition_print(definition), "number",
-			 (json_int_t)mdev->number, "since_ns", (json_int_t)mdev->counts_since_ns,
-			 "claimed", mdev->claimed);
+	json_t *client = NULL;
+
+	if (mdev->in_use)
+		client = json_pack("{s:I,s:I,s:I}", "pid", (json_int_t)mdev->client_pid, "uid",
+				   (json_int_t)mdev->client_uid, "since_ns",
+				   (json_int_t)mdev->client_since_ns);
+	return json_pack("{s:o,s:I,s:I,s:b,s:s,s:o*,s:b}", "definition",
+			 definition_print(definition), "number", (json_int_t)mdev->number,
+			 "since_ns", (json_int_t)mdev->counts_since_ns, "claimed", mdev->claimed,
+			 "parent", mdev->parent_name, "client", client, "asked",
+			 mdev->client.pid != 0);
 }
 
 /* Writes @record (stolen). */
@@ -91,6 +100,8 @@ void journal_parent(struct parent *parent)
 			   (json_int_t)parent->restarts, "started_ns",
 			   (json_int_t)(parent->host ? host_started_ns(parent->host) : 0),
 			   "remakes", parent->remakes);
+	if (record && parent->broker->fdstore)
+		stored_describe(parent, record);
 	r = record_write(parent->record_fd, record);
 	json_decref(record);
 	if (r < 0)

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the next broker has to know and neither the disk nor a host can tell: for each mdev that is
- * not idle a record { definition, number, since_ns, claimed, with?, changing?, was?, before? }, for
- * each parent { autostarted, restarts, started_ns, remakes }.
+ * not idle a record { definition, number, since_ns, claimed, parent, client?, asked, with?,
+ * changing?, was?, before? }, for each parent { autostarted, restarts, started_ns, remakes,
+ * values?, files? }.
  *
  *   definition  what the device was created as, or shows since its last change
  *   number      of its IOMMU group; since_ns: mdev->counts_since_ns
- *   with        it is being started with these, itself included: whether it was announced, the
- * names of their sockets tell claimed     ... and its piece is of this start changing    a change
- * that does not end in "definition" may be half done: set all of it again was, before a change that
- * the definition on disk is to say, too: as long as that is "before", (null: there is none) it is
- * not done, and "was" holds remakes     uuid -> definition of mdevs that are being made anew,
- * should there be no device
+ *   parent      whose it is; client and asked: who uses it, and whether as one of the group. A host
+ *               knows these, a service manager that stored the record does not (stored.h)
+ *   values      the options that the parent was opened with, and files: option -> [ device, inode
+ * ], or for memory its number among the backings; where there is a store with        it is being
+ * started with these, itself included: whether it was announced, the names of their sockets tell
+ * claimed     ... and its piece is of this start changing    a change that does not end in
+ * "definition" may be half done: set all of it again was, before a change that the definition on
+ * disk is to say, too: as long as that is "before", (null: there is none) it is not done, and "was"
+ * holds remakes     uuid -> definition of mdevs that are being made anew, should there be no device
  *
  * A record that cannot be written is logged: the mdev works, and the next broker takes the record
  * before for true.

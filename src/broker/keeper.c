@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/fdstore.h"
 #include "link/protocol.h"
 #include "util/fd.h"
 
@@ -18,8 +19,15 @@ void keeper_init(struct keeper *keeper)
 	keeper->record_fd = -1;
 }
 
+void keeper_unstore(struct keeper *keeper)
+{
+	fdstore_forget(keeper->stored);
+	keeper->stored = NULL;
+}
+
 void keeper_done(struct keeper *keeper)
 {
+	keeper_unstore(keeper);
 	keeper_drop_all(keeper);
 	keeper_drop_endpoints(keeper);
 	free(keeper->slots);
@@ -74,6 +82,8 @@ void keeper_page_swap(struct keeper *keeper, uint32_t version)
 {
 	if (keeper->next_page_fd < 0)
 		return;
+	/* What is stored speaks of the page before. Stored anew when the mdev is active. */
+	keeper_unstore(keeper);
 	fd_close(&keeper->page_fd);
 	keeper->page_fd = umdev_steal_fd(&keeper->next_page_fd);
 	keeper->page_size = keeper->next_page_size;
@@ -137,6 +147,7 @@ void keeper_drop(struct keeper *keeper, uint32_t slot)
 
 	if (!keeper_has(keeper, i, slot))
 		return;
+	fdstore_drop(keeper->stored, slot);
 	fd_close(&keeper->slots[i].fd);
 	keeper->count--;
 	memmove(&keeper->slots[i], &keeper->slots[i + 1],
@@ -145,8 +156,10 @@ void keeper_drop(struct keeper *keeper, uint32_t slot)
 
 void keeper_drop_all(struct keeper *keeper)
 {
-	for (size_t i = 0; i < keeper->count; i++)
+	for (size_t i = 0; i < keeper->count; i++) {
+		fdstore_drop(keeper->stored, keeper->slots[i].slot);
 		fd_close(&keeper->slots[i].fd);
+	}
 	keeper->count = 0;
 }
 

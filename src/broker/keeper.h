@@ -19,6 +19,8 @@
 
 #define KEEPER_PAGE_MAX (64u << 20)
 
+struct fdstore_owner;
+
 struct keeper_slot {
 	uint32_t slot;
 	int fd;
@@ -37,6 +39,7 @@ struct keeper {
 	struct keeper_slot *slots; /* sorted by slot */
 	size_t count;
 	size_t room;
+	struct fdstore_owner *stored; /* with the service manager (stored.h); NULL: nothing is */
 };
 
 /* Nothing kept. */
@@ -44,6 +47,9 @@ void keeper_init(struct keeper *keeper);
 
 /* Closes everything. */
 void keeper_done(struct keeper *keeper);
+
+/* Takes all of it out of the service manager's store: it is not to be found there any more. */
+void keeper_unstore(struct keeper *keeper);
 
 /* Closes the endpoints. */
 void keeper_drop_endpoints(struct keeper *keeper);

@@ -9,25 +9,24 @@
 #include <getopt.h>
 #include <limits.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "broker/broker.h"
 #include "broker/control.h"
+#include "broker/fdstore.h"
 #include "broker/paths.h"
 #include "broker/sandbox.h"
 #include "broker/tree.h"
 #include "util/clock.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/notify.h"
 #include "util/parse.h"
 
 #define EXIT_USAGE	     2
@@ -37,7 +36,7 @@
 static const char daemon_usage[] =
 	"usage: umdevd [--root DIR] [--foreground] [--no-tree] [--driver-dir DIR] [--host-path FILE]\n"
 	"              [--sysfs-path FILE] [--host-deaths N] [--orphan-ms N]\n"
-	"              [--no-sandbox] [--debug]\n"
+	"              [--fd-store N] [--no-sandbox] [--debug]\n"
 	"Shares physical devices between virtual machines. See umdevd(8).\n";
 
 struct daemon_options {
@@ -55,6 +54,7 @@ struct daemon_options {
 	int start_dir; /* where it was started */
 	bool again;    /* ... by itself */
 	uint64_t orphan_ms;
+	uint64_t fd_store;
 };
 
 #define DAEMON_LEAVE_WAIT_NS (5 * NS_PER_S)
@@ -71,6 +71,7 @@ struct daemon {
 	struct reactor_timer leave_timer; /* looks whether nothing is under way */
 	uint64_t leave_deadline_ns;
 	struct umdev_error failure; /* why it ends */
+	size_t fd_store; /* descriptors that the service manager stores, where it does not say so */
 	struct reactor *reactor;
 	struct broker *broker;
 	struct control control;
@@ -119,6 +120,7 @@ static int daemon_parse(int argc, char **argv, struct daemon_options *o, const c
 		{"host-path", required_argument, NULL, 'H'},
 		{"no-tree", no_argument, NULL, 'n'},
 		{"orphan-ms", required_argument, NULL, 'o'},
+		{"fd-store", required_argument, NULL, 'F'},
 		{"sysfs-path", required_argument, NULL, 'S'},
 		{"host-deaths", required_argument, NULL, 'N'},
 		{"no-sandbox", no_argument, NULL, 'X'},
@@ -150,6 +152,10 @@ static int daemon_parse(int argc, char **argv, struct daemon_options *o, const c
 			break;
 		case 'o':
 			if (!daemon_number("--orphan-ms", DAEMON_ORPHAN_MS_MAX, &o->orphan_ms))
+				return daemon_usage_error();
+			break;
+		case 'F':
+			if (!daemon_number("--fd-store", FDSTORE_MAX, &o->fd_store))
 				return daemon_usage_error();
 			break;
 		case 'S':
@@ -238,22 +244,11 @@ static int daemon_paths(struct daemon_options *o, const char *root)
 /* Tells systemd, if it asked. */
 static void daemon_notify(const char *state)
 {
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	umdev_autoclose int fd = -1;
-	size_t len = path ? strlen(path) : 0;
+	int r = notify_say(state);
 
-	if (len < 2 || len >= sizeof(address.sun_path) || (path[0] != '/' && path[0] != '@'))
-		return;
-	memcpy(address.sun_path, path, len);
-	if (path[0] == '@') /* abstract */
-		address.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 ||
-	    sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address,
-		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
+	if (r < 0)
 		umdev_log(LOG_WARNING, "umdevd", "daemon.notify", "cannot tell systemd: %s",
-			  strerror(errno));
+			  strerror(-r));
 }
 
 static void daemon_booted(struct broker *broker)
@@ -323,11 +318,13 @@ static void daemon_again(struct daemon *d)
 	daemon_notify("RELOADING=1");
 	/* It could not mount where the old one is. */
 	tree_server_stop(&d->tree);
+	fdstore_hand_on(d->broker->fdstore, true);
 	setenv(DAEMON_AGAIN, "1", 1);
 	execv(d->program, d->argv);
 	umdev_log(LOG_ERR, "umdevd", "daemon.again", "%s cannot be run, going on as before: %s",
 		  d->program, strerror(errno));
 	unsetenv(DAEMON_AGAIN);
+	fdstore_hand_on(d->broker->fdstore, false);
 	tree_server_start(&d->tree, d->broker, d->sysfs_path);
 	daemon_notify("READY=1");
 }
@@ -430,6 +427,10 @@ static int daemon_start(struct daemon *d, struct umdev_error *err)
 	d->broker->ended = daemon_ended;
 	d->broker->taken = daemon_taken;
 	d->broker->again = daemon_leave;
+	r = fdstore_open(d->reactor, d->fd_store, &d->broker->fdstore);
+	if (r < 0)
+		umdev_log(LOG_WARNING, "umdevd", "daemon.fdstore",
+			  "the service manager's store is not used: %s", strerror(-r));
 	r = broker_boot(d->broker, err);
 	if (r == 0 && d->failure.word != ERROR_NONE) {
 		*err = d->failure;
@@ -463,6 +464,7 @@ static int daemon_run(const struct daemon_options *o, int ready_fd)
 	if (o->host_deaths)
 		d.config.restart_deaths_max = (unsigned)o->host_deaths;
 	d.config.orphan_ns = o->orphan_ms * NS_PER_MS;
+	d.fd_store = (size_t)o->fd_store;
 	d.sysfs_path = o->no_tree ? NULL : o->sysfs_path;
 	r = daemon_start(&d, &err);
 	if (r < 0) {

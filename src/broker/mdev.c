@@ -11,6 +11,7 @@
 #include "broker/endpoint.h"
 #include "broker/group.h"
 #include "broker/store.h"
+#include "broker/stored.h"
 #include "link/protocol.h"
 #include "util/clock.h"
 #include "util/fd.h"
@@ -111,6 +112,8 @@ void mdev_set_state(struct mdev *mdev, enum mdev_state state)
 {
 	assert(mdev_state_may(mdev->state, state));
 	mdev->state = state;
+	if (state == MDEV_ACTIVE)
+		stored_mdev(mdev);
 }
 
 /* The name of user @uid in @buffer, or NULL. */
@@ -250,10 +253,22 @@ void mdev_undefined(struct mdev *mdev, const char *how)
 
 /* ---- What hosts report ----------------------------------------------------------------------- */
 
+/* The number of a message of the host about what is kept, all of which has been done. */
+static void mdev_take_number(struct mdev *mdev, const json_t *params)
+{
+	json_int_t number = json_integer_value(json_object_get(params, "number"));
+
+	if (number <= 0)
+		return;
+	mdev->kept_number = (uint64_t)number;
+	stored_number(mdev);
+}
+
 /* Descriptors of one message, slot by slot. What cannot be kept is closed by the link. */
-static void mdev_take_keep(struct mdev *mdev, json_t *slots, int *fds, size_t nfds)
+static void mdev_take_keep(struct mdev *mdev, json_t *params, int *fds, size_t nfds)
 {
 	uint32_t max = mdev->broker->config.keep_fds_max;
+	json_t *slots = json_object_get(params, "slots");
 	int error = 0;
 
 	if (json_array_size(slots) != nfds)
@@ -268,7 +283,10 @@ static void mdev_take_keep(struct mdev *mdev, json_t *slots, int *fds, size_t nf
 			error = -EMFILE;
 		else
 			error = keeper_keep(&mdev->keeper, (uint32_t)n, &fds[i], max);
+		if (error == 0)
+			stored_keep(mdev, (uint32_t)n);
 	}
+	mdev_take_number(mdev, params);
 	if (error < 0 && !mdev->keep_refused) {
 		mdev->keep_refused = true;
 		mdev_event(mdev, EVENT_DRIVER, LOG_WARNING,
@@ -278,17 +296,25 @@ static void mdev_take_keep(struct mdev *mdev, json_t *slots, int *fds, size_t nf
 	}
 }
 
-static void mdev_take_drop(struct mdev *mdev, json_t *slots)
+static void mdev_take_drop(struct mdev *mdev, const json_t *params)
 {
 	size_t i;
 	json_t *slot;
 
-	json_array_foreach (slots, i, slot) {
+	json_array_foreach (json_object_get(params, "slots"), i, slot) {
 		json_int_t n = json_is_integer(slot) ? json_integer_value(slot) : -1;
 
 		if (n >= 0 && n < LINK_SLOT_COUNT)
 			keeper_drop(&mdev->keeper, (uint32_t)n);
 	}
+	mdev_take_number(mdev, params);
+	stored_dropped(mdev);
+}
+
+static void mdev_take_leave(struct mdev *mdev)
+{
+	group_client_left(mdev);
+	stored_client(mdev);
 }
 
 /* What an event of a known name means for the mdev. */
@@ -303,8 +329,10 @@ static void mdev_take_client(struct mdev *mdev, const struct event *event, const
 		mdev->client_pid = event->pid;
 		mdev->client_uid = event->uid;
 		mdev->client_since_ns = since > 0 ? (uint64_t)since : clock_wall_ns();
+		stored_client(mdev);
 	} else if (strcmp(event->name, EVENT_CLIENT_DISCONNECTED) == 0) {
 		mdev->in_use = false;
+		stored_client(mdev);
 	} else if (strcmp(event->name, EVENT_CLIENT_REFUSED) == 0) {
 		/* Cut within a character it would keep the whole mdev from being shown. */
 		error_set(&refusal, ERROR_NONE, "%.*s", EVENTS_LINE_MAX - 1, message);
@@ -383,11 +411,11 @@ void mdev_host_notify(struct parent *parent, const char *method, json_t *params,
 	if (strcmp(method, LINK_EVENT) == 0)
 		mdev_take_event(parent, mdev, params);
 	else if (mdev && strcmp(method, LINK_KEEP) == 0)
-		mdev_take_keep(mdev, json_object_get(params, "slots"), fds, nfds);
+		mdev_take_keep(mdev, params, fds, nfds);
 	else if (mdev && strcmp(method, LINK_LEAVE) == 0)
-		group_client_left(mdev);
+		mdev_take_leave(mdev);
 	else if (mdev && strcmp(method, LINK_DROP) == 0)
-		mdev_take_drop(mdev, json_object_get(params, "slots"));
+		mdev_take_drop(mdev, params);
 }
 
 /* ---- Showing --------------------------------------------------------------------------------- */

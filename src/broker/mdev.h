@@ -49,6 +49,9 @@ struct mdev {
 	bool mapped;		     /* ... which may stand on disk */
 	bool touched;		     /* the host was asked to create it: the piece may be written */
 	bool keep_refused;	     /* the host wanted more kept than there is room for */
+	bool store_refused;	     /* ... or the service manager's store, at the last try */
+	bool from_store;	     /* what is kept comes from there, and no host has it yet */
+	uint64_t kept_number;	     /* of its host's last message about what is kept */
 	uint64_t counts_since_ns;    /* monotonic: its present host created it, its usage is 0 */
 	bool changing;		     /* attributes are being changed live */
 	const struct definition *changing_to; /* what it may become then; NULL: it stays */

@@ -12,6 +12,7 @@
 #include "broker/mdev.h"
 #include "broker/parent.h"
 #include "broker/store.h"
+#include "broker/stored.h"
 #include "link/protocol.h"
 #include "util/clock.h"
 
@@ -252,6 +253,7 @@ void parent_open_continue(struct parent *parent)
 	r = backings_open(&parent->backings, parent->options, &parent->option_specs,
 			  parent->call != NULL, &err);
 	if (r == 0) {
+		stored_backings(parent);
 		parent_open_send(parent);
 		return;
 	}

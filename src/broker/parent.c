@@ -12,6 +12,7 @@
 #include "broker/journal.h"
 #include "broker/mdev.h"
 #include "broker/store.h"
+#include "broker/stored.h"
 #include "broker/takeover.h"
 #include "broker/upgrade.h"
 #include "link/protocol.h"
@@ -125,6 +126,7 @@ void parent_free(struct parent *parent)
 	reactor_timer_cancel(parent->broker->reactor, &parent->timer);
 	takeover_free(parent);
 	takeover_forget_asks(parent);
+	stored_parent_gone(parent);
 	if (parent->broker->leaving)
 		host_leave(umdev_steal_ptr(&parent->host));
 	else
@@ -175,6 +177,7 @@ static void parent_start_failed(struct parent *parent, const struct umdev_error 
 	struct umdev_error why = *err;
 	struct api_call *call = umdev_steal_ptr(&parent->call);
 
+	stored_abandon(parent);
 	backings_close(&parent->backings, true);
 	if (!call) {
 		parent_failed(parent, &why);
@@ -298,7 +301,7 @@ static void parent_host_hello(void *data, json_t *params)
 {
 	struct parent *parent = data;
 
-	if (parent->takeover)
+	if (parent->takeover && !parent->takeover->stored)
 		takeover_hello(parent, params);
 	else
 		parent_open_begin(parent, params);
@@ -309,7 +312,8 @@ static void parent_host_notify(void *data, const char *method, json_t *params, i
 {
 	struct parent *parent = data;
 
-	if (!parent->takeover || !takeover_notify(parent, method, params, fds, nfds))
+	if (!parent->takeover || parent->takeover->stored ||
+	    !takeover_notify(parent, method, params, fds, nfds))
 		mdev_host_notify(parent, method, params, fds, nfds);
 }
 
@@ -437,8 +441,12 @@ void parent_now_ready(struct parent *parent)
 		     parent->types.count, (int)host_pid(parent->host));
 	journal_parent(parent);
 	api_reply(umdev_steal_ptr(&parent->call), parent_print(parent));
+	stored_parent(parent);
 	mdev_learn_names(parent);
-	parent_autostart(parent);
+	if (parent->takeover)
+		stored_settle(parent);
+	else
+		parent_autostart(parent);
 }
 
 void parent_taken(struct parent *parent)
@@ -448,6 +456,7 @@ void parent_taken(struct parent *parent)
 	memset(&parent->error, 0, sizeof(parent->error));
 	parent_event(parent, "parent.ready", LOG_INFO, "%zu types, host process %d taken over",
 		     parent->types.count, (int)host_pid(parent->host));
+	stored_parent(parent);
 	mdev_learn_names(parent);
 	parent_autostart(parent);
 }
@@ -516,6 +525,7 @@ int parent_add(struct broker *broker, const char *name, const char *driver, cons
 			r = parent_spawn(parent, err);
 	}
 	if (r < 0) {
+		stored_abandon(parent);
 		parent_free(parent);
 		return r;
 	}

@@ -59,15 +59,15 @@ struct parent {
 	char driver[IDENT_DRIVER_NAME_MAX + 1];
 	json_t *options; /* name -> text, as given */
 	enum parent_state state;
-	struct umdev_error error;  /* why it is FAILED, or last died */
-	struct host *host;	   /* NULL: none */
-	struct takeover *takeover; /* of that host, under way; NULL: none */
-	int record_fd;		   /* of journal.h; -1: none */
-	json_t *remakes;	   /* likewise */
-	struct api_call *call;	   /* waits for the parent to be added or removed */
-	bool booting;		   /* counted in broker->booting */
-	bool stored;		   /* its configuration is on disk */
-	bool driver_known;	   /* the tables below are filled */
+	struct umdev_error error;     /* why it is FAILED, or last died */
+	struct host *host;	      /* NULL: none */
+	struct takeover *takeover;    /* of that host, under way; NULL: none */
+	int record_fd;		      /* of journal.h; -1: none */
+	json_t *remakes;	      /* likewise */
+	struct fdstore_owner *stored; /* with the service manager (stored.h); NULL: nothing is */
+	struct api_call *call;	      /* waits for the parent to be added or removed */
+	bool booting;		      /* counted in broker->booting */
+	bool driver_known;	      /* the tables below are filled */
 
 	/* What the driver declared, and what its host said of that. */
 	json_t *hello;

@@ -76,6 +76,8 @@ static int remake_send(struct mdev *mdev, link_reply_fn *reply, struct remake *r
 		return error_set(err, error_word_from_errno(r),
 				 "cannot make the state page of %s: %s", mdev->uuid, strerror(-r));
 	keeper_drop_all(&mdev->keeper);
+	/* It is stored again when it is whole. */
+	keeper_unstore(&mdev->keeper);
 	r = mdev_socket_open(mdev, err);
 	if (r == 0)
 		r = mdev_endpoints_open(mdev, err);

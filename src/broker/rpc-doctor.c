@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "broker/fdstore.h"
 #include "broker/rpc-mdev.h"
 #include "broker/tree.h"
 #include "util/fd.h"
@@ -187,6 +188,25 @@ static void doctor_limits(struct doctor *doctor)
 		   "%llu", (unsigned long long)limit.rlim_cur);
 }
 
+/* A daemon that no service manager started has nothing to say about one. */
+static void doctor_store(struct doctor *doctor)
+{
+	const struct broker *b = doctor->broker;
+	const struct mdev *mdev;
+	size_t missing = 0;
+	size_t used = 0;
+	size_t max = 0;
+
+	if (!b->fdstore)
+		return;
+	fdstore_usage(b->fdstore, &used, &max);
+	list_for_each (mdev, &b->mdevs, link)
+		missing += mdev_state_is_active(mdev->state) && !mdev->keeper.stored;
+	doctor_say(doctor, "fd store", missing ? DOCTOR_WARNING : DOCTOR_OK,
+		   "raise FileDescriptorStoreMax= of the service, and with it --fd-store",
+		   "%zu of %zu descriptors; %zu mdevs are not in it", used, max, missing);
+}
+
 static void doctor_tree(struct doctor *doctor)
 {
 	const struct tree_server *tree = doctor->broker->tree;
@@ -216,5 +236,6 @@ void rpc_doctor(struct api_call *call)
 	doctor_tree(&doctor);
 	doctor_kernel(&doctor);
 	doctor_limits(&doctor);
+	doctor_store(&doctor);
 	api_reply(call, json_pack("{s:o}", "checks", doctor.checks));
 }

@@ -296,16 +296,19 @@ static struct host_request mdev_create_request(struct mdev *mdev, int origin,
 		.timeout_ns = parent->broker->config.call_timeout_ns,
 	};
 
+	if (origin == 0 || origin == 3) /* an empty page */
+		mdev->kept_number = 0;
 	room->fds[0] = k->page_fd;
 	room->fds[1] = k->listen_fd;
 	memcpy(&room->fds[2], k->endpoint_fds, sizeof(k->endpoint_fds));
 	room->fds[2 + k->endpoint_count] = k->record_fd;
 	request.params =
-		json_pack("{s:s,s:i,s:[I,I],s:o,s:i,s:o,s:o*}", "uuid", mdev->uuid, "type",
+		json_pack("{s:s,s:i,s:[I,I],s:o,s:i,s:o,s:o*,s:I,s:b}", "uuid", mdev->uuid, "type",
 			  (int)mdev->type_index, "piece", (json_int_t)mdev->piece.start,
 			  (json_int_t)mdev->piece.size, "attrs", mdev_create_attrs(mdev), "origin",
 			  doubt ? 2 : origin, "qos", mdev_print_knobs(mdev->running), "group",
-			  mdev->group[0] ? group_print_knobs(mdev->broker, mdev->group) : NULL);
+			  mdev->group[0] ? group_print_knobs(mdev->broker, mdev->group) : NULL,
+			  "kept", (json_int_t)mdev->kept_number, "stored", mdev->from_store);
 	return request;
 }
 
@@ -490,6 +493,7 @@ int mdev_start_prepare(struct mdev *mdev, struct definition *running, struct umd
 	definition_group(running, mdev->group);
 	mdev->client = (struct group_client){0};
 	mdev->keep_refused = false;
+	mdev->store_refused = false;
 	mdev->in_use = false;
 	mdev->last_refusal[0] = '\0';
 	mdev_set_state(mdev, MDEV_STARTING);

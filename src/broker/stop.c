@@ -182,6 +182,7 @@ static void mdev_back(struct mdev *mdev, const struct umdev_error *err)
 	if (!err) {
 		memset(&mdev->error, 0, sizeof(mdev->error));
 		mdev->counts_since_ns = clock_now_ns();
+		mdev->from_store = false;
 		mdev_set_state(mdev, MDEV_ACTIVE);
 		journal_settled(mdev);
 	} else if (err->word != ERROR_HOST_FAILED) {
@@ -224,6 +225,7 @@ static void mdev_send_anew(struct mdev *mdev)
 	int r = keeper_page_new(&mdev->keeper, mdev->parent->page_size,
 				mdev->parent->state_version);
 
+	mdev->from_store = false;
 	mdev_lose_client(mdev);
 	if (r < 0) {
 		error_set(&err, error_word_from_errno(r), "cannot make the state page of %s: %s",

@@ -82,7 +82,8 @@ static int takeover_take_fds(const struct takeover *t, struct mdev *mdev, size_t
 		return -EINVAL;
 	keeper_done(k);
 	k->page_size = (uint64_t)st.st_size;
-	k->state_version = t->parent->state_version; /* its host serves it */
+	/* Its host serves it, or did. */
+	k->state_version = t->stored ? t->state_version : t->parent->state_version;
 	k->page_fd = umdev_steal_fd(&fds[0]);
 	k->listen_fd = umdev_steal_fd(&fds[1]);
 	for (size_t i = 0; i < endpoints; i++)
@@ -115,6 +116,8 @@ static int takeover_fill(struct takeover *t, struct mdev *mdev, json_t *params, 
 	}
 	mdev->parent = t->parent;
 	takeover_take_client(mdev, params);
+	mdev->kept_number = (uint64_t)json_integer_value(json_object_get(params, "kept"));
+	mdev->from_store = t->stored;
 	if (json_is_true(json_object_get(params, "asked")))
 		group_client_was(mdev);
 	mdev->keep_refused = false;
@@ -157,6 +160,7 @@ void takeover_drop_mdev(struct mdev *mdev)
 	mdev->parent = NULL;
 	mdev->group[0] = '\0';
 	mdev->in_use = false;
+	mdev->from_store = false;
 	mdev->client = (struct group_client){0};
 	mdev_set_state(mdev, MDEV_IDLE);
 	mdev_put(mdev);
@@ -272,8 +276,12 @@ void takeover_settle_mdev(struct takeover *t, struct mdev *mdev)
 	}
 	memset(&mdev->error, 0, sizeof(mdev->error));
 	mdev_set_state(mdev, MDEV_ACTIVE);
-	if (json_is_true(json_object_get(record, "changing")))
+	if (t->stored) { /* its host died, as far as it is concerned */
+		mdev_set_state(mdev, MDEV_RESTARTING);
+		mdev_host_back(mdev);
+	} else if (json_is_true(json_object_get(record, "changing"))) {
 		takeover_send_values(t, mdev);
+	}
 }
 
 void takeover_settled_mdev(const struct takeover *t, struct mdev *mdev)

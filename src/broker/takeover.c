@@ -10,6 +10,7 @@
 #include "broker/host-socket.h"
 #include "broker/journal.h"
 #include "broker/record.h"
+#include "broker/stored.h"
 #include "link/protocol.h"
 #include "util/clock.h"
 #include "util/fd.h"
@@ -26,7 +27,19 @@ void takeover_free(struct parent *parent)
 	json_decref(t->answer);
 	json_decref(t->records);
 	json_decref(t->removes);
+	json_decref(t->files);
 	free(t);
+}
+
+void takeover_drop_mdevs(struct parent *parent)
+{
+	struct mdev *mdev;
+	struct mdev *tmp;
+
+	list_for_each_safe (mdev, tmp, &parent->broker->mdevs, link) {
+		if (mdev->parent == parent)
+			takeover_drop_mdev(mdev);
+	}
 }
 
 /* The host is of no use. What follows from that comes with its death. */
@@ -55,15 +68,12 @@ bool takeover_host_died(struct parent *parent, const struct umdev_error *why)
 	struct broker *broker = parent->broker;
 	struct takeover *t = parent->takeover;
 	bool removing = parent->state == PARENT_REMOVING;
-	struct mdev *mdev;
-	struct mdev *tmp;
+	/* Nobody knew its mdevs better than it did, but what was stored is there still. */
+	bool again = !removing && !t->stored && !t->replaces;
 
-	if (!removing && !t->greeted && !t->next && takeover_connect(t, true) == 0)
+	if (!removing && !t->stored && !t->greeted && !t->next && takeover_connect(t, true) == 0)
 		return true;
-	list_for_each_safe (mdev, tmp, &broker->mdevs, link) {
-		if (mdev->parent == parent)
-			takeover_drop_mdev(mdev);
-	}
+	takeover_drop_mdevs(parent);
 	backings_close(&parent->backings, false);
 	fd_close(&parent->record_fd);
 	json_object_clear(parent->remakes);
@@ -78,6 +88,8 @@ bool takeover_host_died(struct parent *parent, const struct umdev_error *why)
 	takeover_end_other(parent);
 	if (!removing) {
 		parent->lock_deadline_ns = clock_now_ns() + broker->config.lock_timeout_ns;
+		if (again)
+			(void)stored_take(parent);
 		parent_begin(parent);
 	}
 	broker_taken_step(broker);
@@ -89,6 +101,13 @@ static void takeover_done(struct takeover *t)
 	struct parent *parent = t->parent;
 	struct mdev *mdev;
 
+	if (t->stored) {
+		takeover_free(parent);
+		if (parent->state == PARENT_READY)
+			parent_autostart(parent);
+		broker_taken_step(parent->broker);
+		return;
+	}
 	list_for_each (mdev, &parent->broker->mdevs, link) {
 		if (mdev->parent == parent)
 			takeover_settled_mdev(t, mdev);
@@ -325,6 +344,31 @@ bool takeover_notify(struct parent *parent, const char *method, json_t *params, 
 	return true;
 }
 
+static struct takeover *takeover_new(struct parent *parent)
+{
+	struct takeover *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->parent = parent;
+	t->records = json_object();
+	t->removes = json_array();
+	return t;
+}
+
+struct takeover *takeover_new_stored(struct parent *parent, json_t *files)
+{
+	struct takeover *t = takeover_new(parent);
+
+	if (!t)
+		return NULL;
+	t->stored = true;
+	t->files = json_incref(files);
+	parent->takeover = t;
+	parent->broker->takeovers++;
+	return t;
+}
+
 static int takeover_connect(struct takeover *t, bool next)
 {
 	struct parent *parent = t->parent;
@@ -343,21 +387,21 @@ static int takeover_connect(struct takeover *t, bool next)
 
 bool takeover_begin(struct parent *parent)
 {
-	struct takeover *t = calloc(1, sizeof(*t));
+	struct takeover *t = takeover_new(parent);
 	int r = -ENOMEM;
 
 	parent->takeover = t;
 	if (t) {
-		t->parent = parent;
-		t->records = json_object();
-		t->removes = json_array();
 		r = takeover_connect(t, false);
 	}
 	if (t && r < 0 && takeover_connect(t, true) == 0)
 		r = 0;
 	if (r < 0) {
 		takeover_free(parent);
-		if (r != -ENOENT && r != -ECONNREFUSED)
+		/* A host that nobody listens for is over, and with it whatever it was doing. */
+		if (r == -ENOENT || r == -ECONNREFUSED)
+			(void)stored_take(parent);
+		else
 			umdev_log(LOG_WARNING, parent->name, "host.takeover",
 				  "cannot connect to its host: %s", strerror(-r));
 		return false;

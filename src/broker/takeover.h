@@ -10,6 +10,9 @@
  * that may be half done all values are sent again. A host that cannot be taken over ends, and the
  * parent begins anew, as after a reboot.
  *
+ * Where there is no host, but a service manager that stored what was kept, that is told by the
+ * store (stored.h), the parent's next host is started as ever, and settling gives the mdevs to it.
+ *
  * What concerns several hosts (who uses a group, what starts by itself) waits until all of them are
  * through: broker->takeovers.
  *
@@ -56,12 +59,21 @@ struct takeover {
 	json_t *records; /* uuid -> its record */
 	json_t *removes; /* uuids of what cannot be taken over */
 	uint64_t started_ns;
-	bool next;     /* of the host that was to be the next one */
-	bool greeted;  /* it has said hello, so it is the one that serves */
-	bool told;     /* of the parent */
-	bool replaces; /* its options are others now */
+	bool next;    /* of the host that was to be the next one */
+	bool greeted; /* it has said hello, so it is the one that serves */
+	bool told;    /* of the parent */
+	bool stored;  /* there is no host: all comes from the service manager's store (stored.h) */
+	uint32_t state_version; /* ... and its pages were left by a driver with this one */
+	json_t *files;		/* ... and the backings were these */
+	bool replaces;		/* its options are others now */
 	unsigned pending;
 };
+
+/* Begins one of a parent without host; NULL when out of memory. */
+struct takeover *takeover_new_stored(struct parent *parent, json_t *files);
+
+/* Forgets what was told of all mdevs. */
+void takeover_drop_mdevs(struct parent *parent);
 
 /* Takes the message LINK_MDEV. What cannot be understood is to be removed. */
 void takeover_take_mdev(struct takeover *t, json_t *params, int *fds, size_t nfds);

@@ -19,6 +19,11 @@ def start_time(pid: int) -> str:
     return fields[19] if fields and fields[0] not in "ZX" else ""
 
 
+def over(pid: int) -> bool:
+    """Whether it has ended, reaped or not."""
+    return not start_time(pid)
+
+
 def name(pid: int) -> str:
     """The name of a process, of 15 bytes at most; '' when it is gone."""
     try:
