@@ -117,7 +117,7 @@ static int later_convert(const struct umdev_old_state *old)
 	if (++calls == 2 && strcmp(later, "picky") == 0)
 		return host->fail(EBADMSG, "this state is nothing for me");
 	if (calls == 2 && strcmp(later, "dies") == 0)
-		raise(SIGSEGV);
+		raise(SIGKILL);
 	while (calls == 2 && strcmp(later, "hangs") == 0)
 		sleep(1);
 	head->converted = 1;

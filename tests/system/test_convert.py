@@ -99,7 +99,7 @@ def test_upgrade_under_load(tmp_path, record_property):
 
 @pytest.mark.parametrize("fault,says", [
     ("picky", ("mdev ", f"its state of version {OLD} is not converted to version {OLD + 1}", "this state is nothing for me")),
-    ("dies", ("killed by signal 11",)),
+    ("dies", ("killed by signal 9",)),
     ("hangs", ("did not answer 'convert' within 2000 ms",)),
 ])
 def test_falls_back(tmp_path, fault, says):
