@@ -24,16 +24,16 @@
 #include "util/reactor.h"
 #include "vfio/slots.h"
 
-#define VFIO_REGION_COUNT  9 /* BAR 0-5, ROM, config, VGA: VFIO's PCI indices */
-#define VFIO_REGION_ROM	   6
-#define VFIO_REGION_CONFIG 7
-#define VFIO_IRQ_INTX	   0
-#define VFIO_IRQ_MSI	   1
-#define VFIO_IRQ_MSIX	   2
-#define VFIO_IRQ_ERR	   3
-#define VFIO_IRQ_REQ	   4
-#define VFIO_AREA_COUNT	   2
-#define VFIO_SESSIONS_MAX  4096u /* in a process: so many share what it has */
+#define VFIO_REGION_COUNT    9 /* BAR 0-5, ROM, config, VGA: VFIO's PCI indices */
+#define VFIO_REGION_ROM	     6
+#define VFIO_REGION_CONFIG   7
+#define VFIO_IRQ_INTX	     0
+#define VFIO_IRQ_MSI	     1
+#define VFIO_IRQ_MSIX	     2
+#define VFIO_IRQ_ERR	     3
+#define VFIO_IRQ_REQ	     4
+#define VFIO_AREA_COUNT	     2
+#define VFIO_SESSIONS_MAX    4096u /* in a process: so many share what it has */
 
 #define VFIO_REGION_READABLE 1u
 #define VFIO_REGION_WRITABLE 2u

@@ -111,6 +111,7 @@ static void test_converted(void **state)
 	struct stat after;
 	int fd = dup(b->to);
 
+	b->page.header->kept = 77; /* what was kept is kept of the new page */
 	assert_int_equal(host_convert(&b->parent, UUID, b->from, b->to, false, &err), 0);
 	assert_int_equal(b->page.header->driver_version, 3);
 	assert_int_equal(b->page.header->inside, 0);
@@ -120,6 +121,7 @@ static void test_converted(void **state)
 	assert_in_range(after.st_blocks, 1, before.st_blocks + 2 * NEW_SIZE / 512 + 16);
 	assert_int_equal(page_open(&page, &fd, &layout, true, &err), 0);
 	assert_int_equal(page.header->generation, b->page.header->generation + 1);
+	assert_int_equal(page.header->kept, 77);
 	assert_memory_equal(page.session, b->page.session, vfio_page_size());
 	assert_memory_equal(page.pci, b->page.pci, 300);
 	assert_int_equal(((uint8_t *)page.driver)[0], 0xee);
@@ -151,12 +153,13 @@ static void test_other_headers(void **state)
 	struct page_header *h = b->page.header;
 	struct page_header good = *h;
 	static const size_t own[] = {offsetof(struct page_header, generation),
-				     offsetof(struct page_header, inside)};
+				     offsetof(struct page_header, inside),
+				     offsetof(struct page_header, kept)};
 
 	for (size_t i = 0; i < sizeof(*h); i++) {
 		size_t word = i / 8 * 8;
 
-		if (word == own[0] || word == own[1])
+		if (word == own[0] || word == own[1] || word == own[2])
 			continue;
 		((uint8_t *)h)[i] ^= 0x81;
 		bench_refuse(b, false, "");
