@@ -53,7 +53,8 @@ static void bench_job_start(void *priv, struct umdev_job *job)
 	assert_null(b->running);
 	b->running = job;
 	b->running_of = mdev;
-	b->running_since_ns = clock_now_ns();
+	/* Not the present time: we may have had to wait for a processor since. */
+	b->running_since_ns = b->parent.jobs_ns;
 	b->started[mdev - b->mdevs]++;
 	b->end.expired = bench_expired;
 	if (b->by_itself)
@@ -232,7 +233,7 @@ static void test_cap_holds_and_the_timer_wakes(void **state)
 	took = clock_now_ns() - begin;
 	assert_true(took >= 19 * 2 * JOB_NS);
 	/* How much of the wait that was depends on how late this process gets the processor. */
-	assert_true(bench_usage(b, 0, "cap") > (json_int_t)JOB_NS);
+	assert_true(bench_usage(b, 0, "cap") > 0);
 }
 
 static void test_usage_adds_up(void **state)
