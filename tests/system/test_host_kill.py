@@ -9,6 +9,7 @@ UMDEV_FAULT_KILLS   kills at labelled steps (60)
 UMDEV_FAULTS_BUILD  a build with -Dfaults=true (build-faults beside the build under test)
 """
 
+import contextlib
 import os
 import signal
 import time
@@ -201,7 +202,8 @@ def test_every_step(record_property):
                     daemon.host_pid("p") == before:
                 time.sleep(0.01)
             if daemon.host_pid("p") == before:  # its step is too rare
-                os.kill(before, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it came to it after all
+                    os.kill(before, signal.SIGKILL)
             wait_back(daemon, "p", before)
             if not all(load.running for load in both):
                 break
@@ -236,8 +238,7 @@ def test_while_connecting(record_property):
             try:
                 served += verified(daemon, ident, depth=4, queues=1).stop()["errors"] == 0
             except Failure as error:
-                assert any(word in str(error) for word in ("closed the connection", "reset by peer",
-                                                           "turned this client away")), error
+                assert any(word in str(error) for word in ("hung up", "turned this client away")), error
             wait_for(lambda: not daemon.mdev(ident)["in_use"], "its end", 20)
             clients += 1
             hit = count(faults_hit(daemon.log()))
