@@ -55,6 +55,7 @@ struct vfio_session {
 	struct reactor_fd listener;
 	struct reactor_fd connection;
 	int arrived;		  /* accepted by an earlier process and no more, or -1 */
+	int next;		  /* accepted while the client before it left, or -1 */
 	struct reactor_fd wake;	  /* eventfd: the SIGBUS handler has patched a file of ours */
 	struct reactor_fd unmask; /* resample eventfd of INTx */
 	struct reactor_timer deadline;

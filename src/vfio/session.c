@@ -287,7 +287,8 @@ static void session_accept(struct reactor_fd *source, uint32_t events)
 	for (int i = 0; i < SESSION_ACCEPTS && s->listener.added; i++) {
 		/* Whoever comes while the last client goes is the next one: it waits. So do
 		 * those behind one who was accepted before. */
-		if (s->arrived >= 0 || (s->connection.fd >= 0 && session_leaving(s)))
+		if (s->arrived >= 0 || s->next >= 0 ||
+		    (s->connection.fd >= 0 && session_leaving(s)))
 			break;
 		umdev_autoclose int fd =
 			accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -303,13 +304,25 @@ static void session_accept(struct reactor_fd *source, uint32_t events)
 		}
 		if (fd < 0)
 			break;
-		if (s->connection.fd >= 0)
+		if (s->connection.fd >= 0 && session_leaving(s))
+			s->next = umdev_steal_fd(&fd); /* it has left in this moment */
+		else if (s->connection.fd >= 0)
 			session_refuse_second(s, fd);
 		else if (session_admit(s, &fd, &err) < 0)
 			s->ops->refused(s->device,
 					err.message[0] ? err.message : "client turned away");
 	}
 	session_leave(s);
+}
+
+/* Whoever was accepted while the client before it left. */
+static void session_accept_next(struct vfio_session *s)
+{
+	umdev_autoclose int fd = umdev_steal_fd(&s->next);
+	struct umdev_error err = {0};
+
+	if (session_admit(s, &fd, &err) < 0)
+		s->ops->refused(s->device, err.message[0] ? err.message : "client turned away");
 }
 
 static void session_listen(struct vfio_session *s)
@@ -425,6 +438,8 @@ static void session_progress(struct vfio_session *s)
 	}
 	if (s->page->state == VFIO_STATE_LOSING && !s->lost_waits && !session_held(s))
 		session_forget(s);
+	if (s->next >= 0 && s->connection.fd < 0 && s->page->state == VFIO_STATE_IDLE)
+		session_accept_next(s);
 	share_start(s);
 	message_pump(s);
 	session_leave(s);
@@ -609,6 +624,7 @@ int vfio_session_new(struct reactor *reactor, const struct vfio_device_info *inf
 	s->page = page;
 	s->connection.fd = -1;
 	s->arrived = -1;
+	s->next = -1;
 	s->wake.fd = -1;
 	s->unmask.fd = -1;
 	s->stream_fd = -1;
@@ -652,6 +668,7 @@ void vfio_session_free(struct vfio_session *session)
 	dirty_free(session);
 	fd_close(&session->connection.fd);
 	fd_close(&session->arrived);
+	fd_close(&session->next);
 	fd_close(&session->listener.fd);
 	fd_close(&session->wake.fd);
 	free(session);

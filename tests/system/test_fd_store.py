@@ -102,6 +102,17 @@ def stored(daemon) -> int:
     return len(daemon.manager.stored)
 
 
+def settled(daemon) -> int:
+    """The same when clients, whose first commands are yet to come, have had time to ask for all they need."""
+    seen = [0]
+
+    def still() -> bool:
+        seen.append(stored(daemon))
+        return len(seen) > 5 and len(set(seen[-5:])) == 1
+    wait_for(still, "the clients to have all they need", 20, 0.1)
+    return seen[-1]
+
+
 def await_stored(daemon, count: int) -> None:
     """Waits until so many are: the daemon hears of a descriptor before the client has its answer, but not at once."""
     try:
@@ -130,7 +141,7 @@ def test_killed_together_under_load(managed):
     try:
         wait_for(lambda: all(managed.mdev(ident)["in_use"] for ident in (*drives, port)), "the clients to be there")
         clients = {ident: managed.mdev(ident)["client"] for ident in (*drives, port)}
-        count = stored(managed)
+        count = settled(managed)
         for _ in range(KILLS):
             begun = carrier.carried
             wait_for(lambda was=begun: carrier.carried > was or carrier.error, "bytes to be carried", 30)

@@ -101,6 +101,7 @@ def check_free(daemon, idents) -> None:
     for ident in idents[1:]:
         wait_for(lambda i=ident: not daemon.mdev(i)["in_use"], "the device to be free", BACK_S)
         Load(daemon, ident, 0.2, rw="randrw", verify=True, depth=4).result()
+        wait_for(lambda i=ident: not daemon.mdev(i)["in_use"], "the last client's end", BACK_S)
 
 
 @pytest.mark.parametrize("backend", ["file", "memory"])
