@@ -14,7 +14,7 @@ import pytest
 from lib_system import fails
 from umdevtest import wait_for
 from umdevtest.daemon import TOP
-from umdevtest.load import Load
+from umdevtest.load import Load, wait_worked
 from umdevtest.migrate import ERROR, RESUMING, RUNNING, STOP, set_state, state, state_error, take, write_stream
 from umdevtest.mortal import seeded
 from umdevtest.nvme import CC, CSTS, READ, ready_drive
@@ -37,7 +37,7 @@ def verified(daemon, ident: str) -> Load:
     """Load that verifies what it reads."""
     load = Load(daemon, ident, 3600, rw="randrw", queues=4, depth=64, verify=True, timeout=20)
     wait_for(lambda: daemon.mdev(ident)["in_use"] or not load.running, "the client", 20)
-    time.sleep(0.2)
+    wait_worked(daemon, ident)
     return load
 
 

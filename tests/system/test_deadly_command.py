@@ -5,14 +5,13 @@ UMDEV_FAULTS_BUILD  a build with -Dfaults=true (build-faults beside the build un
 """
 
 import os
-import time
 from pathlib import Path
 
 import pytest
 
 from umdevtest import wait_for
 from umdevtest.daemon import Daemon, build_directory
-from umdevtest.load import Load
+from umdevtest.load import Load, wait_worked
 from umdevtest.mortal import faults_hit
 from umdevtest.nvme import ASYNC_EVENT, INTERNAL, PAGE, READ, WRITE, ready_drive
 
@@ -86,7 +85,7 @@ def test_one_command(step, backend):
             # A guest that tries it again does not get further, and that is all.
             check(daemon, ident, nvme, step, READ, 5)
             assert nvme.read(8, 512) == bytes([2]) * 512
-            time.sleep(0.3)
+            wait_worked(daemon, other)
             report = load.stop()
         assert report["errors"] == report["mismatches"] == 0 and report["verified_blocks"] > 0
         assert daemon.parent("p")["state"] == "ready"

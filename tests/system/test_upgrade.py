@@ -13,7 +13,7 @@ import pytest
 
 from lib_system import fails
 from umdevtest import wait_for
-from umdevtest.load import Load
+from umdevtest.load import Load, wait_worked
 from umdevtest.replaced import Replaced
 
 UPGRADES = int(os.environ.get("UMDEV_UPGRADES", "4"))
@@ -31,7 +31,7 @@ def verified(daemon, ident: str, **options) -> Load:
     load = Load(daemon, ident, 3600, **{"rw": "randrw", "queues": 4, "depth": 64, "verify": True, "timeout": 20,
                                         **options})
     wait_for(lambda: daemon.mdev(ident)["in_use"] or not load.running, "the client", 20)
-    time.sleep(0.2)
+    wait_worked(daemon, ident)
     return load
 
 

@@ -19,7 +19,7 @@ from test_life import Drive
 from umdevtest import Failure, process, wait_for
 from umdevtest.daemon import RpcError, new_uuid
 from umdevtest.killer import Killer, possible
-from umdevtest.load import Load
+from umdevtest.load import Load, wait_worked
 
 KILLS = int(os.environ.get("UMDEV_UPGRADE_KILLS", "16"))
 STEPS_MAX = 4000
@@ -114,7 +114,8 @@ class World:
         return host
 
     def end(self) -> dict:
-        """Ends the load: nothing was wrong. The drive that nobody used can be used."""
+        """Ends the load, which may be a new one: nothing was wrong. The drive that nobody used can be used."""
+        wait_worked(self.daemon, self.idents[0])
         report = self.load.stop()
         assert report["errors"] == report["mismatches"] == 0 and report["verified_blocks"] > 0
         with Drive(self.daemon, self.idents[2]) as nvme:

@@ -120,6 +120,12 @@ def wait_backlogged(daemon, idents) -> None:
         wait_for(lambda i=ident: usage(daemon, i)["queued"] > 0, f"jobs of {ident} to wait", 20)
 
 
+def wait_worked(daemon, ident: str, jobs: int = 1000) -> None:
+    """Waits until it has begun so many more jobs: enough for a load that verifies to have read what it wrote."""
+    before = usage(daemon, ident)["jobs"]
+    wait_for(lambda: usage(daemon, ident)["jobs"] >= before + jobs, f"{jobs} jobs of {ident}", 20)
+
+
 class Span:
     """What lies between the first and the last of some snapshots."""
 
