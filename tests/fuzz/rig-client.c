@@ -136,7 +136,7 @@ static void rig_send(struct rig *rig, const void *data, size_t len, const int *f
 	rig_turn(rig);
 }
 
-static void rig_command(struct rig *rig, uint16_t command, const void *body, size_t len)
+void rig_command(struct rig *rig, uint16_t command, const void *body, size_t len)
 {
 	struct rig_message m = {.header = {.id = rig->id, .command = command}};
 
@@ -505,6 +505,11 @@ void rig_step(struct rig *rig)
 		rig_step_device, rig_step_raw,	  rig_step_flood};
 	uint8_t what = fuzz_byte(&rig->in);
 
+	if (what >= 228) {
+		rig_step_move(rig, what - 228);
+		rig->id++;
+		return;
+	}
 	what %= 19;
 	if (what < sizeof(steps) / sizeof(steps[0]))
 		steps[what](rig);

@@ -53,8 +53,8 @@ static int rig_reset(void *device)
 	struct rig *rig = device;
 
 	fuzz_check(!rig->busy && !rig->losing);
-	if (rig->access_result == 0)
-		return 0;
+	if (rig->access_result == 0 || rig->access_result == -EINPROGRESS)
+		rig_runs(rig);
 	rig->busy = rig->access_result == -EINPROGRESS;
 	return rig->access_result;
 }
@@ -123,6 +123,9 @@ static int rig_lost(void *device, const char *reason)
 	struct rig *rig = device;
 
 	fuzz_check(!rig->busy && !rig->losing && reason[0]);
+	/* One that waits for its first client waits on. */
+	if (!vfio_session_waits(rig->session))
+		rig_runs(rig);
 	if (!rig->has_hold)
 		return 0;
 	rig->losing = true;
@@ -144,6 +147,11 @@ static const struct vfio_session_ops rig_ops = {
 	.resumed = rig_resumed,
 	.joined = rig_joined,
 	.lost = rig_lost,
+	.rest = rig_rest,
+	.wake = rig_wake,
+	.save = rig_save,
+	.load = rig_load,
+	.check = rig_check,
 	.refused = rig_refused,
 };
 
@@ -151,6 +159,7 @@ void rig_complete(struct rig *rig, int status)
 {
 	rig->busy = false;
 	rig->losing = false;
+	rig_ended(rig, status);
 	vfio_session_complete(rig->session, status);
 	rig_turn(rig);
 }
@@ -250,6 +259,7 @@ void rig_init(struct rig *rig, const uint8_t *data, size_t size)
 	rig->info.regions[2].flags = VFIO_REGION_WRITABLE;
 	rig->info.regions[VFIO_REGION_CONFIG].size = 256;
 	rig->info.regions[VFIO_REGION_CONFIG].flags = VFIO_REGION_READABLE | VFIO_REGION_WRITABLE;
+	rig->info.stream_max = RIG_STREAM_MAX;
 	rig->info.irq_counts[VFIO_IRQ_INTX] = 1;
 	rig->info.irq_counts[VFIO_IRQ_MSI] = 4;
 	rig->info.irq_counts[VFIO_IRQ_MSIX] = 16;
@@ -278,6 +288,8 @@ int rig_start(struct rig *rig)
 	}
 	if (r < 0)
 		rig->session = NULL;
+	else if (!vfio_session_rests(rig->session))
+		rig_runs(rig);
 	return r;
 }
 
@@ -304,6 +316,7 @@ void rig_die(struct rig *rig)
 	rig->busy = false;
 	rig->losing = false;
 	rig->keep_fails = 0;
+	rig->pending = NULL;
 }
 
 void rig_lose(struct rig *rig, uint8_t which)

@@ -11,10 +11,11 @@
 
 #include "fuzz.h"
 
-#define RIG_BAR_SIZE 8192u
-#define RIG_REQUESTS 16
-#define RIG_KEPT     96
-#define RIG_FDS_MAX  192
+#define RIG_BAR_SIZE   8192u
+#define RIG_REQUESTS   16
+#define RIG_KEPT       96
+#define RIG_FDS_MAX    192
+#define RIG_STREAM_MAX 2048u
 
 /* A request that the session sent to its client. */
 struct rig_request {
@@ -51,6 +52,9 @@ struct rig {
 	bool has_hold;
 	uint32_t hold;
 	uint32_t transfers; /* under way */
+	bool rests;	    /* the device ... */
+	bool half;	    /* ... has loaded half a state, or one that it refused */
+	bool *pending;	    /* ... is on its way to have that as it is to be */
 	struct rig_kept kept[RIG_KEPT];
 	uint32_t kept_count;
 
