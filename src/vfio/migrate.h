@@ -7,7 +7,7 @@
 /* Nobody else goes on: takes the pause back. */
 void vfio_session_go_on(struct vfio_session *session);
 
-/* Whether nothing is under way: no message in part, no command, no transfer. */
+/* Whether nothing is under way: no message in part, no command, no transfer of the device. */
 bool vfio_session_still(const struct vfio_session *session);
 
 /* Whether the device is at rest because its client wants that, or because it waits for its first

@@ -533,9 +533,11 @@ bool vfio_session_still(const struct vfio_session *session)
 {
 	const struct vfio_page *page = session->page;
 
+	/* The session's own look at memory is nothing that the device waits for. */
 	return (page->state == VFIO_STATE_IDLE || page->state == VFIO_STATE_SERVING) &&
 	       page->tx.len == 0 && vfio_rx_have(&page->rx) == 0 && session->depth == 0 &&
-	       session->transfer_count == 0 && !session->doomed && !session->resuming;
+	       session->transfer_count == session->share.running && !session->doomed &&
+	       !session->resuming;
 }
 
 void vfio_session_cancel(struct vfio_session *session)

@@ -204,6 +204,27 @@ def test_looked_at_only(daemon):
     nvme.client.close()
 
 
+def test_unanswered_look(daemon):
+    """Whether memory is shared is the session's own question: a client that leaves it open can be saved."""
+    parent(daemon)
+    ident = start(daemon)
+    client = Client(daemon.socket_path(ident), GuestMemory())
+    client.like_qemu()
+    client.hold_dma = []
+    nvme = Nvme(client)
+    nvme.enable()
+    nvme.io_queue(1)
+    nvme.write(1, b"more" * 128)
+    assert client.hold_dma
+    saved(daemon, ident)
+    held, client.hold_dma = client.hold_dma, None
+    for message in held:
+        client.answer_dma(message)
+    assert nvme.read(1, BLOCK) == b"more" * 128
+    saved(daemon, ident)
+    client.close()
+
+
 def test_reset_forgets(daemon):
     """A client that resets the device as a booting machine does gets a device like any other."""
     parent(daemon)
