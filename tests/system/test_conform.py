@@ -75,6 +75,9 @@ FAULTS = {
 }
 
 
+ONE_LANE = pytest.mark.xdist_group("broken")  # for what uses the fixture: else each lane checks all of them
+
+
 def conform(*arguments, **environment):
     """Runs the kit. Returns (exit status, what it printed as JSON)."""
     result = subprocess.run([program("umdev-conform"), "--json", *map(str, arguments)], capture_output=True, text=True,
@@ -125,6 +128,7 @@ def broken(tmp_path_factory):
         yield {fault: pool.submit(run, fault) for fault in ["NO_FAULT", *FAULTS]}
 
 
+@ONE_LANE
 def test_without_a_fault_it_passes(broken):
     """What all faults are made of is a good driver, and no check is skipped for it but the one it cannot need."""
     status, report = broken["NO_FAULT"].result()
@@ -135,6 +139,7 @@ def test_without_a_fault_it_passes(broken):
     assert skipped == {"pool.discard"}
 
 
+@ONE_LANE
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_fails_its_check(broken, fault):
     """The check that is made for it fails, for that reason, and no other does."""
@@ -249,6 +254,7 @@ def test_usage(arguments, message):
     assert len(result.stderr.splitlines()) == 1
 
 
+@ONE_LANE
 def test_list_names_every_check(broken):
     """--list has a line for each check of a run, in its order, with what it means."""
     listed = subprocess.run([program("umdev-conform"), "--list"], capture_output=True, text=True, timeout=LIMIT_S,
