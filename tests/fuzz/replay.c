@@ -3,6 +3,9 @@
  * Runs a fuzz target once with every input it is given, so that corpora and regressions are tests
  * of any build: "replay PATH...", each a file or a directory of files. Directories that are not
  * there are passed over, for a target has no regressions until it has found something.
+ *
+ * No input may leave a descriptor open: a fuzzer that runs it for the thousandth time has none
+ * left.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -15,16 +18,32 @@
 
 static unsigned replay_count;
 
+/* How many descriptors are open. */
+static unsigned replay_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned count = 0;
+
+	fuzz_check(dir);
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count;
+}
+
 static void replay_bytes(const uint8_t *bytes, size_t size)
 {
 	/* A buffer of this very size: reading beyond it is seen. */
 	uint8_t *copy = malloc(size > 0 ? size : 1);
+	unsigned fds = replay_fds();
 
 	fuzz_check(copy);
 	if (size > 0)
 		memcpy(copy, bytes, size);
 	fuzz_check(LLVMFuzzerTestOneInput(copy, size) == 0);
 	free(copy);
+	/* The first one may open what stays for all. */
+	fuzz_check(replay_count == 0 || replay_fds() == fds);
 	replay_count++;
 }
 

@@ -8,6 +8,7 @@
  * Input: which device, then steps.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -20,11 +21,14 @@
 
 #define STEPS_MAX 300
 #define FATAL	  0xd1 /* the next step is */
+#define FDS_MAX	  2048
 
 struct fuzz {
 	struct fuzz_input in;
 	struct fake_options options;
 	int peers[SERIAL_PORTS_MAX];
+	bool died;
+	bool open[FDS_MAX]; /* descriptors, before */
 
 	/* The last access of one byte. */
 	uint64_t id;
@@ -32,6 +36,22 @@ struct fuzz {
 	uint8_t value;
 	bool was_read;
 };
+
+static bool fuzz_is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* A process that died in a step had its descriptors closed; one that did not leaves none. */
+static void fuzz_close_fds(const struct fuzz *f)
+{
+	for (int fd = 0; fd < FDS_MAX; fd++) {
+		if (f->open[fd] || !fuzz_is_open(fd))
+			continue;
+		fuzz_check(f->died);
+		close(fd);
+	}
+}
 
 static void fuzz_check_state(const struct fuzz *f)
 {
@@ -215,6 +235,7 @@ static void fuzz_fatal_step(struct fuzz *f)
 		fake.steps = 0;
 		return;
 	}
+	f->died = true;
 	fake.steps = 0;
 	fake.access_id = 0;
 	f->id = 0;
@@ -234,6 +255,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	f.options.backend = SERIAL_BACKEND_UNIX;
 	f.options.breaks = how >> 1 & 1;
 	f.options.rate = rates[how >> 2 & 3];
+	for (int fd = 0; fd < FDS_MAX; fd++)
+		f.open[fd] = fuzz_is_open(fd);
 	/* As a host has it. */
 	signal(SIGPIPE, SIG_IGN);
 	fake_up(&f.options);
@@ -254,5 +277,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	fake_settle();
 	fake_down();
+	fuzz_close_fds(&f);
 	return 0;
 }
