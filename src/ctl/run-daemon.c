@@ -222,7 +222,8 @@ static int run_wait_ready(const struct ctl *ctl, const struct run_daemon *daemon
 	return ctl_fail_word(ctl, ERROR_UNREACHABLE, "the private umdevd did not become ready");
 }
 
-int run_daemon_start(const struct ctl *ctl, struct run_daemon *daemon)
+/* Makes the root and the guard that removes it. */
+static int run_fork_guard(const struct ctl *ctl, struct run_daemon *daemon)
 {
 	umdev_autofree char *program = NULL;
 	umdev_autoclose int guard_alive = -1;
@@ -254,8 +255,21 @@ int run_daemon_start(const struct ctl *ctl, struct run_daemon *daemon)
 		close(daemon->output);
 		run_guard_main(program, daemon->root, guard_alive, daemon_output);
 	}
-	fd_close(&daemon_output);
-	return run_wait_ready(ctl, daemon);
+	return CTL_OK;
+}
+
+int run_daemon_start(const struct ctl *ctl, struct run_daemon *daemon)
+{
+	sigset_t all;
+	sigset_t before;
+	int r;
+
+	/* A signal that ended this program between the two would leave the root behind. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	r = run_fork_guard(ctl, daemon);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return r == CTL_OK ? run_wait_ready(ctl, daemon) : r;
 }
 
 void run_daemon_stop(struct run_daemon *daemon)

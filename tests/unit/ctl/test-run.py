@@ -159,6 +159,17 @@ class Run(unittest.TestCase):
         self.assertEqual((p.returncode, out), (-signal.SIGINT, ""))
         self.assert_clean(wait_s=20)
 
+    @unittest.skipUnless(shutil.which("strace"), "there is no strace")
+    def test_interrupted_as_its_directory_is_made(self):
+        program = shutil.move(self.program, self.dir + "/traced")
+        with open(self.program, "w") as script:
+            script.write(f'#!/bin/sh\nexec strace -o /dev/null -e inject=mkdir:signal=INT -- {program} "$@"\n')
+        os.chmod(self.program, 0o755)
+        p = self.start("--", "echo", "no", fake="silent")
+        out, _ = p.communicate(timeout=30)
+        self.assertEqual((p.returncode, out), (-signal.SIGINT, ""))
+        self.assert_clean(wait_s=20)
+
     def test_root_is_its_own(self):
         code, _, err = self.run_it("--root", self.dir, "--", "true")
         self.assertEqual(code, 2)
