@@ -177,4 +177,6 @@ class Run(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    # A shell that runs this in the background has it ignored, and so would what we start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     unittest.main()
