@@ -27,7 +27,7 @@
 #include "talk.h"
 
 #define LIFE_US 2000u
-#define LIMIT_S 20
+#define LIMIT_S 60
 
 struct request {
 	uint64_t id;
@@ -44,6 +44,7 @@ static struct {
 } process;
 
 static uint32_t kills;
+static uint64_t run_began_ns;
 static bool in_process;
 
 /* What the process tells, beside the page; it outlives it, too. */
@@ -91,10 +92,17 @@ static void process_main(int fd)
 	}
 }
 
+/* Where processes are slow to begin, none would come to anything: they live longer by and by. */
+static suseconds_t process_life_us(void)
+{
+	unsigned most = LIFE_US * (1 + (unsigned)((now_ns() - run_began_ns) / 1000000000));
+
+	return 50 + (suseconds_t)((unsigned)rand() % most);
+}
+
 static void process_start(void)
 {
-	struct itimerval life = {.it_value.tv_usec =
-					 50 + (suseconds_t)((unsigned)rand() % LIFE_US)};
+	struct itimerval life = {.it_value.tv_usec = process_life_us()};
 	int ends[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
@@ -174,6 +182,7 @@ static void run(const struct fake_options *options, unsigned seed)
 	time_t end_s = time(NULL) + LIMIT_S;
 
 	srand(seed);
+	run_began_ns = now_ns();
 	talk_begin(options, &guest);
 	*level_told = fake.level;
 	fake_crash();
