@@ -15,16 +15,23 @@
 
 /* ---- The device */
 
-/* How a step goes that may take time; @done: it has happened at its end. */
-static int rig_begin(struct rig *rig, bool *done)
+void rig_ended(struct rig *rig, int status)
 {
-	fuzz_check(!rig->busy && !rig->losing && !rig->pending);
-	if (rig->access_result == 0)
-		*done = done == &rig->rests;
-	if (rig->access_result == -EINPROGRESS) {
-		rig->busy = true;
-		rig->pending = done;
-	}
+	if (status == 0 && rig->pending == RIG_RESTS)
+		rig->rests = true;
+	if (status == 0 && rig->pending == RIG_LOADED)
+		rig->half = false;
+	rig->pending = RIG_NOTHING;
+}
+
+/* Does what may take time: now, later, or not at all. */
+static int rig_begin(struct rig *rig, enum rig_effect effect)
+{
+	fuzz_check(!rig->busy && !rig->losing && rig->pending == RIG_NOTHING);
+	rig->pending = effect;
+	rig->busy = rig->access_result == -EINPROGRESS;
+	if (!rig->busy)
+		rig_ended(rig, rig->access_result);
 	return rig->access_result;
 }
 
@@ -32,7 +39,7 @@ int rig_rest(void *device)
 {
 	struct rig *rig = device;
 
-	return rig_begin(rig, &rig->rests);
+	return rig_begin(rig, RIG_RESTS);
 }
 
 int rig_wake(void *device)
@@ -96,21 +103,14 @@ int rig_load(void *device, int fd, uint64_t size)
 	/* What was checked as it came is right, or too short. */
 	fuzz_check(!rig->fresh || (rig->rests && r == 0));
 	rig->half = true;
-	return r < 0 || size < RIG_CHECKED ? -EINVAL : rig_begin(rig, &rig->half);
-}
-
-void rig_ended(struct rig *rig, int status)
-{
-	if (rig->pending && status == 0)
-		*rig->pending = rig->pending == &rig->rests;
-	rig->pending = NULL;
+	return r < 0 || size < RIG_CHECKED ? -EINVAL : rig_begin(rig, RIG_LOADED);
 }
 
 void rig_runs(struct rig *rig)
 {
 	rig->rests = false;
 	rig->half = false;
-	rig->pending = NULL;
+	rig->pending = RIG_NOTHING;
 }
 
 /* ---- The client */

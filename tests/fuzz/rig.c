@@ -316,7 +316,7 @@ void rig_die(struct rig *rig)
 	rig->busy = false;
 	rig->losing = false;
 	rig->keep_fails = 0;
-	rig->pending = NULL;
+	rig->pending = RIG_NOTHING;
 }
 
 void rig_lose(struct rig *rig, uint8_t which)

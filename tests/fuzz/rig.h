@@ -29,6 +29,9 @@ struct rig_kept {
 	int fd;
 };
 
+/* What a device that is moved takes time for. */
+enum rig_effect { RIG_NOTHING, RIG_RESTS, RIG_LOADED };
+
 struct rig {
 	struct fuzz_input in;
 	bool open[RIG_FDS_MAX]; /* descriptors, before */
@@ -51,10 +54,10 @@ struct rig {
 	int access_result;
 	bool has_hold;
 	uint32_t hold;
-	uint32_t transfers; /* under way */
-	bool rests;	    /* the device ... */
-	bool half;	    /* ... has loaded half a state, or one that it refused */
-	bool *pending;	    /* ... is on its way to have that as it is to be */
+	uint32_t transfers;	 /* under way */
+	bool rests;		 /* the device ... */
+	bool half;		 /* ... has loaded half a state, or one that it refused */
+	enum rig_effect pending; /* ... is on its way to that */
 	struct rig_kept kept[RIG_KEPT];
 	uint32_t kept_count;
 
