@@ -27,7 +27,7 @@
 #include "talk.h"
 
 #define LIFE_US 2000u
-#define LIMIT_S 60
+#define LIMIT_S 20
 
 struct request {
 	uint64_t id;
