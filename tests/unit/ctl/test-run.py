@@ -163,7 +163,7 @@ class Run(unittest.TestCase):
     def test_interrupted_as_its_directory_is_made(self):
         program = shutil.move(self.program, self.dir + "/traced")
         with open(self.program, "w") as script:
-            script.write(f'#!/bin/sh\nexec strace -o /dev/null -e inject=mkdir:signal=INT -- {program} "$@"\n')
+            script.write(f'#!/bin/sh\nexec strace -o /dev/null -e "inject=/^mkdir:signal=INT" -- {program} "$@"\n')
         os.chmod(self.program, 0o755)
         p = self.start("--", "echo", "no", fake="silent")
         out, _ = p.communicate(timeout=30)
