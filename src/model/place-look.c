@@ -8,7 +8,8 @@
 #include "model/place.h"
 
 #define LOOK_ONE_SIZE  (ERROR_MESSAGE_MAX + IDENT_PARENT_NAME_MAX + 8)
-#define LOOK_TELL_ROOM 48 /* of a refusal, kept for how many parents it leaves out */
+#define LOOK_HEAD_ROOM 80 /* of a refusal, for the mdev, whatever its name, */
+#define LOOK_TELL_ROOM 48 /* and for how many parents it leaves out */
 
 /* ---- One parent ------------------------------------------------------------------------------ */
 
@@ -258,7 +259,7 @@ static void look_tell(const struct place_snapshot *snapshot, const struct place_
 		      struct place_choice *choice)
 {
 	const struct place_candidate *nearest = &choice->candidates[0];
-	char text[ERROR_MESSAGE_MAX - LOOK_TELL_ROOM] = "";
+	char text[ERROR_MESSAGE_MAX - LOOK_HEAD_ROOM - LOOK_TELL_ROOM] = "";
 	char rest[LOOK_TELL_ROOM] = "";
 
 	for (size_t i = 1; i < choice->count; i++) {
@@ -269,8 +270,6 @@ static void look_tell(const struct place_snapshot *snapshot, const struct place_
 		choice->why = nearest->why;
 		return;
 	}
-	snprintf(text, sizeof(text), "mdev %s fits on none of %zu parents: ", want->uuid,
-		 choice->count);
 	for (size_t i = 0; i < choice->count; i++) {
 		char one[LOOK_ONE_SIZE];
 		size_t used = strlen(text);
@@ -283,7 +282,9 @@ static void look_tell(const struct place_snapshot *snapshot, const struct place_
 		}
 		snprintf(text + used, sizeof(text) - used, "%s%s", i ? "; " : "", one);
 	}
-	error_set_key(&choice->why, nearest->why.word, nearest->why.key, "%s%s", text, rest);
+	error_set_key(&choice->why, nearest->why.word, nearest->why.key,
+		      "mdev %s fits on none of %zu parents: %s%s", want->uuid, choice->count, text,
+		      rest);
 }
 
 /* No parent offers it: says what would be nearest among all that is offered. */

@@ -331,7 +331,8 @@ int pool_mark_clean(struct pool *pool, const struct pool_range *range)
 			kept[kept_count++] =
 				(struct pool_range){.start = end, .size = d->start + d->size - end};
 	}
-	if (kept_count > n && pool->dirty_count + 1 > pool->dirty_room) {
+	/* One more than there was, and still room for the release of every piece. */
+	if (kept_count > n && pool->dirty_count + 1 + pool->piece_count > pool->dirty_room) {
 		int r = pool_dirty_reserve(pool, 1);
 
 		if (r < 0)

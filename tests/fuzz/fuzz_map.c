@@ -44,6 +44,8 @@ static void fuzz_rules(const struct pool *pool)
 		fuzz_check(d->start <= pool->units - d->size);
 		end = d->start + d->size;
 	}
+	/* What releases need. */
+	fuzz_check(pool->dirty_room >= pool->dirty_count + pool->piece_count);
 }
 
 /* Its map makes the same pool. */

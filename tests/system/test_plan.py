@@ -174,9 +174,10 @@ def test_start_does_what_plan_says(two):
     assert two.rpc("type.list", parent="a")["types"][0]["available_instances"] == 0
 
 
-def test_start_does_what_plan_says_at_random(make_daemon):
+@pytest.mark.parametrize("seed", [None, 620694226])  # that one has a refusal that is too long for one of both
+def test_start_does_what_plan_says_at_random(make_daemon, seed):
     """Whatever is asked for, while others come and go; and nobody ever loses what was promised."""
-    seed = int(os.environ.get("UMDEV_TEST_SEED", random.randrange(2**32)))
+    seed = seed or int(os.environ.get("UMDEV_TEST_SEED", random.randrange(2**32)))
     print("seed", seed)
     dice = random.Random(seed)
     daemon = make_daemon()

@@ -253,6 +253,32 @@ static void test_best_fit(void **state)
 	pool_done(&pool);
 }
 
+/* Cleaning parts makes more dirty ranges; what releases need is not used for them. */
+static void test_releases_keep_their_room(void **state)
+{
+	struct pool pool;
+	struct pool_range piece[4];
+	char uuid[IDENT_UUID_SIZE];
+
+	(void)state;
+	assert_int_equal(pool_init(&pool, 1024, 1), 0);
+	assert_int_equal(pool_mark_dirty(&pool, &(struct pool_range){100, 900}), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(piece); i++) {
+		uuid_make(uuid, i);
+		assert_int_equal(pool_hold(&pool, uuid, &(struct pool_range){8 * i, 4}), 0);
+		piece[i] = (struct pool_range){8 * i, 4};
+	}
+	for (uint64_t unit = 101; unit < 1000; unit += 2) {
+		assert_int_equal(pool_mark_clean(&pool, &(struct pool_range){unit, 1}), 0);
+		assert_true(pool.dirty_room >= pool.dirty_count + pool.piece_count);
+	}
+	assert_int_equal(pool.dirty_count, 450);
+	for (unsigned i = 0; i < ARRAY_SIZE(piece); i++)
+		pool_release(&pool, piece[i].start, true);
+	assert_int_equal(pool.dirty_count, 454);
+	pool_done(&pool);
+}
+
 static void test_map(void **state)
 {
 	static const char a[] = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
@@ -347,9 +373,13 @@ int main(void)
 {
 	const char *given = getenv("UMDEV_TEST_SEED");
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_property), cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_huge),	 cmocka_unit_test(test_best_fit),
-		cmocka_unit_test(test_map),	 cmocka_unit_test(test_map_bad),
+		cmocka_unit_test(test_property),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_huge),
+		cmocka_unit_test(test_best_fit),
+		cmocka_unit_test(test_map),
+		cmocka_unit_test(test_map_bad),
+		cmocka_unit_test(test_releases_keep_their_room),
 	};
 
 	seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) | 1;
