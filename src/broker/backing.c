@@ -11,10 +11,16 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <umdev/driver.h>
 #include <unistd.h>
 
+#include "util/clock.h"
 #include "util/fd.h"
+
+/* How long a file may still be locked by what ended just now, and how often it is tried. */
+#define BACKING_WAIT_NS (250 * NS_PER_MS)
+#define BACKING_LOOK_NS (2 * NS_PER_MS)
 
 /* Appends the names of options; what does not fit is left out. */
 static void backing_list_options(char *text, size_t size, const struct spec_table *specs)
@@ -157,9 +163,23 @@ static int backing_create(const struct spec *spec, const char *path, uint64_t si
 	return 0;
 }
 
+/* A ring of a host is taken apart some time after its process has ended, tens of milliseconds, and
+ * holds the open file until then: where the daemon died, too, its lock is not gone yet. Sleeps a
+ * little; false at @deadline. The loop stands still meanwhile, so it is soon. */
+static bool backing_wait(uint64_t deadline)
+{
+	struct timespec pause = {.tv_nsec = BACKING_LOOK_NS};
+	bool again = clock_now_ns() < deadline;
+
+	if (again)
+		nanosleep(&pause, NULL);
+	return again;
+}
+
 static int backing_open_existing(struct backing *b, const struct spec *spec, const char *path,
 				 uint64_t size, struct umdev_error *err)
 {
+	uint64_t deadline = clock_now_ns() + BACKING_WAIT_NS;
 	struct stat st;
 	uint64_t is;
 	bool block;
@@ -168,7 +188,10 @@ static int backing_open_existing(struct backing *b, const struct spec *spec, con
 		return backing_open_failed(spec, path, errno, err);
 	block = S_ISBLK(st.st_mode);
 	/* O_NONBLOCK: should it be a FIFO by now, the open does not wait. */
-	b->fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (block ? O_EXCL : 0));
+	do
+		b->fd = open(path,
+			     O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (block ? O_EXCL : 0));
+	while (b->fd < 0 && errno == EBUSY && backing_wait(deadline));
 	if (b->fd < 0)
 		return backing_open_failed(spec, path, errno, err);
 	if (fstat(b->fd, &st) < 0 || fd_set_nonblock(b->fd, false) < 0)
@@ -193,6 +216,23 @@ static int backing_open_existing(struct backing *b, const struct spec *spec, con
 				     "%s is neither a regular file nor a block device", path);
 	}
 	return backing_check_size(spec, path, is, size, err);
+}
+
+static int backing_lock(const struct backing *b, const struct spec *spec, const char *path,
+			struct umdev_error *err)
+{
+	uint64_t deadline = clock_now_ns() + BACKING_WAIT_NS;
+
+	while (flock(b->fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK)
+			return error_set_key(err, ERROR_INTERNAL, spec->name,
+					     "%s cannot be locked: %s", path, strerror(errno));
+		if (!backing_wait(deadline))
+			return error_set_key(err, ERROR_LOCKED, spec->name,
+					     "%s is locked: another parent or program uses it",
+					     path);
+	}
+	return 0;
 }
 
 static int backing_open_path(struct backing *b, const struct spec *spec, const char *path,
@@ -222,15 +262,7 @@ static int backing_open_path(struct backing *b, const struct spec *spec, const c
 	}
 	b->device = S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev;
 	b->inode = S_ISBLK(st.st_mode) ? 0 : st.st_ino;
-	if (flock(b->fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno == EWOULDBLOCK)
-			return error_set_key(err, ERROR_LOCKED, spec->name,
-					     "%s is locked: another parent or program uses it",
-					     path);
-		return error_set_key(err, ERROR_INTERNAL, spec->name, "%s cannot be locked: %s",
-				     path, strerror(errno));
-	}
-	return 0;
+	return backing_lock(b, spec, path, err);
 }
 
 static int backing_open_one(struct backing *b, const struct spec *spec, const json_t *options,

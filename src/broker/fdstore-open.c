@@ -2,6 +2,7 @@
 /* What an earlier daemon left with the service manager, or this one leaves. See fdstore.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "broker/fdstore-internal.h"
+#include "util/clock.h"
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/parse.h"
@@ -17,6 +19,7 @@
  */
 #define FDSTORE_HANDED_ON "UMDEVD_STORE"
 #define FDSTORE_INDEX_ID  0u
+#define FDSTORE_DRAIN_NS  (2 * NS_PER_S)
 
 struct handed_on {
 	int32_t fd;
@@ -309,6 +312,26 @@ int fdstore_open(struct reactor *reactor, size_t max, struct fdstore **ret_store
 
 /* ---- Leaving --------------------------------------------------------------------------------- */
 
+/* Tells the manager what waits, for a while: nobody else is served any more, and what it was not
+ * told to take out it would keep. */
+static void fdstore_drain(struct fdstore *store)
+{
+	uint64_t end = clock_now_ns() + FDSTORE_DRAIN_NS;
+	uint64_t now;
+
+	while (store->op_count > 0 && (now = clock_now_ns()) < end) {
+		struct pollfd p = {.fd = store->socket.fd, .events = POLLOUT};
+
+		(void)poll(&p, 1, (int)((end - now) / NS_PER_MS) + 1);
+		fdstore_flush(&store->socket, EPOLLOUT);
+	}
+	if (store->op_count > 0)
+		umdev_log(LOG_WARNING, "umdevd", "fdstore.send",
+			  "the service manager is slow: it still stores up to %zu descriptors that "
+			  "nobody needs; \"systemctl clean --what=fdstore umdevd\" drops them",
+			  store->op_count);
+}
+
 void fdstore_close(struct fdstore *store, bool leave)
 {
 	if (!store)
@@ -323,8 +346,10 @@ void fdstore_close(struct fdstore *store, bool leave)
 		else
 			fdstore_forget(owner);
 	}
-	if (!leave)
+	if (!leave) {
 		fdstore_queue_remove(store, "u0");
+		fdstore_drain(store);
+	}
 	for (size_t i = 0; i < store->entry_count; i++) {
 		fd_close(&store->entries[i]->fd);
 		free(store->entries[i]);

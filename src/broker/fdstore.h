@@ -39,7 +39,8 @@ struct fdstore_owner;
  */
 int fdstore_open(struct reactor *reactor, size_t max, struct fdstore **ret_store) umdev_warn_unused;
 
-/* Ends: what is stored is taken out or, with @leave, stays for the next daemon. NULL is fine. */
+/* Ends: what is stored is taken out, for which a slow manager is given two seconds, or, with
+ * @leave, stays for the next daemon. NULL is fine. */
 void fdstore_close(struct fdstore *store, bool leave);
 
 /* From now on nothing is changed any more: the next daemon shall find it as it is. NULL is fine. */

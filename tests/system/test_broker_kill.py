@@ -327,6 +327,20 @@ def test_parent_that_was_removed(busy):
     add_store(busy, "160M")
 
 
+def test_file_that_is_locked_a_moment_longer(busy):
+    """As by the ring of a host that was killed together with its daemon; but one that stays locked is somebody else's."""
+    image = busy.directory / "late.img"
+    image.write_bytes(bytes(16 << 20))
+    options = ["--driver", "nvme", "--option", f"path={image}", "--option", "types=4m"]
+    lock = os.open(image, os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    assert "is locked: another parent or program uses it" in busy.ctl("parent", "add", "late", *options).err
+    timer = threading.Timer(0.06, os.close, (lock,))
+    timer.start()
+    busy.ok("parent", "add", "late", *options)
+    timer.join()
+
+
 def test_lock_that_a_child_still_has(busy):
     """Of a daemon that died between fork() and exec(): the next one waits for it. One that lives is another daemon."""
     busy.crash()

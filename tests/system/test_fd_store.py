@@ -17,6 +17,7 @@ import pytest
 from test_broker_kill import Carrier
 from test_life import Drive
 from umdevtest import Failure, process, wait_for
+from umdevtest.daemon import Daemon
 from umdevtest.load import Load
 from umdevtest.manager import ManagedDaemon, check_empty
 from umdevtest.vfiouser import MSIX, DATA_EVENTFD, TRIGGER, Client, Disconnected, GuestMemory, eventfd
@@ -538,6 +539,25 @@ def test_slow_manager(managed):
         user.close()
     wait_for(lambda: not managed.mdev(quiet)["in_use"], "the last to have left")
     await_stored(managed, before - 2 * CLIENT)
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["late", "never"])
+def test_slow_manager_at_the_end(managed, reads):
+    """A daemon that ends has the manager take everything out, also if that is slow to read, but does not wait for ever."""
+    users = [User(managed, start(managed, "ram")) for _ in range(3)]
+    await_stored(managed, INDEX + PARENTS + 3 * (BASE + CLIENT))
+    managed.manager.pause()
+    later = threading.Timer(0.5, managed.manager.resume)
+    if reads:
+        later.start()
+    Daemon.stop(managed)
+    managed.manager.resume()
+    later.cancel()
+    managed.manager.settle()
+    assert bool(managed.manager.stored) is not reads
+    for user in users:
+        user.close()
+    managed.manager.clear()
 
 
 def test_what_the_daemon_did_not_hear(managed):

@@ -113,16 +113,16 @@ class Manager:
 
     def _take(self) -> None:
         room = socket.CMSG_SPACE(FDS_MAX * 4) + socket.CMSG_SPACE(SO_PASSCRED_SIZE)
-        data, ancillary, _, _ = self._socket.recvmsg(65536, room, socket.MSG_CMSG_CLOEXEC)
-        fds = array.array("i")
-        pid = None
-        for level, kind, value in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                fds.frombytes(value[:len(value) - len(value) % fds.itemsize])
-            elif level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
-                pid = struct.unpack("3i", value)[0]
-        lines = dict(line.partition("=")[::2] for line in data.decode().splitlines())
-        with self._lock:
+        with self._lock:  # for settle(): what was read has been obeyed
+            data, ancillary, _, _ = self._socket.recvmsg(65536, room, socket.MSG_CMSG_CLOEXEC)
+            fds = array.array("i")
+            pid = None
+            for level, kind, value in ancillary:
+                if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                    fds.frombytes(value[:len(value) - len(value) % fds.itemsize])
+                elif level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+                    pid = struct.unpack("3i", value)[0]
+            lines = dict(line.partition("=")[::2] for line in data.decode().splitlines())
             self.messages += bool(data)
             if data and pid == self.main_pid:
                 self._obey(lines, fds)
