@@ -48,6 +48,8 @@ IMPURE_CALLS = set("""
     fd_send fd_recv fd_memfd fd_read_file fd_write_file_atomic fd_mkdir_parents
     """.split())
 
+# What tests of any part include from tests/.
+TEST_HEADERS = ("fuzz/fuzz.h", "lib/open-fds.h")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
 CALL = re.compile(r"(?<![\w.>])([a-z_]\w*)\s*\(")
 
@@ -82,8 +84,8 @@ def check_include(path: Path, quote: str, target: str) -> str:
         return check_own(name, target)
     if not layer and (path.parent.parent / target).is_file():
         return ""  # what the tests beside a program or driver look at
-    if not layer and target == "fuzz/fuzz.h":
-        return ""  # what every fuzz target begins with
+    if not layer and target in TEST_HEADERS:
+        return ""
     if layer == "tools/conform" and target.startswith("perf/"):
         return ""  # the vfio-user client, which umdev-perf has
     if not (csource.TOP / "src" / target).is_file():

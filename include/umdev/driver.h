@@ -13,7 +13,8 @@
  *
  * Threads: every callback is made on the host's one reactor thread and must not block; every
  * service in struct umdev_host_ops may be called on that thread only, unless its comment says
- * otherwise.
+ * otherwise. SIGRTMIN is the host's, and comes to that thread while interrupts are raised: calls
+ * that sleep may return EINTR.
  *
  * Errors: callbacks return 0 or a negative errno; call ops->fail() first to say why, in one line
  * for a person.

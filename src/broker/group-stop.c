@@ -136,7 +136,7 @@ static int group_stop_check(const struct broker *broker, const char *group, bool
 					 : mdev->stop_next ? "being stopped"
 							   : mdev_state_name(mdev->state));
 		/* One that was let in has not said yet who it is, perhaps. */
-		if (!force && (mdev->in_use || mdev->client.pid))
+		if (!force && (mdev->in_use || mdev->client.pid) && !mdev_client_hung_up(mdev))
 			return error_set(
 				err, ERROR_DEVICE_BUSY,
 				"group %s is in use by process %d of user %u through %s: "

@@ -478,7 +478,7 @@ int group_client_joins(struct parent *parent, json_t *params, struct umdev_error
 		int r;
 
 		if (other == mdev || other->state == MDEV_IDLE ||
-		    strcmp(other->group, mdev->group) != 0)
+		    strcmp(other->group, mdev->group) != 0 || mdev_client_hung_up(other))
 			continue;
 		r = group_check_client(mdev->group, other->uuid, &other->client, &client, err);
 		if (r < 0)

@@ -181,7 +181,7 @@ static int remake_check(struct mdev *mdev, struct definition *next, struct umdev
 	if (mdev->state != MDEV_ACTIVE || mdev->changing)
 		return error_set(err, ERROR_DEVICE_BUSY, "mdev %s is %s: try again", mdev->uuid,
 				 mdev->changing ? "being changed" : mdev_state_name(mdev->state));
-	if (mdev->in_use)
+	if (mdev->in_use && !mdev_client_hung_up(mdev))
 		return error_set(err, ERROR_DEVICE_BUSY,
 				 "mdev %s is in use by process %d: this takes effect at creation, "
 				 "so end that first",

@@ -95,7 +95,7 @@ int mdev_stop(struct mdev *mdev, bool force, struct api_call *call, struct umdev
 		mdev_stopped(mdev, "as asked");
 		return 0;
 	}
-	if (!force && mdev->in_use)
+	if (!force && mdev->in_use && !mdev_client_hung_up(mdev))
 		return error_set(err, ERROR_DEVICE_BUSY,
 				 "mdev %s is in use by process %d of user %u: end that, or use "
 				 "--force",

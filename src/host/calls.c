@@ -111,8 +111,11 @@ static const struct calls_rule calls_rules[] = {
 	CALL(nanosleep, CALLS_EVERY),
 	CALL(clock_nanosleep, CALLS_EVERY),
 	CALL(restart_syscall, CALLS_EVERY),
-	/* Many eventfds signalled at once (irq_signal.c); it knows no more than reading and
+	/* Signals to eventfds of clients, who may not make it wait (irq_signal.c). The timer can
+	   signal threads of this process only; asynchronous I/O knows no more than reading and
 	   writing. */
+	CALL(timer_create, CALLS_EVERY),
+	CALL(timer_settime, CALLS_EVERY),
 	CALL(io_setup, CALLS_EVERY),
 	CALL(io_submit, CALLS_EVERY),
 	CALL(io_getevents, CALLS_EVERY),

@@ -42,6 +42,7 @@
 
 static_assert(HOST_MDEVS_MAX <= VFIO_SESSIONS_MAX, "each has its part of what all share");
 static_assert(VFIO_SLOT_STREAM == LINK_SLOT_STREAM, "the broker gives it");
+static_assert(VFIO_SLOT_CONNECTION == LINK_SLOT_CONNECTION, "the broker looks at it");
 static_assert(VFIO_SLOT_COUNT <= LINK_SLOT_COUNT, "the broker keeps every slot of a session");
 
 /* ---- What the session asks ---- */
@@ -293,13 +294,15 @@ int host_mdev_remove(struct umdev_mdev *mdev, uint64_t id, bool force, struct um
 	if (mdev->removing)
 		return error_set(err, ERROR_DEVICE_BUSY, "mdev %s is being stopped already",
 				 mdev->uuid);
-	if (!force && vfio_session_client(mdev->session, NULL))
+	if (!force && vfio_session_in_use(mdev->session))
 		return error_set(err, ERROR_DEVICE_BUSY,
 				 "mdev %s is in use: disconnect its client, or use --force",
 				 mdev->uuid);
 	mdev->removing = true;
 	mdev->remove_id = id;
-	vfio_session_expel(mdev->session, "the operator stopped the mdev");
+	/* Otherwise one that has hung up is served to its last message. */
+	if (force)
+		vfio_session_expel(mdev->session, "the operator stopped the mdev");
 	mdev_finish_later(mdev);
 	return 0;
 }
@@ -457,6 +460,8 @@ static void mdev_resume(struct umdev_mdev *mdev, struct host_given *given)
 
 		if (slot == VFIO_SLOT_CONNECTION && arriving)
 			continue;
+		if (slot == VFIO_SLOT_NEXT && given->rows[i].fd < 0)
+			continue; /* it waits until the device has none */
 		had_client |= slot == VFIO_SLOT_CONNECTION;
 		if (given->rows[i].fd >= 0 || (of_client && !client))
 			mdev_drop(mdev, slot);

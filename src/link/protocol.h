@@ -189,8 +189,9 @@
 
 /* Descriptors of one mdev are kept under slot numbers of the host's choice, below this. */
 #define LINK_SLOT_COUNT 32768u
-/* The one of them that a stream is given under. */
-#define LINK_SLOT_STREAM 7
+/* The one of them that the client's connection is kept under, and that a stream is given under. */
+#define LINK_SLOT_CONNECTION 0
+#define LINK_SLOT_STREAM     7
 
 /* The broker starts a host as: umdev-host --driver NAME --driver-dir DIR --name PARENT --handover,
  * link at fd 3; one that is to replace another with --next. */

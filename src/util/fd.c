@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -281,4 +282,19 @@ bool fd_fair(int fd, size_t own, size_t reserve)
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return true;
 	return used <= limit.rlim_cur && own + 1 <= limit.rlim_cur - used;
+}
+
+bool fd_is_socket(int fd)
+{
+	socklen_t len = sizeof(int);
+	int type;
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0;
+}
+
+bool fd_hung_up(int fd)
+{
+	struct pollfd p = {.fd = fd};
+
+	return poll(&p, 1, 0) > 0 && p.revents & POLLHUP;
 }

@@ -73,3 +73,11 @@ int fd_mkdir_parents(int dirfd, const char *path, mode_t mode) umdev_warn_unused
  * many want everything, there is always as much for the next one as each of them has.
  */
 bool fd_fair(int fd, size_t own, size_t reserve);
+
+/* Whether @fd is a socket. Unlike a file it can then be asked without the help of another process
+ * (FUSE), which may never answer. */
+bool fd_is_socket(int fd);
+
+/* Whether whoever was at the other end of a connected socket has closed it, whatever is still to be
+ * read from it. One system call. */
+bool fd_hung_up(int fd);

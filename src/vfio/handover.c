@@ -21,6 +21,8 @@ void vfio_session_each_fd(const struct vfio_session *session, vfio_session_fd *e
 		each(arg, VFIO_SLOT_CONNECTION, session->connection.fd);
 	else if (session->arrived >= 0)
 		each(arg, VFIO_SLOT_CONNECTION, session->arrived);
+	if (session->next >= 0)
+		each(arg, VFIO_SLOT_NEXT, session->next);
 	if (session->stream_fd >= 0)
 		each(arg, VFIO_SLOT_STREAM, session->stream_fd);
 	for (uint32_t i = 0; session->dma.files && i < session->page->files_used; i++) {

@@ -10,9 +10,19 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "util/fd.h"
 #include "vfio/session-internal.h"
+
+static struct vfio_kept *resume_find(struct vfio_kept *kept, size_t count, uint32_t slot)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (kept[i].slot == slot && kept[i].fd >= 0)
+			return &kept[i];
+	}
+	return NULL;
+}
 
 /* Gives each descriptor to the row that speaks of it. @memory: borrowed, by number of the file. */
 static void resume_sort(struct vfio_session *s, struct vfio_kept *kept, size_t count, int *memory)
@@ -60,22 +70,44 @@ static void resume_give_back(struct vfio_session *s, struct vfio_kept *kept, siz
 	}
 }
 
-void session_resume_none(const struct vfio_kept *kept, size_t count)
+void session_resume_none(struct vfio_kept *kept, size_t count)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (kept[i].slot == VFIO_SLOT_CONNECTION && kept[i].fd >= 0)
-			shutdown(kept[i].fd, SHUT_RDWR);
-	}
+	struct vfio_kept *connection = resume_find(kept, count, VFIO_SLOT_CONNECTION);
+
+	if (connection)
+		shutdown(connection->fd, SHUT_RDWR);
+}
+
+/* Whether both are descriptors of one socket. */
+static bool resume_same(int a, int b)
+{
+	struct stat sa;
+	struct stat sb;
+
+	return fstat(a, &sa) == 0 && fstat(b, &sb) == 0 && sa.st_dev == sb.st_dev &&
+	       sa.st_ino == sb.st_ino;
+}
+
+void session_resume_next(struct vfio_session *s, struct vfio_kept *kept, size_t count)
+{
+	struct vfio_kept *next = resume_find(kept, count, VFIO_SLOT_NEXT);
+	struct vfio_kept *connection = resume_find(kept, count, VFIO_SLOT_CONNECTION);
+
+	/* It was about to be the client, and was already kept as that. */
+	if (next && connection && resume_same(next->fd, connection->fd))
+		return;
+	if (next)
+		s->next = umdev_steal_fd(&next->fd);
 }
 
 /* A connection that is kept while the page knows of no client was accepted just before the death.
  */
 static void resume_arrived(struct vfio_session *s, struct vfio_kept *kept, size_t count)
 {
-	for (size_t i = 0; i < count && s->arrived < 0; i++) {
-		if (kept[i].slot == VFIO_SLOT_CONNECTION && kept[i].fd >= 0)
-			s->arrived = umdev_steal_fd(&kept[i].fd);
-	}
+	struct vfio_kept *connection = resume_find(kept, count, VFIO_SLOT_CONNECTION);
+
+	if (connection)
+		s->arrived = umdev_steal_fd(&connection->fd);
 }
 
 int session_resume(struct vfio_session *s, struct vfio_kept *kept, size_t count)

@@ -119,7 +119,10 @@ void session_leave(struct vfio_session *s);
 int session_resume(struct vfio_session *s, struct vfio_kept *kept, size_t count) umdev_warn_unused;
 
 /* Nobody goes on with the connection among @kept: hangs up, so that nobody can later. */
-void session_resume_none(const struct vfio_kept *kept, size_t count);
+void session_resume_none(struct vfio_kept *kept, size_t count);
+
+/* Takes the connection that waited for the client's end, if one did. */
+void session_resume_next(struct vfio_session *s, struct vfio_kept *kept, size_t count);
 
 /* The rest of it. */
 void session_resume_go(struct vfio_session *s);

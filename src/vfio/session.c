@@ -16,7 +16,6 @@
 #include "vfio/session.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,6 +185,19 @@ static void session_turn_away(struct vfio_session *s, int fd)
 	s->ops->drop(s->device, VFIO_SLOT_CONNECTION);
 }
 
+/* Has the keeper hold the connection @fd, before anything else is done with it: what follows may be
+ * cut short by a death, and then the next process finds it. */
+static int session_keep(struct vfio_session *s, uint32_t slot, int fd, struct umdev_error *err)
+{
+	int r = s->ops->keep(s->device, slot, fd);
+
+	if (r < 0)
+		return error_set(err, ERROR_INTERNAL,
+				 "client turned away: its connection cannot be kept: %s",
+				 strerror(-r));
+	return 0;
+}
+
 static void session_left(struct vfio_session *s)
 {
 	if (s->ops->left)
@@ -224,16 +236,13 @@ static int session_admit_kept(struct vfio_session *s, int *fd, struct umdev_erro
 	return 0;
 }
 
-/* The same of one that was accepted just now. Kept before anything else: what follows may be cut
- * short by a death, and then the next process finds it. */
+/* The same of one that was accepted just now. */
 static int session_admit(struct vfio_session *s, int *fd, struct umdev_error *err)
 {
-	int r = s->ops->keep(s->device, VFIO_SLOT_CONNECTION, *fd);
+	int r = session_keep(s, VFIO_SLOT_CONNECTION, *fd, err);
 
 	if (r < 0)
-		return error_set(err, ERROR_INTERNAL,
-				 "client turned away: its connection cannot be kept: %s",
-				 strerror(-r));
+		return r;
 	r = session_admit_kept(s, fd, err);
 	if (r < 0)
 		session_turn_away(s, *fd);
@@ -244,10 +253,9 @@ static int session_admit(struct vfio_session *s, int *fd, struct umdev_error *er
 static void session_arrive(struct vfio_session *s)
 {
 	umdev_autoclose int fd = umdev_steal_fd(&s->arrived);
-	struct pollfd p = {.fd = fd};
 	struct umdev_error err = {0};
 
-	if (poll(&p, 1, 0) > 0 && p.revents & POLLHUP) {
+	if (fd_hung_up(fd)) {
 		session_turn_away(s, fd);
 		return;
 	}
@@ -274,9 +282,27 @@ static void session_refuse_second(struct vfio_session *s, int fd)
 /* Whether the present client has hung up or is about to be hung up on. */
 static bool session_leaving(const struct vfio_session *s)
 {
-	struct pollfd p = {.fd = s->connection.fd};
+	return s->doomed || fd_hung_up(s->connection.fd);
+}
 
-	return s->doomed || (poll(&p, 1, 0) > 0 && p.revents & POLLHUP);
+/* Whoever has connected is the client now, or the next one, or turned away. Owns @connection. */
+static void session_take(struct vfio_session *s, int connection)
+{
+	umdev_autoclose int fd = connection;
+	struct umdev_error err = {0};
+	int r = 0;
+
+	if (s->connection.fd < 0) {
+		r = session_admit(s, &fd, &err);
+	} else if (session_leaving(s)) { /* it has left in this moment */
+		r = session_keep(s, VFIO_SLOT_NEXT, fd, &err);
+		if (r == 0)
+			s->next = umdev_steal_fd(&fd);
+	} else {
+		session_refuse_second(s, fd);
+	}
+	if (r < 0)
+		s->ops->refused(s->device, err.message[0] ? err.message : "client turned away");
 }
 
 static void session_accept(struct reactor_fd *source, uint32_t events)
@@ -290,9 +316,7 @@ static void session_accept(struct reactor_fd *source, uint32_t events)
 		if (s->arrived >= 0 || s->next >= 0 ||
 		    (s->connection.fd >= 0 && session_leaving(s)))
 			break;
-		umdev_autoclose int fd =
-			accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		struct umdev_error err = {0};
+		int fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
 			continue;
@@ -304,13 +328,7 @@ static void session_accept(struct reactor_fd *source, uint32_t events)
 		}
 		if (fd < 0)
 			break;
-		if (s->connection.fd >= 0 && session_leaving(s))
-			s->next = umdev_steal_fd(&fd); /* it has left in this moment */
-		else if (s->connection.fd >= 0)
-			session_refuse_second(s, fd);
-		else if (session_admit(s, &fd, &err) < 0)
-			s->ops->refused(s->device,
-					err.message[0] ? err.message : "client turned away");
+		session_take(s, fd);
 	}
 	session_leave(s);
 }
@@ -318,11 +336,12 @@ static void session_accept(struct reactor_fd *source, uint32_t events)
 /* Whoever was accepted while the client before it left. */
 static void session_accept_next(struct vfio_session *s)
 {
-	umdev_autoclose int fd = umdev_steal_fd(&s->next);
-	struct umdev_error err = {0};
-
-	if (session_admit(s, &fd, &err) < 0)
-		s->ops->refused(s->device, err.message[0] ? err.message : "client turned away");
+	if (fd_hung_up(s->next))
+		fd_close(&s->next);
+	else
+		session_take(s, umdev_steal_fd(&s->next));
+	/* Last: after a death before this it is found here, or here and as the client. */
+	s->ops->drop(s->device, VFIO_SLOT_NEXT);
 }
 
 static void session_listen(struct vfio_session *s)
@@ -492,6 +511,11 @@ bool vfio_session_client(const struct vfio_session *session, struct ucred *ret_p
 	return true;
 }
 
+bool vfio_session_in_use(const struct vfio_session *session)
+{
+	return session->connection.fd >= 0 && !session_leaving(session);
+}
+
 void vfio_session_stats(const struct vfio_session *session, struct vfio_session_stats *ret_stats)
 {
 	*ret_stats = session->stats;
@@ -580,6 +604,7 @@ static int session_start(struct vfio_session *s, struct vfio_kept *kept, size_t 
 	int r = vfio_page_check(s->page, &s->info);
 	bool valid = r != -EBADMSG;
 
+	session_resume_next(s, kept, kept_count);
 	if (r == 0)
 		r = session_resume(s, kept, kept_count);
 	if (r != 0) {
@@ -600,7 +625,7 @@ static int session_start(struct vfio_session *s, struct vfio_kept *kept, size_t 
 		r = fd_set_nonblock(s->listener.fd, true);
 	if (r == 0)
 		r = reactor_fd_add(s->reactor, &s->listener);
-	if (r == 0 && s->arrived >= 0)
+	if (r == 0 && (s->arrived >= 0 || s->next >= 0))
 		session_kick(s);
 	return r;
 }

@@ -175,6 +175,9 @@ bool vfio_session_arriving(const struct vfio_session *session);
  * not NULL, who. */
 bool vfio_session_client(const struct vfio_session *session, struct ucred *ret_peer);
 
+/* Whether a client is connected that has not hung up. One that has is gone in a while. */
+bool vfio_session_in_use(const struct vfio_session *session);
+
 /*
  * The number of the access that region_access() is being called for: the same when an access is
  * repeated because the process that had begun it died, another one for every other; 0 outside of

@@ -13,5 +13,6 @@
 #define VFIO_SLOT_DRIVER_MAX 8u
 #define VFIO_SLOT_MEMORY     16u /* + file number: guest memory */
 #define VFIO_SLOT_MEMORY_MAX 1024u
+#define VFIO_SLOT_NEXT	     1040u /* the connection of the next client, while the last one leaves */
 #define VFIO_SLOT_IRQ	     2048u /* + (index << 12) + vector: interrupt eventfds */
 #define VFIO_SLOT_COUNT	     (VFIO_SLOT_IRQ + (VFIO_IRQ_COUNT << 12))

@@ -3,8 +3,9 @@
  * A session on a page that another process left, and that may hold anything.
  *
  * Input: steps of client and device, after which the process dies; which descriptors the keeper has
- * lost; what is then written where into the page; steps of the session that goes on from it, if it
- * does. Most of a page is zero, so most writes go to what is not, or near the head.
+ * lost, and whether another client waited; what is then written where into the page; steps of the
+ * session that goes on from it, if it does. Most of a page is zero, so most writes go to what is
+ * not, or near the head.
  */
 #include <stddef.h>
 
@@ -12,6 +13,7 @@
 
 #define STEPS_MAX  24
 #define WRITES_MAX 24
+#define NEXT_FROM  192	 /* writes from which on another client waits */
 #define LOOK_BYTES 4096u /* of the DMA table */
 
 /* A place in the page. */
@@ -75,6 +77,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		rig_step(&rig);
 	rig_die(&rig);
 	rig_lose(&rig, lost);
+	if (writes >= NEXT_FROM)
+		rig_wait_next(&rig, writes);
 	rig.fresh = false;
 	if (steps == 0)
 		fuzz_fill(&rig);

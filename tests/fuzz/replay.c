@@ -13,29 +13,17 @@
 #include <sys/stat.h>
 
 #include "fuzz.h"
+#include "lib/open-fds.h"
 
 #define REPLAY_INPUT_MAX (1u << 20)
 
 static unsigned replay_count;
 
-/* How many descriptors are open. */
-static unsigned replay_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned count = 0;
-
-	fuzz_check(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
-
 static void replay_bytes(const uint8_t *bytes, size_t size)
 {
 	/* A buffer of this very size: reading beyond it is seen. */
 	uint8_t *copy = malloc(size > 0 ? size : 1);
-	unsigned fds = replay_fds();
+	int fds = count_open_fds();
 
 	fuzz_check(copy);
 	if (size > 0)
@@ -43,7 +31,7 @@ static void replay_bytes(const uint8_t *bytes, size_t size)
 	fuzz_check(LLVMFuzzerTestOneInput(copy, size) == 0);
 	free(copy);
 	/* The first one may open what stays for all. */
-	fuzz_check(replay_count == 0 || replay_fds() == fds);
+	fuzz_check(replay_count == 0 || count_open_fds() == fds);
 	replay_count++;
 }
 

@@ -120,6 +120,24 @@ static void rig_connect(struct rig *rig)
 	rig_turn(rig);
 }
 
+void rig_wait_next(struct rig *rig, uint8_t how)
+{
+	int fd = rig_connect_to(rig);
+	umdev_autoclose int accepted =
+		accept4(rig->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	fd_close(&rig->next);
+	rig->next = fd;
+	if (accepted < 0)
+		return;
+	if (how & 1)
+		fd_close(&rig->next);
+	rig->keep_fails = 0;
+	(void)rig_keep(rig, VFIO_SLOT_NEXT, accepted);
+	if (how & 2)
+		(void)rig_keep(rig, VFIO_SLOT_CONNECTION, accepted);
+}
+
 static void rig_send(struct rig *rig, const void *data, size_t len, const int *fds, size_t nfds)
 {
 	const uint8_t *bytes = data;
@@ -493,6 +511,8 @@ static void rig_step_die(struct rig *rig)
 			rig_turn(rig);
 	}
 	rig_die(rig);
+	if (how & 4)
+		rig_wait_next(rig, how >> 3 & 1);
 	fuzz_check(rig_start(rig) == 0);
 	rig_turn(rig);
 }

@@ -73,7 +73,7 @@ static void rig_drop(void *device, uint32_t slot)
 	}
 }
 
-static int rig_keep(void *device, uint32_t slot, int fd)
+int rig_keep(void *device, uint32_t slot, int fd)
 {
 	struct rig *rig = device;
 
@@ -236,6 +236,7 @@ void rig_init(struct rig *rig, const uint8_t *data, size_t size)
 	rig->in = (struct fuzz_input){.at = data, .left = size};
 	rig->reactor = reactor_new();
 	rig->client = -1;
+	rig->next = -1;
 	rig->event = -1;
 	rig->fresh = true;
 	rig->memory = memfd_create("fuzz", MFD_CLOEXEC);
@@ -333,6 +334,7 @@ void rig_leave(struct rig *rig)
 	rig->keep_fails = 0;
 	rig->deaf = false;
 	fd_close(&rig->client);
+	fd_close(&rig->next);
 	rig_turn(rig);
 	/* Connections that were given up while they waited in the queue end one by one. */
 	for (int i = 0; i < 32 && (i < 2 || vfio_session_client(rig->session, NULL)); i++) {
@@ -355,6 +357,7 @@ void rig_done(struct rig *rig)
 		close(rig->kept[--rig->kept_count].fd);
 	fd_close(&rig->listener);
 	fd_close(&rig->client);
+	fd_close(&rig->next);
 	fd_close(&rig->memory);
 	fd_close(&rig->event);
 	reactor_free(rig->reactor);

@@ -41,6 +41,7 @@ struct rig {
 	struct vfio_device_info info;
 	int listener; /* a duplicate, for the next process */
 	int client;
+	int next; /* another one, who was accepted while the client left; -1: none */
 	int memory;
 	int event; /* that was passed last; -1: none */
 	uint16_t id;
@@ -74,6 +75,9 @@ struct rig {
 /* A rig without a session, with a page of zeros. */
 void rig_init(struct rig *rig, const uint8_t *data, size_t size);
 
+/* The keeper, also for the session. */
+int rig_keep(void *device, uint32_t slot, int fd);
+
 /* A session on the page as it is, with what was kept. Returns what vfio_session_new() returned. */
 int rig_start(struct rig *rig);
 
@@ -86,6 +90,10 @@ void rig_join(struct rig *rig);
 /* The process dies: the session ends where it is; page, listener, kept descriptors and the client's
  * end stay. */
 void rig_die(struct rig *rig);
+
+/* Another client had been accepted while the one before left when the process died. @how: bits, 1:
+ * it has hung up, 2: its time has just come. */
+void rig_wait_next(struct rig *rig, uint8_t how);
 
 /* The keeper has lost those of the first eight descriptors whose bits are set. */
 void rig_lose(struct rig *rig, uint8_t which);

@@ -5,6 +5,7 @@ The driver `crew` (tests/drivers/crew.c) has a type for each rule. What the rule
 in tests/unit/model/test-group.c.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from lib_system import fails, picture, refused
-from umdevtest import wait_for
+from umdevtest import process, wait_for
 from umdevtest.daemon import as_user, driver_directory, new_uuid
 from umdevtest.vfiouser import Client
 
@@ -302,6 +303,20 @@ def test_left_one_of_two(crew):
         two.close()
         until_free(crew)
         assert other.connects(members[0]) and other.connects(members[1])
+
+
+def test_next_consumer_at_once(crew):
+    """The group is free when the consumer has hung up, before a busy host has noticed."""
+    members = [start(crew, "p0", "crew-part"), start(crew, "p1", "crew-part")]
+    with Consumer(crew) as second:
+        with contextlib.ExitStack() as standing:
+            with Consumer(crew) as first:
+                assert first.connects(members[0])
+                wait_for(lambda: crew.mdev(members[0])["in_use"], "the first to be known")
+                standing.enter_context(process.stopped(crew.host_pid("p0")))
+                assert not second.connects(members[1])
+            assert second.connects(members[1])
+        assert second.connects(members[0])
 
 
 def test_silent_client_holds(crew):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -20,9 +21,10 @@ MIB = 1 << 20
 
 
 class Drive:
-    """A client that reads and writes one mdev, as a context manager."""
+    """A client that reads and writes one mdev, as a context manager. Afterwards the mdev may be stopped."""
 
     def __init__(self, daemon, ident):
+        self._daemon, self._ident = daemon, ident
         self._path = daemon.socket_path(ident)
         self._memory = GuestMemory()
         self.nvme = None
@@ -34,6 +36,8 @@ class Drive:
     def __exit__(self, kind, value, trace):
         self.nvme.client.close()
         self._memory.close()
+        if kind is None and self._daemon.running:
+            wait_free(self._daemon, self._ident)
 
 
 def fill(daemon, ident, pattern: bytes) -> None:
@@ -64,8 +68,8 @@ def is_blank(daemon, ident) -> bool:
 
 
 def wait_free(daemon, ident) -> None:
-    """Waits until the daemon knows that no client is there."""
-    wait_for(lambda: not daemon.mdev(ident)["in_use"], "the device to be free")
+    """Waits until the daemon knows that no client is there, or until the mdev is not."""
+    wait_for(lambda: not (daemon.mdev(ident) or {}).get("in_use"), "the device to be free")
 
 
 def define(daemon, kind="nvme-16m", *options) -> str:
@@ -432,6 +436,32 @@ def test_host_that_dies_again_and_again(store):
         assert store.parent("store")["error"]
     else:
         wait_for(lambda: store.parent("store")["state"] == "ready", "the parent to be ready", 20)
+
+
+@pytest.mark.parametrize("method", ["mdev.stop", "mdev.set", "group.stop"])
+def test_client_that_has_just_left(store, method):
+    """Who closed the connection does not use the mdev any more, though its host has had no time to notice."""
+    group = new_uuid()
+    ident = define(store, "nvme-16m", "--group", group)
+    store.ok("start", "-u", ident)
+    params = {"mdev.stop": {"uuid": ident}, "group.stop": {"group": group},
+              "mdev.set": {"uuid": ident, "name": "nvme/queues", "value": "2"}}[method]
+    with ThreadPoolExecutor() as pool:
+        client = Client(store.socket_path(ident))
+        client.like_qemu()
+        wait_for(lambda: store.mdev(ident)["in_use"], "the client to be known")
+        with process.stopped(store.host_pid("store")):
+            refused(store, "DEVICE_BUSY", method, **params)
+            client.close()
+            done = pool.submit(store.rpc, method, **params)
+            time.sleep(0.2)
+            assert not done.done(), "it waits for the host"
+        done.result()
+    if method == "mdev.set":
+        assert not store.mdev(ident)["in_use"]
+        assert {"nvme/queues": "2"} in store.mdev(ident)["attrs"]
+    else:
+        assert store.mdev(ident) is None
 
 
 def test_stopped_host_is_killed_with_the_daemon(store):

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -201,6 +202,7 @@ static void test_culprit_waits(void **state)
 	assert_int_equal(scene_run(4000), 1 + NVME_DEATHS_MAX);
 	scene_check(5);
 	fake_down();
+	unlink(options.path);
 	options = before;
 }
 
@@ -333,6 +335,7 @@ static void test_slow(void **state)
 	assert_int_equal(scene_run(200), 0);
 	scene_check(COMMANDS + 1);
 	fake_down();
+	unlink(options.path);
 	options = before;
 }
 

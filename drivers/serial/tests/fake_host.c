@@ -608,6 +608,14 @@ uint32_t peer_receive(int fd, void *data, uint32_t len)
 	return got;
 }
 
+uint32_t peer_receive_some(int fd, void *data, uint32_t len)
+{
+	uint32_t got = peer_receive(fd, data, 1);
+	ssize_t n = got ? read(fd, (uint8_t *)data + got, len - got) : 0;
+
+	return n > 0 ? got + (uint32_t)n : got;
+}
+
 uint32_t peer_send(int fd, const void *data, uint32_t len)
 {
 	uint32_t sent = 0;

@@ -107,5 +107,7 @@ int peer_open(uint32_t port);
 const char *peer_path(uint32_t port);
 /* What is there to be read, up to @len. */
 uint32_t peer_receive(int fd, void *data, uint32_t len);
+/* The same, but does not wait for more once something is there. */
+uint32_t peer_receive_some(int fd, void *data, uint32_t len);
 /* Sends as much as is taken. */
 uint32_t peer_send(int fd, const void *data, uint32_t len);

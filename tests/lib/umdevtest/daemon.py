@@ -62,6 +62,11 @@ def driver_directory(to: Path, bindir: Path = None) -> Path:
     return to
 
 
+def scratch() -> Path:
+    """Where daemons have their roots."""
+    return Path(os.environ.get("UMDEV_TEST_TMP", "/tmp"))
+
+
 def program(name: str, bindir: Path = None) -> Path:
     """A program of the build under test."""
     path = (bindir or build_directory() / "bin") / name
@@ -145,7 +150,7 @@ class Daemon:
                  arguments=()):
         # Short: the path of a socket has 107 bytes at most.
         self._own = directory is None
-        self.directory = Path(directory or tempfile.mkdtemp(prefix="umdev-", dir="/tmp"))
+        self.directory = Path(directory or tempfile.mkdtemp(prefix="umdev-", dir=scratch()))
         self.root = self.directory / "root"
         self.root.mkdir(exist_ok=True)
         self.log_path = self.directory / "umdevd.log"
@@ -267,7 +272,7 @@ class Daemon:
         else:
             running.send_signal(signal.SIGTERM)
             try:
-                if running.wait(STOP_LIMIT_S):
+                if process.wait_end(running, STOP_LIMIT_S):
                     problem = f"umdevd ended with {running.returncode}"
             except subprocess.TimeoutExpired:
                 problem = f"umdevd does not end on SIGTERM within {STOP_LIMIT_S} s"
@@ -349,7 +354,8 @@ class Daemon:
 
     def ctl(self, *arguments, stdin: str = None, uid: int = None) -> Result:
         """Runs umdevctl on this root."""
-        command = as_user(self.uid if uid is None else uid)
+        uid = self.uid if uid is None else uid
+        command = [] if uid == os.geteuid() else as_user(uid)
         command += [program("umdevctl", self.bindir), "--root", self.root, *arguments]
         done = subprocess.run([str(word) for word in command], input=stdin, capture_output=True, text=True, check=False,
                               stdin=subprocess.DEVNULL if stdin is None else None, timeout=COMMAND_LIMIT_S,

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree
 
-from . import Failure, wait_for
+from . import Failure, process, wait_for
 from .daemon import Result, program
 from .tree import Scene
 
@@ -177,7 +177,7 @@ class Libvirtd:
         if self._process.poll() is None:
             self._process.terminate()
             try:
-                self._process.wait(READY_LIMIT_S)
+                process.wait_end(self._process, READY_LIMIT_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()

@@ -10,7 +10,7 @@ import os
 import select
 import subprocess
 
-from . import Failure
+from . import Failure, process
 from .daemon import COMMAND_LIMIT_S, Result, as_user, feed
 
 READY_LIMIT_S = 20
@@ -81,7 +81,7 @@ class Namespace:
         if self._anchor.poll() is None:
             self._anchor.stdin.close()
             try:
-                self._anchor.wait(READY_LIMIT_S)
+                process.wait_end(self._anchor, READY_LIMIT_S)
             except subprocess.TimeoutExpired:
                 self._anchor.kill()
                 self._anchor.wait()

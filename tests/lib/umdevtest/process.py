@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What /proc says about a process: who it is, whose child, which descriptors it holds."""
 
+import contextlib
 import os
+import select
+import signal
+import subprocess
+import time
 from pathlib import Path
+
+from umdevtest import wait_for
 
 
 def stat_fields(pid: int) -> list:
@@ -22,6 +29,32 @@ def start_time(pid: int) -> str:
 def over(pid: int) -> bool:
     """Whether it has ended, reaped or not."""
     return not start_time(pid)
+
+
+@contextlib.contextmanager
+def stopped(pid: int):
+    """Stands still meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_for(lambda: stat_fields(pid)[0] == "T", f"process {pid} to stand still")
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def wait_end(child: subprocess.Popen, limit_s: float) -> int:
+    """As child.wait(limit_s), which looks again and again: returns as soon as it has ended. Of a process that is traced
+    its tracer is told first, so there is something left to wait for."""
+    end = time.monotonic() + limit_s
+    if child.poll() is None:
+        fd = os.pidfd_open(child.pid)
+        try:
+            look = select.poll()
+            look.register(fd, select.POLLIN)
+            look.poll(limit_s * 1000)
+        finally:
+            os.close(fd)
+    return child.wait(max(end - time.monotonic(), 0))
 
 
 def name(pid: int) -> str:

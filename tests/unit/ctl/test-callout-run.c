@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "ctl/callout-run.h"
+#include "lib/open-fds.h"
 #include "util/clock.h"
 
 #define LONG_NS	 (20 * NS_PER_S)
@@ -158,15 +159,6 @@ static void test_input_that_is_not_read(void **state)
 	assert_int_equal(result.signal, SIGTERM);
 }
 
-static size_t count_fds(void)
-{
-	size_t n = 0;
-
-	for (int fd = 0; fd < 256; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
-}
-
 /* Those that whoever runs this test lets every program have. */
 static int count_inherited(void)
 {
@@ -184,20 +176,20 @@ static void test_descriptors(void **state)
 {
 	int open_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	int stdin_copy = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 10);
-	size_t before = count_fds();
+	int before = count_open_fds();
 
 	/* Its three, and the directory that it is reading. */
 	assert_int_equal(run_line("n=0; for f in /proc/$$/fd/*; do n=$((n + 1)); done; echo $n",
 				  NULL, LONG_NS),
 			 0);
 	assert_int_equal(atoi(result.output), count_inherited() + 4);
-	assert_int_equal(count_fds(), before);
+	assert_int_equal(count_open_fds(), before);
 	/* Without a standard input of our own, the pipes lie where the script's ends go. */
 	assert_int_equal(close(STDIN_FILENO), 0);
 	assert_int_equal(run_line("cat; echo out; echo err >&2", "in\n", LONG_NS), 0);
 	assert_string_equal(result.output, "in\nout\n");
 	assert_string_equal(result.complaint, "err\n");
-	assert_int_equal(count_fds(), before - 1);
+	assert_int_equal(count_open_fds(), before - 1);
 	assert_int_equal(dup2(stdin_copy, STDIN_FILENO), STDIN_FILENO);
 	close(stdin_copy);
 	close(open_fd);

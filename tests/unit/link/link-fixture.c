@@ -2,13 +2,13 @@
 /* See link-fixture.h. */
 #include "link-fixture.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "lib/open-fds.h"
 #include "util/fd.h"
 
 static void side_request(struct link *link, uint64_t id, const char *method, json_t *params,
@@ -43,24 +43,12 @@ static void side_closed(struct link *link, int error)
 
 static const struct link_ops side_ops = {.request = side_request, .closed = side_closed};
 
-size_t fixture_count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	size_t count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
-
 static struct fixture *fixture_new(int pair[2])
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
-	f->open_fds = fixture_count_fds();
+	f->open_fds = count_open_fds();
 	f->reactor = reactor_new();
 	assert_non_null(f->reactor);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
@@ -97,7 +85,7 @@ int fixture_teardown(void **state)
 	link_done(&f->far.link);
 	fd_close(&f->raw);
 	reactor_free(f->reactor);
-	assert_int_equal(fixture_count_fds(), f->open_fds);
+	assert_int_equal(count_open_fds(), f->open_fds);
 	free(f);
 	return 0;
 }

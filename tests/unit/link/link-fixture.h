@@ -46,7 +46,7 @@ struct fixture {
 	struct side near;
 	struct side far; /* unused when raw >= 0 */
 	int raw;	 /* a peer's end without a link */
-	size_t open_fds;
+	int open_fds;
 };
 
 /* Two links. */
@@ -66,4 +66,3 @@ void fixture_send_raw(struct fixture *f, const char *text, size_t len, const int
 
 /* Descriptors to give away: @count of /dev/null. */
 void fixture_open_many(int *fds, size_t count);
-size_t fixture_count_fds(void);

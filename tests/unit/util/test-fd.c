@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/open-fds.h"
 #include "util/fd.h"
 
 #define ENTRY_MAX 256
@@ -28,20 +29,8 @@
 struct fixture {
 	char path[64];
 	int dir;
-	size_t open_fds;
+	int open_fds;
 };
-
-static size_t fd_count_open(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	size_t count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
 
 static int fixture_setup(void **state)
 {
@@ -52,7 +41,7 @@ static int fixture_setup(void **state)
 	assert_non_null(mkdtemp(f->path));
 	f->dir = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(f->dir >= 0);
-	f->open_fds = fd_count_open();
+	f->open_fds = count_open_fds();
 	*state = f;
 	return 0;
 }
@@ -86,7 +75,7 @@ static int fixture_teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(fd_count_open(), f->open_fds);
+	assert_int_equal(count_open_fds(), f->open_fds);
 	fixture_empty(f->dir);
 	close(f->dir);
 	assert_int_equal(rmdir(f->path), 0);
@@ -472,6 +461,28 @@ static void test_fair(void **state)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &saved), 0);
 }
 
+/* Bytes that nobody has read do not hide it. */
+static void test_hung_up(void **state)
+{
+	int ends[2];
+	int file;
+
+	(void)state;
+	assert_false(fd_is_socket(-1) || fd_hung_up(-1));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	assert_true(fd_is_socket(ends[0]));
+	assert_false(fd_hung_up(ends[0]));
+	assert_int_equal(write(ends[1], "last", 4), 4);
+	assert_int_equal(shutdown(ends[1], SHUT_WR), 0);
+	assert_false(fd_hung_up(ends[0]));
+	fd_close(&ends[1]);
+	assert_true(fd_hung_up(ends[0]));
+	fd_close(&ends[0]);
+	file = fd_memfd("file", 1);
+	assert_false(fd_is_socket(file));
+	fd_close(&file);
+}
+
 #define FD_TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -496,6 +507,7 @@ int main(void)
 		FD_TEST(test_sync_dir),
 		FD_TEST(test_mkdir_parents),
 		FD_TEST(test_fair),
+		FD_TEST(test_hung_up),
 	};
 
 	return cmocka_run_group_tests_name("fd", tests, NULL, NULL);

@@ -2,7 +2,6 @@
 /* See harness.h. */
 #include "harness.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -38,18 +37,6 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ts)
 void fixture_advance(uint64_t ns)
 {
 	clock_offset_ns += ns;
-}
-
-int count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n - 3; /* ., .., and the directory itself */
 }
 
 /* ---- The device */
@@ -265,7 +252,7 @@ static int fixture_make(void **state, uint64_t stream_max)
 	struct fixture *fx = calloc(1, sizeof(*fx));
 
 	assert_non_null(fx);
-	fx->fds_before = count_fds();
+	fx->fds_before = count_open_fds();
 	snprintf(fx->dir, sizeof(fx->dir), "/tmp/umdev-vfio-XXXXXX");
 	assert_non_null(mkdtemp(fx->dir));
 	snprintf(fx->path, sizeof(fx->path), "%s/s", fx->dir);
@@ -329,7 +316,7 @@ int fixture_teardown(void **state)
 	munmap(fx->page, vfio_page_size());
 	unlink(fx->path);
 	rmdir(fx->dir);
-	fds = count_fds();
+	fds = count_open_fds();
 	assert_int_equal(fds, fx->fds_before);
 	free(fx);
 	return 0;

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "lib/open-fds.h"
 #include "vfio/page.h"
 #include "vfio/session.h"
 #include "vfio/wire.h"
@@ -156,5 +157,3 @@ int memory_new(uint64_t size, uint8_t fill);
 /* An eventfd, and the count in it (0 when none). */
 int event_new(void);
 uint64_t event_take(int fd);
-/* Open descriptors of the process. */
-int count_fds(void);

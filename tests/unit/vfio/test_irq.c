@@ -2,8 +2,12 @@
 /* Interrupts: every form of SET_IRQS, signals, and the INTx level protocol. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "util/cleanup.h"
 
 #include "harness.h"
 
@@ -124,17 +128,17 @@ static void test_many_fds(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		fds[i] = event_new();
 	client_join_qemu(fx);
-	before = count_fds();
+	before = count_open_fds();
 	assert_int_equal(client_irqs(fx, IRQS(FDS | TRIGGER, VFIO_IRQ_MSIX, 0, WIRE_FDS_MAX), fds,
 				     WIRE_FDS_MAX),
 			 0);
-	assert_int_equal(count_fds(), before + (int)WIRE_FDS_MAX);
+	assert_int_equal(count_open_fds(), before + (int)WIRE_FDS_MAX);
 	assert_int_equal(client_irqs(fx, IRQS(FDS | TRIGGER, VFIO_IRQ_MSIX, 100, WIRE_FDS_MAX + 1),
 				     fds, WIRE_FDS_MAX + 1),
 			 EINVAL);
-	assert_int_equal(count_fds(), before + (int)WIRE_FDS_MAX);
+	assert_int_equal(count_open_fds(), before + (int)WIRE_FDS_MAX);
 	assert_int_equal(client_irqs(fx, IRQS(NONE | TRIGGER, VFIO_IRQ_MSIX, 0, 0), NULL, 0), 0);
-	assert_int_equal(count_fds(), before);
+	assert_int_equal(count_open_fds(), before);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		close(fds[i]);
 }
@@ -181,7 +185,7 @@ static void test_refusals(void **state)
 	};
 
 	client_join_qemu(fx);
-	before = count_fds();
+	before = count_open_fds();
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(
 			client_irqs(fx,
@@ -199,7 +203,7 @@ static void test_refusals(void **state)
 	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
 	assert_int_equal(client_irqs(fx, IRQS(FDS | TRIGGER, VFIO_IRQ_MSIX, 0, 1), &pipes[1], 1),
 			 EINVAL);
-	assert_int_equal(count_fds(), before + 2);
+	assert_int_equal(count_open_fds(), before + 2);
 	close(pipes[0]);
 	close(pipes[1]);
 	assert_int_equal(fx->kept_count, 1);
@@ -252,6 +256,53 @@ static void test_loopback(void **state)
 		close(fds[i]);
 }
 
+/* Whether the process has a context of asynchronous I/O, which makes it slow to end. */
+static bool has_async(void)
+{
+	umdev_autofclose FILE *maps = fopen("/proc/self/maps", "re");
+	char line[256];
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps)) {
+		if (strstr(line, "/[aio]"))
+			return true;
+	}
+	return false;
+}
+
+/* Sleeps for three ticks of the timer that watches signals. Returns whether one came. */
+static bool is_ticking(void)
+{
+	struct timespec time = {.tv_nsec = 30 * 1000 * 1000};
+
+	return nanosleep(&time, NULL) < 0;
+}
+
+/* The first of all tests, since a process that was made to wait signals in another way. */
+static void test_watch_stops(void **state)
+{
+	struct fixture *fx = *state;
+	int fd = event_new();
+	unsigned signals = 0;
+
+	client_join_qemu(fx);
+	assert_int_equal(client_irqs(fx, IRQS(FDS | TRIGGER, VFIO_IRQ_ERR, 0, 1), &fd, 1), 0);
+	for (unsigned round = 0; round < 3; round++) {
+		unsigned ticks = 0;
+
+		/* On a busy machine the tick may be over before the sleep begins. */
+		do {
+			assert_true(++signals < 100);
+			vfio_irq_signal(fx->session, VFIO_IRQ_ERR, 0);
+		} while (!is_ticking());
+		while (is_ticking())
+			assert_true(++ticks < 100);
+	}
+	assert_int_equal(event_take(fd), signals);
+	assert_false(has_async());
+	close(fd);
+}
+
 /* A counter that is full is as good as delivered, and blocks nobody even if the client makes its
  * descriptor block after it was passed. */
 static void test_full_counter(void **state)
@@ -265,10 +316,17 @@ static void test_full_counter(void **state)
 	assert_int_equal(client_irqs(fx, IRQS(FDS | TRIGGER, VFIO_IRQ_ERR, 0, 1), &fd, 1), 0);
 	assert_int_equal(write(fd, &most, sizeof(most)), sizeof(most));
 	assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
-	vfio_irq_signal(fx->session, VFIO_IRQ_ERR, 0);
+	assert_false(has_async());
+	for (int i = 0; i < 3; i++)
+		vfio_irq_signal(fx->session, VFIO_IRQ_ERR, 0);
+	assert_true(has_async());
 	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
 	assert_true(event_take(fd) >= most);
+	/* nothing waits any more, so nothing is watched */
+	while (is_ticking())
+		;
 	vfio_irq_signal(fx->session, VFIO_IRQ_ERR, 0);
+	assert_false(is_ticking());
 	assert_int_equal(event_take(fd), 1);
 	close(fd);
 }
@@ -322,7 +380,7 @@ static void test_intx_resample(void **state)
 	int before;
 
 	client_join_qemu(fx);
-	before = count_fds();
+	before = count_open_fds();
 	assert_int_equal(client_irqs(fx, IRQS(FDS | TRIGGER, VFIO_IRQ_INTX, 0, 1), &fd, 1), 0);
 	assert_int_equal(client_irqs(fx, IRQS(NONE | MASK, VFIO_IRQ_INTX, 0, 1), NULL, 0), 0);
 	assert_int_equal(client_irqs(fx, IRQS(FDS | UNMASK, VFIO_IRQ_INTX, 0, 1), &unmask, 1), 0);
@@ -352,7 +410,7 @@ static void test_intx_resample(void **state)
 	/* disabling the index takes both */
 	assert_int_equal(client_irqs(fx, IRQS(FDS | UNMASK, VFIO_IRQ_INTX, 0, 1), &unmask, 1), 0);
 	assert_int_equal(client_irqs(fx, IRQS(NONE | TRIGGER, VFIO_IRQ_INTX, 0, 0), NULL, 0), 0);
-	assert_int_equal(count_fds(), before);
+	assert_int_equal(count_open_fds(), before);
 	close(fd);
 	close(unmask);
 }
@@ -362,10 +420,10 @@ static void test_intx_resample(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		TEST(test_info),	  TEST(test_msix),	   TEST(test_msi_all_at_once),
-		TEST(test_many_fds),	  TEST(test_refusals),	   TEST(test_not_kept),
-		TEST(test_loopback),	  TEST(test_full_counter), TEST(test_intx_level),
-		TEST(test_intx_resample),
+		TEST(test_watch_stops),	    TEST(test_info),	      TEST(test_msix),
+		TEST(test_msi_all_at_once), TEST(test_many_fds),      TEST(test_refusals),
+		TEST(test_not_kept),	    TEST(test_loopback),      TEST(test_full_counter),
+		TEST(test_intx_level),	    TEST(test_intx_resample),
 	};
 
 	return cmocka_run_group_tests_name("vfio/irq", tests, NULL, NULL);

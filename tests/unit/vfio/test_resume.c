@@ -491,6 +491,90 @@ static void test_while_connecting(void **state)
 	subject_done(&t);
 }
 
+/* What became of those who connected while the client before them left. */
+struct fates {
+	unsigned served;
+	unsigned waiting; /* of these, when the server died */
+	unsigned refused;
+	unsigned lost;
+};
+
+static bool is_kept(const struct mortal *m, uint32_t slot)
+{
+	for (size_t i = 0; i < m->kept_count; i++) {
+		if (m->kept[i].slot == slot)
+			return true;
+	}
+	return false;
+}
+
+/* Another connects, the client hangs up when the server has passed @before borders of system calls,
+ * and it dies after @after more. Returns false when it was through before; *@ret_early tells
+ * whether it had something to do when the client hung up. */
+static bool kill_succeeding(struct subject *t, unsigned before, unsigned after, struct fates *fates,
+			    bool *ret_early)
+{
+	struct mortal *m = t->m;
+	bool waiting;
+	bool died;
+	uint16_t id;
+	int first;
+
+	m->shared->refused = 0;
+	mortal_run(m);
+	version_prepare(t);
+	version_finish(t, version_send(t));
+	mortal_kill(m);
+	mortal_hold(m, false);
+	first = m->client;
+	m->client = -1;
+	mortal_dial(m);
+	id = version_send(t);
+	*ret_early = mortal_step(m, before, 0);
+	close(first);
+	died = mortal_step(m, after, 0);
+	mortal_kill(m);
+	waiting = is_kept(m, VFIO_SLOT_NEXT);
+	mortal_run(m);
+	if (mortal_answers(m)) {
+		version_finish(t, id);
+		fates->served++;
+		fates->waiting += waiting;
+	} else {
+		assert_false(waiting);
+		fates->refused += m->shared->refused;
+		fates->lost += !m->shared->refused;
+	}
+	mortal_leave(m);
+	mortal_kill(m);
+	return died;
+}
+
+/* Whoever connects while the client leaves waits, also for a server that goes on. */
+static void test_while_succeeding(void **state)
+{
+	struct mortal *m = *state;
+	struct subject t;
+	struct fates fates = {0};
+	bool early = true;
+
+	subject_init(&t, m);
+	for (unsigned before = 0; early; before++) {
+		unsigned after = 0;
+		unsigned lost = fates.lost;
+
+		while (kill_succeeding(&t, before, after, &fates, &early))
+			after++;
+		assert_in_range(before + after, 4, 200);
+		/* Those that were accepted, and could not be kept before the death. */
+		assert_in_range(fates.lost - lost, 0, 4);
+	}
+	print_message("succeeding: %u served, %u of them had waited, %u turned away, %u lost\n",
+		      fates.served, fates.waiting, fates.refused, fates.lost);
+	assert_true(fates.waiting > 10 && fates.refused > 0);
+	subject_done(&t);
+}
+
 /* A page that lacks a descriptor costs the client, and the next one is served. */
 static void test_lost_descriptor(void **state)
 {
@@ -547,6 +631,8 @@ int main(void)
 						mortal_teardown),
 		cmocka_unit_test_setup_teardown(test_left_meanwhile, mortal_setup, mortal_teardown),
 		cmocka_unit_test_setup_teardown(test_while_connecting, mortal_setup,
+						mortal_teardown),
+		cmocka_unit_test_setup_teardown(test_while_succeeding, mortal_setup,
 						mortal_teardown),
 	};
 

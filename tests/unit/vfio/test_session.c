@@ -81,6 +81,24 @@ static void test_next_client_at_once(void **state)
 	assert_int_equal(fx->refused, 0);
 }
 
+/* It does not use the device any more when it has closed the connection, and is gone a while later.
+ */
+static void test_in_use(void **state)
+{
+	struct fixture *fx = *state;
+
+	assert_false(vfio_session_in_use(fx->session));
+	client_join_qemu(fx);
+	assert_true(vfio_session_in_use(fx->session));
+	close(fx->client);
+	fx->client = -1;
+	assert_false(vfio_session_in_use(fx->session));
+	assert_true(vfio_session_client(fx->session, NULL));
+	fixture_turn(fx);
+	assert_false(vfio_session_client(fx->session, NULL));
+	assert_int_equal(fx->lost, 1);
+}
+
 static void test_not_admitted(void **state)
 {
 	struct fixture *fx = *state;
@@ -365,7 +383,7 @@ static void test_fragments_with_fd(void **state)
 	int fds;
 
 	client_join_crate(fx);
-	fds = count_fds();
+	fds = count_open_fds();
 	for (size_t cut = 1; cut <= sizeof(m); cut++) {
 		struct wire_header header;
 		struct iovec iov;
@@ -383,7 +401,7 @@ static void test_fragments_with_fd(void **state)
 	}
 	/* The eventfd that watches mapped memory has come to stay, and what is held for a
 	 * successor. */
-	assert_int_equal(count_fds(), fds + 2);
+	assert_int_equal(count_open_fds(), fds + 2);
 	assert_int_equal(fx->kept_count, 2);
 	close(fd);
 }
@@ -557,7 +575,7 @@ static void test_stray_fds(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		fds[i] = STDIN_FILENO;
 	client_join_qemu(fx);
-	before = count_fds();
+	before = count_open_fds();
 	assert_int_equal(client_call(fx, WIRE_DEVICE_RESET, BODY_FDS(NULL, 0, fds, WIRE_FDS_MAX),
 				     NULL, 0, NULL),
 			 0);
@@ -569,7 +587,7 @@ static void test_stray_fds(void **state)
 			 EINVAL);
 	assert_int_equal(client_call(fx, 99, BODY_FDS(NULL, 0, fds, 3), NULL, 0, NULL), ENOSYS);
 	assert_int_equal(fx->resets, 1);
-	assert_int_equal(count_fds(), before);
+	assert_int_equal(count_open_fds(), before);
 }
 
 /* A client that does not read its replies gets no further service until it does. */
@@ -726,6 +744,7 @@ int main(void)
 		TEST(test_join_and_leave),
 		TEST(test_second_client),
 		TEST(test_next_client_at_once),
+		TEST(test_in_use),
 		TEST(test_not_admitted),
 		TEST(test_asked_and_granted),
 		TEST(test_asked_and_refused),
