@@ -14,6 +14,7 @@ import os
 import random
 import re
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from powercut.replay import Replay
 from powercut.stage import Stage
 from umdevtest.daemon import SANITIZED, TOP, Daemon, driver_directory
 from umdevtest.killer import possible
+from umdevtest.process import wait_end
 
 pytestmark = pytest.mark.xdist_group("power cut")  # one recording for all
 
@@ -80,6 +82,14 @@ def fixture_make_world():
     yield make
     for world in made:
         world.close()
+
+
+def test_end_of_a_traced_process(make_world):
+    """Whoever ends a daemon that is traced waits until its tracer has seen the end, too."""
+    log = make_world().directory / "trace.end"
+    for _ in range(20):
+        with subprocess.Popen(calls.command(log) + ["true"]) as child:
+            assert wait_end(child, 30) == 0
 
 
 class Life:

@@ -125,7 +125,10 @@ def test_lines_of_strace():
                  f'7 write(4<{path}>, "{hexed("cd")}", 2) = 2',
                  f"7 fsync(4<{path}>) = 0 (INJECTED)",
                  f'7 renameat(3<{there}>, "{hexed("f")}", 3<{there}>, "{hexed("g")}") = 0',
-                 f"7 fsync(3<{there}>)    = 0"):
+                 f"7 fsync(3<{there}>)    = 0",
+                 f'81234 write(4<{path}>,  <detached ...>',  # killed while strace looked
+                 f'7 write(4<{path}>, "{hexed("e")}", 1) = ?',
+                 "7 +++ killed by SIGKILL +++"):
         parser.line(line)
     assert parser.changes == [
         Change("create", "/r/f"), Change("truncate", "/r/f"), Change("write", "/r/f", at=0, data=b"ab,("),

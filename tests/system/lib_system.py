@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the system tests share."""
 
-import json
-
 import pytest
 
 from umdevtest.daemon import RpcError
@@ -10,15 +8,13 @@ from umdevtest.daemon import RpcError
 
 def picture(daemon) -> dict:
     """All that an operator can see and all that is on disk, without what changes by itself."""
-    parents = json.loads(daemon.ok("parent", "list", "--json"))
+    parents = daemon.rpc("parent.list")["parents"]
     for parent in parents:
         parent.pop("host", None)
-    mdevs = daemon.rpc("mdev.list", all=True)["mdevs"]
-    for mdev in mdevs:
+    mdevs = {which: daemon.rpc("mdev.list", **{which: True})["mdevs"] for which in ("all", "defined")}
+    for mdev in mdevs["all"] + mdevs["defined"]:
         mdev.pop("statistics", None)
-    return {"files": daemon.files(), "parents": parents, "types": daemon.ok("types", "--dumpjson"),
-            "active": daemon.ok("list", "--dumpjson"), "defined": daemon.ctl("list", "-d", "--dumpjson"),
-            "mdevs": mdevs,
+    return {"files": daemon.files(), "parents": parents, "types": daemon.rpc("type.list")["types"], "mdevs": mdevs,
             "sockets": sorted(path.name for path in (daemon.root / "run/umdev/mdevs").glob("*"))}
 
 

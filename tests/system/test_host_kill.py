@@ -26,6 +26,7 @@ from umdevtest.replaced import Replaced
 KILLS = int(os.environ.get("UMDEV_KILLS", "12"))
 FAULT_KILLS = int(os.environ.get("UMDEV_FAULT_KILLS", "60"))
 FAULTS_BUILD = Path(os.environ.get("UMDEV_FAULTS_BUILD") or build_directory().parent / "build-faults")
+LOG_SHOWN = 20000  # bytes, of a run that failed
 PER_KILL_S = 2.0  # for a host to get to its step
 # Steps that are passed while a client connects, and hardly ever after that.
 CONNECTING = ["keep.sending", "keep.sent", "rx.peeked", "tx.begun", "tx.sent"]
@@ -129,7 +130,7 @@ def test_group_keeps_its_consumer(daemon):
     stranger = Load(daemon, idents[1], 1)
     with pytest.raises(Failure):
         stranger.result()
-    assert "turned away" in daemon.mdev(idents[1])["last_refusal"]
+    assert "turned away" in wait_for(lambda: daemon.mdev(idents[1]).get("last_refusal"), "the refusal is told")
     load.stop()
     wait_for(lambda: not daemon.mdev(idents[0])["in_use"], "the client's end")
     Load(daemon, idents[1], 0.2).result()
@@ -206,6 +207,7 @@ def test_every_step(record_property):
                     os.kill(before, signal.SIGKILL)
             wait_back(daemon, "p", before)
             if not all(load.running for load in both):
+                print(daemon.log()[-LOG_SHOWN:])  # it says who was let go, and why
                 break
         reports = stop_all(both)
         hit = count(faults_hit(daemon.log()))

@@ -350,11 +350,13 @@ static int load_idle(struct load *l, unsigned *spins, uint64_t *now_ns, struct u
 #if defined(__x86_64__) || defined(__i386__)
 	__builtin_ia32_pause();
 #endif
-	if (++*spins >= LOAD_SPINS || l->wake_ns != UINT64_MAX) {
-		*spins = 0;
+	if (++*spins >= LOAD_SPINS || l->wake_ns != UINT64_MAX)
 		*now_ns = clock_now_ns();
-	}
-	return 0;
+	if (*spins < LOAD_SPINS)
+		return 0;
+	*spins = 0;
+	/* Where nothing wakes us, a device that asks for memory by message waits for this. */
+	return l->epoll < 0 ? client_service(l->ctrl->client, err) : 0;
 }
 
 /* Runs until no command is in flight and no further one may be started. */

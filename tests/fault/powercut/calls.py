@@ -129,8 +129,8 @@ class Parser:
             line = f"{found.group(1)} {self._begun.pop(found.group(1))}{found.group(2)}"
         found = LINE.fullmatch(line)
         if not found:
-            if re.match(r"\d+ +(\+\+\+|---|exit)", line) or "= ?" in line:
-                return
+            if re.match(r"\d+ +(\+\+\+|---|exit)", line) or "= ?" in line or line.endswith("<detached ...>"):
+                return  # of a call that a death cut short, strace may not know even its arguments
             raise Unknown(f"a line of strace: {line[:200]}")
         pid, name, arguments, result, rest = found.groups()
         if result == "?" or result.startswith("-"):
