@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "broker/broker.h"
+
 const struct api_method api_methods[] = {
 	{"version", rpc_version},
 	{"parent.add", rpc_parent_add},
@@ -83,6 +85,38 @@ void api_fail(struct api_call *call, const struct umdev_error *err)
 {
 	if (call)
 		api_end(call, NULL, err);
+}
+
+static void api_again(struct reactor_timer *timer)
+{
+	struct api_call *call = container_of(timer, struct api_call, wait.timer);
+
+	list_del(&call->link);
+	call->again(call);
+}
+
+bool api_put_off(struct api_call *call, api_handler *handler, const struct mdev *mdev)
+{
+	call->wait.timer.expired = api_again;
+	if (!mdev || !client_await(mdev, &call->wait))
+		return false;
+	call->again = handler;
+	list_add_tail(&call->broker->put_off, &call->link);
+	return true;
+}
+
+void api_end_put_off(struct broker *broker)
+{
+	struct umdev_error err = {0};
+
+	error_set(&err, ERROR_DEVICE_BUSY, "umdevd ends: try again when it is back");
+	while (!list_empty(&broker->put_off)) {
+		struct api_call *call = list_first(&broker->put_off, struct api_call, link);
+
+		reactor_timer_cancel(broker->reactor, &call->wait.timer);
+		list_del(&call->link);
+		api_fail(call, &err);
+	}
 }
 
 const char *api_text(const struct api_call *call, const char *key)

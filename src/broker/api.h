@@ -11,9 +11,14 @@
 #include <jansson.h>
 #include <sys/types.h>
 
+#include "broker/client.h"
 #include "util/error.h"
+#include "util/list.h"
 
 struct broker;
+struct api_call;
+
+typedef void api_handler(struct api_call *call);
 
 struct api_call {
 	struct broker *broker;
@@ -24,9 +29,11 @@ struct api_call {
 	/* Takes the outcome: @result (stolen), or NULL and @err. The call is freed afterwards. */
 	void (*done)(struct api_call *call, json_t *result, const struct umdev_error *err);
 	void *arg;
+	/* While it is put off. */
+	struct list link; /* of broker->put_off */
+	struct client_wait wait;
+	api_handler *again;
 };
-
-typedef void api_handler(struct api_call *call);
 
 struct api_method {
 	const char *name;
@@ -45,6 +52,13 @@ struct api_call *api_call_new(struct broker *broker, json_t *params,
 /* Answers with @result (stolen; NULL: out of memory). A NULL @call is one that nobody waits for. */
 void api_reply(struct api_call *call, json_t *result);
 void api_fail(struct api_call *call, const struct umdev_error *err);
+
+/* Where the client of @mdev (NULL: none) is leaving: true, and @handler gets the call again when it
+ * is gone or has been waited for long enough. */
+bool api_put_off(struct api_call *call, api_handler *handler, const struct mdev *mdev);
+
+/* Fails the calls that are put off: the broker ends. */
+void api_end_put_off(struct broker *broker);
 
 /* Frees a call that nobody is to hear of. */
 void api_forget(struct api_call *call);

@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "broker/api.h"
+#include "broker/ask.h"
 #include "broker/endpoint.h"
 #include "broker/fdstore.h"
 #include "broker/group.h"
@@ -167,6 +169,7 @@ int broker_new(const struct broker_config *config, struct reactor *reactor,
 	list_init(&broker->group_starts);
 	list_init(&broker->strays);
 	list_init(&broker->asks);
+	list_init(&broker->put_off);
 	events_init(&broker->events);
 	broker->booted_task.run = broker_run_booted;
 	broker->ended_task.run = broker_run_ended;
@@ -224,7 +227,7 @@ void broker_taken_step(struct broker *broker)
 		group_stop_again(broker);
 		if (broker->taken)
 			broker->taken(broker);
-		takeover_answer_asks(broker);
+		ask_answer_all(broker);
 		list_for_each_safe (parent, tmp, &broker->parents, link) {
 			takeover_remake(parent);
 			if (parent->autostart_waits)
@@ -284,7 +287,7 @@ bool broker_quiet(const struct broker *broker)
 		if (parent->upgrade)
 			return false;
 	}
-	return broker->booting == 0 && !broker->ending;
+	return broker->booting == 0 && !broker->ending && list_empty(&broker->put_off);
 }
 
 void broker_free(struct broker *broker)
@@ -292,6 +295,7 @@ void broker_free(struct broker *broker)
 	if (!broker)
 		return;
 	takeover_strays_free(broker);
+	api_end_put_off(broker);
 	while (!list_empty(&broker->parents))
 		parent_free(list_first(&broker->parents, struct parent, link));
 	group_start_free_all(broker);

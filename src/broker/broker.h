@@ -72,7 +72,8 @@ struct broker {
 	struct fdstore *fdstore;	       /* NULL: none (stored.h) */
 	json_t *stored;			       /* parent -> uuid -> record, of an earlier daemon */
 	struct list strays;		       /* hosts without a parent (takeover.h) */
-	struct list asks;		       /* of hosts, put off (takeover.h) */
+	struct list asks;		       /* of hosts (ask.h) */
+	struct list put_off;		       /* calls (api_put_off()) */
 	unsigned takeovers;		       /* hosts that are being taken over */
 	void (*taken)(struct broker *broker);  /* called once, when that is none any more */
 	unsigned booting;		       /* parents whose first start is not through yet */

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/client.h"
 #include "broker/group.h"
 #include "util/log.h"
 
@@ -122,6 +123,7 @@ static int group_stop_check(const struct broker *broker, const char *group, bool
 			    struct umdev_error *err)
 {
 	const struct mdev *mdev;
+	char who[CLIENT_TEXT_SIZE];
 	size_t active = 0;
 
 	list_for_each (mdev, &broker->mdevs, link) {
@@ -136,14 +138,11 @@ static int group_stop_check(const struct broker *broker, const char *group, bool
 					 : mdev->stop_next ? "being stopped"
 							   : mdev_state_name(mdev->state));
 		/* One that was let in has not said yet who it is, perhaps. */
-		if (!force && (mdev->in_use || mdev->client.pid) && !mdev_client_hung_up(mdev))
+		if (!force && (mdev->in_use || mdev->client.pid) && !client_hung_up(mdev))
 			return error_set(
 				err, ERROR_DEVICE_BUSY,
-				"group %s is in use by process %d of user %u through %s: "
-				"end that, or use --force",
-				group, mdev->in_use ? (int)mdev->client_pid : mdev->client.pid,
-				(unsigned)(mdev->in_use ? mdev->client_uid : mdev->client.uid),
-				mdev->uuid);
+				"group %s is in use by %s, through %s: end that, or use --force",
+				group, client_text(mdev, who), mdev->uuid);
 	}
 	if (active == 0)
 		return error_set(err, ERROR_NOT_ACTIVE, "no member of group %s is active", group);

@@ -9,6 +9,8 @@
 #include <umdev/driver.h>
 #include <unistd.h>
 
+#include "broker/client.h"
+#include "broker/process.h"
 #include "broker/store.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -436,30 +438,8 @@ json_t *group_print(const struct broker *broker, const char *group)
 
 /* ---- The consumer ---------------------------------------------------------------------------- */
 
-/* When process @pid was started, in clock ticks since boot; 0 when it is not there. */
-static uint64_t group_process_started(int pid)
-{
-	umdev_autofree char *text = NULL;
-	char path[32];
-	size_t len = 0;
-	const char *at;
-	char *end = NULL;
-	uint64_t started;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	if (pid <= 0 || fd_read_file(AT_FDCWD, path, 4096, &text, &len) < 0)
-		return 0;
-	/* The name in the second field may hold anything; the third begins behind its last ')'. */
-	at = strrchr(text, ')');
-	for (int field = 2; at && field < 22; field++)
-		at = strchr(at + 1, ' ');
-	if (!at)
-		return 0;
-	started = strtoull(at, &end, 10);
-	return end == at ? 0 : started;
-}
-
-int group_client_joins(struct parent *parent, json_t *params, struct umdev_error *err)
+int group_client_joins(struct parent *parent, json_t *params, const struct mdev **ret_holder,
+		       struct umdev_error *err)
 {
 	const char *uuid = json_string_value(json_object_get(params, "uuid"));
 	struct mdev *mdev = uuid ? mdev_find(parent->broker, parent->name, uuid) : NULL;
@@ -473,26 +453,39 @@ int group_client_joins(struct parent *parent, json_t *params, struct umdev_error
 	client.pid = (int)json_integer_value(json_object_get(params, "pid"));
 	client.uid = sandbox_client_uid(parent->sandbox, client.pid,
 					(uid_t)json_integer_value(json_object_get(params, "uid")));
-	client.started = group_process_started(client.pid);
+	client.started = process_started(client.pid);
 	list_for_each (other, &parent->broker->mdevs, link) {
 		int r;
 
 		if (other == mdev || other->state == MDEV_IDLE ||
-		    strcmp(other->group, mdev->group) != 0 || mdev_client_hung_up(other))
+		    strcmp(other->group, mdev->group) != 0 || client_hung_up(other))
 			continue;
 		r = group_check_client(mdev->group, other->uuid, &other->client, &client, err);
-		if (r < 0)
+		if (r < 0) {
+			*ret_holder = other;
 			return r;
+		}
 	}
 	mdev->client = client;
 	return 0;
+}
+
+struct mdev *group_leaving(const struct broker *broker, const char *group)
+{
+	struct mdev *mdev;
+
+	list_for_each (mdev, &broker->mdevs, link) {
+		if (strcmp(mdev->group, group) == 0 && client_leaving(mdev))
+			return mdev;
+	}
+	return NULL;
 }
 
 void group_client_was(struct mdev *mdev)
 {
 	mdev->client = (struct group_client){
 		.pid = (int)mdev->client_pid,
-		.started = group_process_started((int)mdev->client_pid),
+		.started = process_started((int)mdev->client_pid),
 		.uid = mdev->client_uid,
 	};
 }

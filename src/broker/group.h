@@ -88,10 +88,14 @@ int group_check_stop(const struct mdev *mdev, struct umdev_error *err) umdev_war
 int group_may_change(const struct api_call *call, const char *group,
 		     struct umdev_error *err) umdev_warn_unused;
 
-/* A host asks whether a client may connect to a member, or says that it has left. */
-int group_client_joins(struct parent *parent, json_t *params,
+/* A host asks whether a client may connect to a member (refused because of the client of another
+ * one: *@ret_holder), or says that it has left. */
+int group_client_joins(struct parent *parent, json_t *params, const struct mdev **ret_holder,
 		       struct umdev_error *err) umdev_warn_unused;
 void group_client_left(struct mdev *mdev);
+
+/* A member whose client is leaving, or NULL. */
+struct mdev *group_leaving(const struct broker *broker, const char *group);
 
 /* The client of @mdev had been let in by an earlier broker. */
 void group_client_was(struct mdev *mdev);

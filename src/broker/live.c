@@ -12,6 +12,7 @@
 #include <strings.h>
 #include <umdev/driver.h>
 
+#include "broker/client.h"
 #include "broker/journal.h"
 #include "broker/mdev.h"
 #include "broker/place.h"
@@ -56,6 +57,8 @@ static bool live_differs(const struct definition *a, const struct definition *b,
 static int live_check_row(const struct mdev *mdev, const struct definition *next,
 			  const struct spec *spec, struct umdev_error *err)
 {
+	char who[CLIENT_TEXT_SIZE];
+
 	if (!live_differs(mdev->running, next, spec) || spec->when == UMDEV_WHEN_LIVE)
 		return 0;
 	if (spec->when == UMDEV_WHEN_CREATE || spec->when == SPEC_WHEN_NEVER)
@@ -65,8 +68,8 @@ static int live_check_row(const struct mdev *mdev, const struct definition *next
 				     spec->name, mdev->uuid);
 	if (mdev->in_use)
 		return error_set_key(err, ERROR_DEVICE_BUSY, spec->name,
-				     "%s cannot change while %s is in use by process %d",
-				     spec->name, mdev->uuid, (int)mdev->client_pid);
+				     "%s cannot change while %s is in use by %s: end that first",
+				     spec->name, mdev->uuid, client_text(mdev, who));
 	return 0;
 }
 

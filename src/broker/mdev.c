@@ -108,14 +108,6 @@ bool mdev_is_defined(const struct mdev *mdev)
 	return mdev->definition || mdev->unreadable.word != ERROR_NONE;
 }
 
-bool mdev_client_hung_up(const struct mdev *mdev)
-{
-	int fd = keeper_get(&mdev->keeper, LINK_SLOT_CONNECTION);
-
-	/* What it is was the host's choice. */
-	return fd_is_socket(fd) && fd_hung_up(fd);
-}
-
 void mdev_set_state(struct mdev *mdev, enum mdev_state state)
 {
 	assert(mdev_state_may(mdev->state, state));

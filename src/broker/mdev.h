@@ -91,9 +91,6 @@ void mdev_free(struct mdev *mdev);
 /* Whether there is a definition file, readable or not. */
 bool mdev_is_defined(const struct mdev *mdev);
 
-/* Whether its client has hung up, which its host may not know yet: it is as good as gone. */
-bool mdev_client_hung_up(const struct mdev *mdev);
-
 /* Changes the state; an illegal change is a bug of ours. */
 void mdev_set_state(struct mdev *mdev, enum mdev_state state);
 

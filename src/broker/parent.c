@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/ask.h"
 #include "broker/group.h"
 #include "broker/host-socket.h"
 #include "broker/journal.h"
@@ -125,7 +126,7 @@ void parent_free(struct parent *parent)
 	error_set(&err, ERROR_HOST_FAILED, "parent %s is gone", parent->name);
 	reactor_timer_cancel(parent->broker->reactor, &parent->timer);
 	takeover_free(parent);
-	takeover_forget_asks(parent);
+	ask_forget(parent);
 	stored_parent_gone(parent);
 	if (parent->broker->leaving)
 		host_leave(umdev_steal_ptr(&parent->host));
@@ -280,7 +281,7 @@ static void parent_host_died(void *data, const struct umdev_error *err)
 	parent->host = NULL;
 	parent->failing = false;
 	parent_fail_discards(parent, &why);
-	takeover_forget_asks(parent);
+	ask_forget(parent);
 	if (parent->takeover && takeover_host_died(parent, &why))
 		return;
 	if (upgrade_host_died(parent, &why))
@@ -321,15 +322,13 @@ static void parent_host_ask(void *data, uint64_t id, const char *method, json_t 
 {
 	struct parent *parent = data;
 	struct umdev_error err = {0};
-	int r;
 
-	if (strcmp(method, LINK_JOIN) == 0 && takeover_ask_later(parent, id, params))
+	if (strcmp(method, LINK_JOIN) == 0) {
+		ask_join(parent, id, params);
 		return;
-	if (strcmp(method, LINK_JOIN) == 0)
-		r = group_client_joins(parent, params, &err);
-	else
-		r = error_set(&err, ERROR_UNKNOWN_METHOD, "the broker knows no %.32s", method);
-	host_answer(parent->host, id, r < 0 ? &err : NULL);
+	}
+	error_set(&err, ERROR_UNKNOWN_METHOD, "the broker knows no %.32s", method);
+	host_answer(parent->host, id, &err);
 }
 
 const struct host_ops parent_host_ops = {

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/client.h"
 #include "broker/endpoint.h"
 #include "broker/group.h"
 #include "broker/journal.h"
@@ -176,16 +177,17 @@ static void remake_removed(void *arg, json_t *result, const struct umdev_error *
 
 static int remake_check(struct mdev *mdev, struct definition *next, struct umdev_error *err)
 {
+	char who[CLIENT_TEXT_SIZE];
 	int r;
 
 	if (mdev->state != MDEV_ACTIVE || mdev->changing)
 		return error_set(err, ERROR_DEVICE_BUSY, "mdev %s is %s: try again", mdev->uuid,
 				 mdev->changing ? "being changed" : mdev_state_name(mdev->state));
-	if (mdev->in_use && !mdev_client_hung_up(mdev))
+	if (mdev->in_use && !client_hung_up(mdev))
 		return error_set(err, ERROR_DEVICE_BUSY,
-				 "mdev %s is in use by process %d: this takes effect at creation, "
-				 "so end that first",
-				 mdev->uuid, (int)mdev->client_pid);
+				 "mdev %s is in use by %s: this takes effect at creation, so end "
+				 "that first",
+				 mdev->uuid, client_text(mdev, who));
 	r = group_check_stop(mdev, err);
 	if (r < 0)
 		return r;

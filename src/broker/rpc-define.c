@@ -342,6 +342,8 @@ static int modify_begin(struct api_call *call, struct umdev_error *err)
 
 	if (r == 0)
 		r = modify_find(call, &mdev, err);
+	if (r == 0 && live && api_put_off(call, rpc_mdev_modify, mdev))
+		return 0;
 	if (r == 0)
 		r = modify_next(call, mdev, live ? mdev->running : mdev->definition, &next, err);
 	if (r < 0)

@@ -139,6 +139,9 @@ void rpc_group_stop(struct api_call *call)
 
 	if (r == 0)
 		r = group_may_change(call, group, &err);
+	if (r == 0 && !api_flag(call, "force") &&
+	    api_put_off(call, rpc_group_stop, group_leaving(call->broker, group)))
+		return;
 	if (r == 0)
 		r = group_stop(call->broker, group, api_flag(call, "force"), call, &err);
 	if (r < 0)

@@ -297,6 +297,8 @@ void rpc_mdev_stop(struct api_call *call)
 		if (r == 0)
 			r = group_check_stop(mdev, &err);
 	}
+	if (r == 0 && !api_flag(call, "force") && api_put_off(call, rpc_mdev_stop, mdev))
+		return;
 	if (r == 0)
 		r = mdev_stop(mdev, api_flag(call, "force"), call, &err);
 	if (r < 0)

@@ -119,6 +119,8 @@ static int save_begin(struct api_call *call, struct umdev_error *err)
 	r = mdev_may_change(mdev, call, err);
 	if (r < 0)
 		return r;
+	if (api_put_off(call, rpc_mdev_save, mdev))
+		return 0;
 	if (mdev->state != MDEV_ACTIVE || mdev->changing)
 		return error_set(err, ERROR_DEVICE_BUSY, "mdev %s is %s: try again", uuid,
 				 mdev->changing ? "being changed" : mdev_state_name(mdev->state));

@@ -65,6 +65,8 @@ static int set_begin(struct api_call *call, struct umdev_error *err)
 		set_done(mdev, call);
 		return 0;
 	}
+	if (r == 0 && spec->when != UMDEV_WHEN_LIVE && api_put_off(call, rpc_mdev_set, mdev))
+		return 0;
 	if (r == 0)
 		r = set_next(mdev, spec, value, &next, err);
 	if (r < 0)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/client.h"
 #include "broker/convert.h"
 #include "broker/group.h"
 #include "broker/journal.h"
@@ -73,6 +74,7 @@ static void mdev_removed(void *arg, json_t *result, const struct umdev_error *er
 int mdev_stop(struct mdev *mdev, bool force, struct api_call *call, struct umdev_error *err)
 {
 	struct parent *parent = mdev->parent;
+	char who[CLIENT_TEXT_SIZE];
 	int r;
 
 	if (mdev->state == MDEV_IDLE)
@@ -95,11 +97,10 @@ int mdev_stop(struct mdev *mdev, bool force, struct api_call *call, struct umdev
 		mdev_stopped(mdev, "as asked");
 		return 0;
 	}
-	if (!force && mdev->in_use && !mdev_client_hung_up(mdev))
+	if (!force && mdev->in_use && !client_hung_up(mdev))
 		return error_set(err, ERROR_DEVICE_BUSY,
-				 "mdev %s is in use by process %d of user %u: end that, or use "
-				 "--force",
-				 mdev->uuid, (int)mdev->client_pid, (unsigned)mdev->client_uid);
+				 "mdev %s is in use by %s: end that, or use --force", mdev->uuid,
+				 client_text(mdev, who));
 	r = parent_call(parent, LINK_REMOVE,
 			json_pack("{s:s,s:b}", "uuid", mdev->uuid, "force", force), mdev_removed,
 			mdev);

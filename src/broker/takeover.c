@@ -410,60 +410,6 @@ bool takeover_begin(struct parent *parent)
 	return true;
 }
 
-/* ---- Questions ------------------------------------------------------------------------------- */
-
-struct takeover_ask {
-	struct list link;
-	struct parent *parent;
-	uint64_t id;
-	json_t *params;
-};
-
-static void takeover_ask_free(struct takeover_ask *ask)
-{
-	list_del(&ask->link);
-	json_decref(ask->params);
-	free(ask);
-}
-
-bool takeover_ask_later(struct parent *parent, uint64_t id, json_t *params)
-{
-	struct takeover_ask *ask;
-
-	if (parent->broker->takeovers == 0)
-		return false;
-	ask = calloc(1, sizeof(*ask));
-	if (!ask)
-		return false;
-	*ask = (struct takeover_ask){.parent = parent, .id = id, .params = json_incref(params)};
-	list_add_tail(&parent->broker->asks, &ask->link);
-	return true;
-}
-
-void takeover_answer_asks(struct broker *broker)
-{
-	while (!list_empty(&broker->asks)) {
-		struct takeover_ask *ask = list_first(&broker->asks, struct takeover_ask, link);
-		struct umdev_error err = {0};
-		int r = group_client_joins(ask->parent, ask->params, &err);
-
-		if (ask->parent->host)
-			host_answer(ask->parent->host, ask->id, r < 0 ? &err : NULL);
-		takeover_ask_free(ask);
-	}
-}
-
-void takeover_forget_asks(const struct parent *parent)
-{
-	struct takeover_ask *ask;
-	struct takeover_ask *tmp;
-
-	list_for_each_safe (ask, tmp, &parent->broker->asks, link) {
-		if (ask->parent == parent)
-			takeover_ask_free(ask);
-	}
-}
-
 /* ---- Hosts without a parent ------------------------------------------------------------------ */
 
 struct stray {

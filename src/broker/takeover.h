@@ -37,12 +37,6 @@ bool takeover_host_died(struct parent *parent, const struct umdev_error *why);
 /* Forgets a takeover. Safe on a parent without. */
 void takeover_free(struct parent *parent);
 
-/* A host's question that cannot be answered before all is known: true when it was put off. They are
- * answered then, unless the host has died. */
-bool takeover_ask_later(struct parent *parent, uint64_t id, json_t *params);
-void takeover_answer_asks(struct broker *broker);
-void takeover_forget_asks(const struct parent *parent);
-
 /* Makes those mdevs of @parent again that were taken down to be made anew. */
 void takeover_remake(struct parent *parent);
 

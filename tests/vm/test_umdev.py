@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What only umdev's drives have: kinds that attributes and options choose, and an operator beside the guest."""
 
+import contextlib
 import shlex
 
 import pytest
 
+from umdevtest.daemon import Rpc
 from vmlib import VmError
 
 pytestmark = pytest.mark.umdev_only
@@ -84,6 +86,16 @@ def test_forced_stop(drives, boot):
     drive.plug(guest)
     guest.wait_for("[ -b /dev/nvme0n1 ]")
     guest.check("dd if=/dev/nvme0n1 of=/tmp/read bs=1M count=16 iflag=direct && cmp /tmp/data /tmp/read")
+
+
+def test_stop_right_after_the_end(drives, boot):
+    """What a QEMU polled the kernel closes a while after its process is gone. That is waited for, not refused."""
+    drive = drives.drive()
+    guest = boot(drive, own_kernel=False)
+    drive.wait_until(lambda mdev: mdev["in_use"], "QEMU is connected")
+    with contextlib.closing(Rpc(drive.control_socket)) as rpc:
+        guest.kill()
+        rpc.call("mdev.stop", uuid=drive.ident)
 
 
 def test_unshared_memory_is_refused(drives, boot):

@@ -64,6 +64,11 @@ class UmdevDrive:
         """Where its vfio-user server listens."""
         return self._daemon.root / "run/umdev/mdevs" / self.ident / "vfio-user.sock"
 
+    @property
+    def control_socket(self) -> Path:
+        """Where its daemon takes calls."""
+        return self._daemon.root / "run/umdev/control.sock"
+
     def qemu_arguments(self) -> list:
         """What gives a machine this drive from its start, whose memory is shared already."""
         return shlex.split(self._daemon.ctl("qemu-args", "--no-memory", "--shell", self.ident))
