@@ -8,26 +8,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "util/cleanup.h"
-#include "util/fd.h"
 
-#define PROCESS_STATE	3 /* numbers of fields, proc(5) */
-#define PROCESS_STARTED 22
+#define PROCESS_STATE	  3 /* numbers of fields, proc(5) */
+#define PROCESS_STARTED	  22
+#define PROCESS_STAT_SIZE 1024 /* all numbers at their longest have less */
 
-/* Field @number, from the third on, and what follows it; NULL when there is none. Owned by
- * *@ret_text. */
-static const char *process_field(pid_t pid, int number, char **ret_text)
+/* Field @number of @stat, from the third on, and what follows it; NULL when there is none. */
+static const char *process_field(pid_t pid, int number, char stat[PROCESS_STAT_SIZE])
 {
-	char path[32];
-	size_t len = 0;
+	umdev_autoclose int fd = -1;
 	const char *at;
+	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	if (pid <= 0 || fd_read_file(AT_FDCWD, path, 4096, ret_text, &len) < 0)
+	snprintf(stat, PROCESS_STAT_SIZE, "/proc/%d/stat", (int)pid);
+	fd = open(stat, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, stat, PROCESS_STAT_SIZE - 1);
+	if (pid <= 0 || n < 0)
 		return NULL;
+	stat[n] = '\0';
 	/* The name in the second field may hold anything; the third begins behind its last ')'. */
-	at = strrchr(*ret_text, ')');
+	at = strrchr(stat, ')');
 	for (int field = PROCESS_STATE - 1; at && field < number; field++) {
 		at = strchr(at, ' ');
 		if (at)
@@ -38,21 +41,21 @@ static const char *process_field(pid_t pid, int number, char **ret_text)
 
 uint64_t process_started(pid_t pid)
 {
-	umdev_autofree char *text = NULL;
-	const char *at = process_field(pid, PROCESS_STARTED, &text);
+	char stat[PROCESS_STAT_SIZE];
+	const char *at = process_field(pid, PROCESS_STARTED, stat);
 
 	return at ? strtoull(at, NULL, 10) : 0;
 }
 
 bool process_ended(pid_t pid)
 {
-	umdev_autofree char *text = NULL;
+	char stat[PROCESS_STAT_SIZE];
 	const char *at;
 
 	if (pid <= 0)
 		return false;
 	if (kill(pid, 0) < 0 && errno == ESRCH)
 		return true;
-	at = process_field(pid, PROCESS_STATE, &text);
+	at = process_field(pid, PROCESS_STATE, stat);
 	return at && (*at == 'Z' || *at == 'X');
 }
