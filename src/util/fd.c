@@ -15,6 +15,10 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* Linux 6.5 */
+#endif
+
 void fd_close(int *fd)
 {
 	int saved = errno;
@@ -297,4 +301,16 @@ bool fd_hung_up(int fd)
 	struct pollfd p = {.fd = fd};
 
 	return poll(&p, 1, 0) > 0 && p.revents & POLLHUP;
+}
+
+bool fd_peer_ended(int fd)
+{
+	umdev_autoclose int pidfd = -1;
+	struct pollfd p = {.events = POLLIN};
+	socklen_t len = sizeof(pidfd);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) < 0)
+		return errno == ESRCH || errno == EINVAL; /* one that has been waited for */
+	p.fd = pidfd;
+	return poll(&p, 1, 0) > 0;
 }

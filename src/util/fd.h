@@ -81,3 +81,7 @@ bool fd_is_socket(int fd);
 /* Whether whoever was at the other end of a connected socket has closed it, whatever is still to be
  * read from it. One system call. */
 bool fd_hung_up(int fd);
+
+/* Whether the process that had connected a unix socket, of which @fd is the accepted end, has
+ * ended. The connection has not, perhaps. Before Linux 6.5 nobody can tell: false. */
+bool fd_peer_ended(int fd);

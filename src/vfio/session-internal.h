@@ -61,7 +61,8 @@ struct vfio_session {
 	struct reactor_timer deadline;
 	struct reactor_timer grace;
 	struct reactor_timer proven;
-	struct reactor_timer accept_pause; /* no descriptor was free for a client */
+	struct reactor_timer accept_pause; /* no descriptor was free for a client, or one ends */
+	uint64_t ended_ns; /* when the client's process was found to have ended; 0: it was not */
 	struct reactor_task task;
 
 	uint32_t depth;	  /* entries into the session that are on the stack */

@@ -24,11 +24,14 @@
 #include <unistd.h>
 
 #include "util/clock.h"
+#include "util/fault.h"
 #include "util/fd.h"
 #include "vfio/session-internal.h"
 
 #define SESSION_ACCEPTS	   16 /* connections looked at in one turn */
 #define SESSION_PAUSE_NS   (100 * NS_PER_MS)
+#define SESSION_END_NS	   (5 * NS_PER_S) /* between the end of a process and of its connection */
+#define SESSION_LOOK_NS	   (5 * NS_PER_MS)
 #define SESSION_STALL_S	   (VFIO_STALL_NS / NS_PER_S)
 #define SESSION_MSIX_LIMIT 2048
 
@@ -95,6 +98,8 @@ static void session_answer(struct vfio_session *s)
 		return;
 	}
 	__atomic_store_n(tries, *tries + 1, __ATOMIC_RELEASE);
+	if (*tries == VFIO_TRIES_MAX)
+		FAULT_SPARE();
 	message_reply(s);
 	__atomic_store_n(tries, 0, __ATOMIC_RELEASE);
 	rx_finish(s);
@@ -285,6 +290,29 @@ static bool session_leaving(const struct vfio_session *s)
 	return s->doomed || fd_hung_up(s->connection.fd);
 }
 
+/* Nobody is accepted for that long. */
+static void session_pause_accepting(struct vfio_session *s, uint64_t ns)
+{
+	reactor_fd_del(s->reactor, &s->listener);
+	reactor_timer_set(s->reactor, &s->accept_pause, reactor_now_ns(s->reactor) + ns);
+}
+
+/* Whether whoever has come waits in the queue a little, since the client's process has ended: the
+ * kernel may close its connection some time later. It never does where another process has it. */
+static bool session_ending(struct vfio_session *s)
+{
+	uint64_t now = reactor_now_ns(s->reactor);
+
+	if (s->connection.fd < 0 || !fd_peer_ended(s->connection.fd))
+		return false;
+	if (s->ended_ns == 0)
+		s->ended_ns = now;
+	if (now - s->ended_ns >= SESSION_END_NS)
+		return false;
+	session_pause_accepting(s, SESSION_LOOK_NS);
+	return true;
+}
+
 /* Whoever has connected is the client now, or the next one, or turned away. Owns @connection. */
 static void session_take(struct vfio_session *s, int connection)
 {
@@ -314,18 +342,15 @@ static void session_accept(struct reactor_fd *source, uint32_t events)
 		/* Whoever comes while the last client goes is the next one: it waits. So do
 		 * those behind one who was accepted before. */
 		if (s->arrived >= 0 || s->next >= 0 ||
-		    (s->connection.fd >= 0 && session_leaving(s)))
+		    (s->connection.fd >= 0 && session_leaving(s)) || session_ending(s))
 			break;
 		int fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
 			continue;
-		if (fd < 0 && errno != EAGAIN) {
-			/* No descriptor or memory is free; the client waits in the queue. */
-			reactor_fd_del(s->reactor, &s->listener);
-			reactor_timer_set(s->reactor, &s->accept_pause,
-					  reactor_now_ns(s->reactor) + SESSION_PAUSE_NS);
-		}
+		/* No descriptor or memory is free; the client waits in the queue. */
+		if (fd < 0 && errno != EAGAIN)
+			session_pause_accepting(s, SESSION_PAUSE_NS);
 		if (fd < 0)
 			break;
 		session_take(s, fd);
@@ -391,6 +416,7 @@ static void session_close(struct vfio_session *s)
 	/* The keeper has it a while longer. */
 	shutdown(s->connection.fd, SHUT_RDWR);
 	fd_close(&s->connection.fd);
+	s->ended_ns = 0;
 	tx_end(s);
 	if (s->doom_blames)
 		s->ops->refused(s->device, s->reason);

@@ -109,6 +109,24 @@ def test_connection_that_was_passed_on(swap):
         assert time.monotonic() - begin < LIMIT_S
 
 
+def test_next_client_waits(swap):
+    """Who connects is the next client when the connection is gone, and turned away if it stays."""
+    ident = swap.ok("start", "-p", "p", "-t", "swap-11").strip()
+    with Consumer(swap) as second, ThreadPoolExecutor() as pool:
+        with Remains(swap, ident) as remains:
+            begin = time.monotonic()
+            assert not second.connects(ident)
+            assert time.monotonic() - begin >= LIMIT_S
+            assert f"in use by pid {remains.pid}" in swap.mdev(ident)["last_refusal"]
+        wait_for(lambda: not swap.mdev(ident)["in_use"], "the mdev to be free")
+        with Remains(swap, ident):
+            connects = pool.submit(second.connects, ident)
+            time.sleep(0.3)
+            assert not connects.done()
+        assert connects.result()
+        wait_for(lambda: swap.mdev(ident).get("client", {}).get("pid") == second.pid, "the second to be known")
+
+
 def test_client_that_lives_is_no_reason_to_wait(swap):
     """A stop of what is in use is refused at once."""
     ident = swap.ok("start", "-p", "p", "-t", "swap-11").strip()

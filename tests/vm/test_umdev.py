@@ -7,6 +7,7 @@ import shlex
 import pytest
 
 from umdevtest.daemon import Rpc
+from umdevtest.vfiouser import Client
 from vmlib import VmError
 
 pytestmark = pytest.mark.umdev_only
@@ -89,13 +90,19 @@ def test_forced_stop(drives, boot):
 
 
 def test_stop_right_after_the_end(drives, boot):
-    """What a QEMU polled the kernel closes a while after its process is gone. That is waited for, not refused."""
+    """What a QEMU polled the kernel closes a while after its process is gone. That is waited for: by the next client, and
+    by who stops the mdev."""
     drive = drives.drive()
-    guest = boot(drive, own_kernel=False)
-    drive.wait_until(lambda mdev: mdev["in_use"], "QEMU is connected")
     with contextlib.closing(Rpc(drive.control_socket)) as rpc:
-        guest.kill()
-        rpc.call("mdev.stop", uuid=drive.ident)
+        for next_is in ("client", "stop"):
+            guest = boot(drive, own_kernel=False)
+            drive.wait_until(lambda mdev: mdev["in_use"], "QEMU is connected")
+            guest.kill()
+            if next_is == "stop":
+                rpc.call("mdev.stop", uuid=drive.ident)
+                break
+            with Client(drive.socket) as client:
+                client.like_qemu()
 
 
 def test_unshared_memory_is_refused(drives, boot):

@@ -17,6 +17,9 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/open-fds.h"
@@ -483,6 +486,56 @@ static void test_hung_up(void **state)
 	fd_close(&file);
 }
 
+/* A process that has ended is told from a connection that has: this one lives on with us. */
+static void test_peer_ended(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int ours = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd;
+	siginfo_t info;
+	pid_t pid;
+
+	(void)state;
+	assert_false(fd_peer_ended(-1));
+	/* An abstract name, chosen by the kernel. */
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(sa_family_t)), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&address,
+				     &(socklen_t){sizeof(address)}),
+			 0);
+	assert_int_equal(listen(listener, 1), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)!connect(ours, (struct sockaddr *)&address, sizeof(sa_family_t) + 6);
+		pause();
+		_exit(0);
+	}
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_false(fd_peer_ended(fd));
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	if (!fd_peer_ended(fd)) {
+		struct utsname kernel;
+		unsigned major = 0;
+		unsigned minor = 0;
+
+		assert_int_equal(uname(&kernel), 0);
+		assert_int_equal(sscanf(kernel.release, "%u.%u", &major, &minor), 2);
+		assert_true(major < 6 || (major == 6 && minor < 5));
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+	} else {
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		assert_true(fd_peer_ended(fd));
+	}
+	assert_false(fd_hung_up(fd));
+	fd_close(&ours);
+	assert_true(fd_hung_up(fd));
+	fd_close(&fd);
+	fd_close(&listener);
+}
+
 #define FD_TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -508,6 +561,7 @@ int main(void)
 		FD_TEST(test_mkdir_parents),
 		FD_TEST(test_fair),
 		FD_TEST(test_hung_up),
+		FD_TEST(test_peer_ended),
 	};
 
 	return cmocka_run_group_tests_name("fd", tests, NULL, NULL);

@@ -454,8 +454,10 @@ static bool kill_connecting(struct subject *t, unsigned stops, unsigned *lost)
 	died = mortal_step(m, stops, 0);
 	mortal_kill(m);
 	kept = m->kept_count;
-	/* The next ones may die, too, once it is kept. */
-	for (unsigned i = 0; kept > 0 && i < stops % 3; i++) {
+	/* The next ones may die, too, once it is kept, but not so many that it is held against the
+	 * client. */
+	for (unsigned i = 0; kept > 0 && i < stops % 3 && m->page->tries < VFIO_TRIES_MAX - 1;
+	     i++) {
 		mortal_hold(m, true);
 		(void)mortal_step(m, next_random(t) % RESUME_STOPS, next_random(t) % STEPS);
 		mortal_kill(m);
