@@ -12,6 +12,9 @@ void umdev_fault_point(const char *label) __attribute__((weak));
 /* The same with a number, such as a place on the storage. */
 void umdev_fault_value(const char *label, uint64_t value) __attribute__((weak));
 
+/* One more death over what is on hand would be held against it. */
+void umdev_fault_spare(void) __attribute__((weak));
+
 #define FAULT_VALUE(label, value)                                                                  \
 	do {                                                                                       \
 		if (umdev_fault_value)                                                             \
@@ -22,7 +25,13 @@ void umdev_fault_value(const char *label, uint64_t value) __attribute__((weak));
 		if (umdev_fault_point)                                                             \
 			umdev_fault_point(label);                                                  \
 	} while (0)
+#define FAULT_SPARE()                                                                              \
+	do {                                                                                       \
+		if (umdev_fault_spare)                                                             \
+			umdev_fault_spare();                                                       \
+	} while (0)
 #else
 #define FAULT_POINT(label)	  ((void)0)
+#define FAULT_SPARE()		  ((void)0)
 #define FAULT_VALUE(label, value) ((void)0)
 #endif

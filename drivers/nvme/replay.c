@@ -258,6 +258,8 @@ void nvme_replay(struct nvme_ctrl *ctrl, bool now)
 		req->replaying =
 			req->stage == NVME_STAGE_PARKED && req->cmd->phase == NVME_SLOT_ACTIVE;
 		ctrl->replay_left += req->replaying;
+		if (req->replaying && req->cmd->deaths == NVME_DEATHS_MAX - 1)
+			FAULT_SPARE();
 	}
 	ctrl->replay = NVME_REPLAY_DUE;
 	if (replay_any_guilty(ctrl)) {

@@ -15,12 +15,14 @@
 /* Steps of the data path are passed thousands of times a second, others a few times in all. */
 #define FAULT_PASSES_MAX 3000u
 #define FAULT_LATEST_NS	 (700 * NS_PER_MS)
+#define FAULT_SPARED_NS	 NS_PER_S
 
 static struct {
 	bool read;
 	char label[64];
 	uint32_t passes;   /* left */
 	uint64_t armed_ns; /* passes count from then on */
+	bool meant;	   /* by UMDEV_FAULT_VALUE */
 } fault;
 
 static uint32_t fault_random(uint64_t *state)
@@ -70,20 +72,34 @@ static void fault_die(const char *label)
 	raise(SIGKILL);
 }
 
-void umdev_fault_point(const char *label)
+static void fault_read(void)
 {
 	const char *text;
 
-	if (!fault.read) {
-		fault.read = true;
-		text = getenv("UMDEV_FAULTS");
-		if (text)
-			fault_choose(text);
-	}
+	if (fault.read)
+		return;
+	fault.read = true;
+	text = getenv("UMDEV_FAULTS");
+	if (text)
+		fault_choose(text);
+}
+
+void umdev_fault_point(const char *label)
+{
+	fault_read();
 	if (strcmp(label, fault.label) != 0 || clock_now_ns() < fault.armed_ns ||
 	    --fault.passes > 0)
 		return;
 	fault_die(label);
+}
+
+void umdev_fault_spare(void)
+{
+	uint64_t until_ns = clock_now_ns() + FAULT_SPARED_NS;
+
+	fault_read();
+	if (!fault.meant && fault.armed_ns < until_ns)
+		fault.armed_ns = until_ns;
 }
 
 void umdev_fault_value(const char *label, uint64_t value)
@@ -98,6 +114,7 @@ void umdev_fault_value(const char *label, uint64_t value)
 	if (*end != ' ')
 		fault_die(label);
 	fault.read = true;
+	fault.meant = true;
 	fault.passes = 1;
 	fault.armed_ns = 0;
 	snprintf(fault.label, sizeof(fault.label), "%s", end + 1);

@@ -8,6 +8,10 @@
  * one line on stderr: "fault: LABEL". Three of four let some time pass before they count; with
  * "SEED!" none does, for steps that are passed early or never.
  *
+ * A client over one request of which, or over one command, hosts die again and again pays for it.
+ * Deaths by chance are nobody's fault, so the last host that may die over such a thing is spared
+ * for a while: FAULT_SPARE().
+ *
  * UMDEV_FAULT_VALUE="LABEL NUMBER [STEP]": each process dies when it passes that FAULT_VALUE() with
  * that number, or at the next FAULT_POINT() STEP, as it would of a request that is its death.
  */
@@ -24,7 +28,12 @@ __attribute__((visibility("default"))) void umdev_fault_point(const char *label)
  */
 __attribute__((visibility("default"))) void umdev_fault_value(const char *label, uint64_t value);
 
+/* The process does not die by chance for the next second. */
+__attribute__((visibility("default"))) void umdev_fault_spare(void);
+
 #define FAULT_POINT(label) umdev_fault_point(label)
+#define FAULT_SPARE()	   umdev_fault_spare()
 #else
 #define FAULT_POINT(label) ((void)0)
+#define FAULT_SPARE()	   ((void)0)
 #endif

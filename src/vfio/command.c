@@ -180,6 +180,8 @@ static bool command_begin(struct vfio_session *s)
 
 	if (*tries < VFIO_TRIES_MAX) {
 		__atomic_store_n(tries, *tries + 1, __ATOMIC_RELEASE);
+		if (*tries == VFIO_TRIES_MAX)
+			FAULT_SPARE();
 		FAULT_POINT("command.begun");
 		return true;
 	}
