@@ -195,7 +195,10 @@ const struct rpc_method rpc_methods[] = {
 	},
 	{
 		.name = "mdev.stop",
-		.summary = "Removes an active mdev. Its definition stays.",
+		.summary = "Removes an active mdev. Its definition stays. One in use is refused "
+			   "without `force`; while its client has ended and the kernel has not "
+			   "closed its connection yet, that is waited for, five seconds at most, "
+			   "as by other methods that a client is in the way of.",
 		.params = {{"uuid", RPC_STRING, true, "the mdev"},
 			   {"force", RPC_BOOL, false,
 			    "disconnect the client of one in use and, as root, stop also that of "

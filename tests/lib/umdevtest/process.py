@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What /proc says about a process: who it is, whose child, which descriptors it holds."""
+"""What /proc says about a process (who it is, whose child, which descriptors it holds), and waiting for one."""
 
 import contextlib
 import os
