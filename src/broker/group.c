@@ -2,17 +2,13 @@
 /* Groups: members, settings and consumer. See group.h. */
 #include "broker/group.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <umdev/driver.h>
-#include <unistd.h>
 
 #include "broker/client.h"
 #include "broker/process.h"
 #include "broker/store.h"
-#include "util/fd.h"
 #include "util/log.h"
 
 int group_wrap(struct umdev_error *err, const char *group)
