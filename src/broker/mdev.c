@@ -373,6 +373,13 @@ static bool mdev_event_allowed(struct parent *parent)
 	return ++parent->event_count <= PARENT_EVENTS_PER_S;
 }
 
+/* Whether it is told again: a host that died while the client connected had done so, perhaps. */
+static bool mdev_knows(const struct mdev *mdev, const struct event *event)
+{
+	return strcmp(event->name, EVENT_CLIENT_CONNECTED) == 0 && mdev->in_use &&
+	       event->pid == mdev->client_pid && event->uid == mdev->client_uid;
+}
+
 static void mdev_take_event(struct parent *parent, struct mdev *mdev, json_t *params)
 {
 	static const char *const known[] = {EVENT_CLIENT_CONNECTED, EVENT_CLIENT_DISCONNECTED,
@@ -394,6 +401,8 @@ static void mdev_take_event(struct parent *parent, struct mdev *mdev, json_t *pa
 	event.has_peer = json_object_get(params, "pid") && json_object_get(params, "uid");
 	if (!message)
 		message = "";
+	if (mdev && mdev_knows(mdev, &event))
+		return;
 	if (mdev)
 		mdev_take_client(mdev, &event, params, message);
 	if ((!mdev || mdev_own_event_allowed(mdev)) && mdev_event_allowed(parent))

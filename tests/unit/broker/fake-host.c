@@ -14,7 +14,8 @@
  *   refuse-create=TEXT       create is refused, or the host dies of it, if the attributes, as JSON,
  *   die-create=TEXT          have TEXT in them
  *   keep=N                   keeps N descriptors after create; keep=bad: a slot out of range
- *   event=NAME               reports it after create
+ *   event=NAME               reports it after create, of process 1, which lives,
+ *   repeat=yes               and once more
  *   message=long             of that event: more than fits, of characters of two bytes
  *   remove=busy              unless forced
  *   refuse-attr=NAME
@@ -379,12 +380,15 @@ static void fake_create(uint64_t id, json_t *params, int *fds, size_t nfds)
 	fake_reply(LINK_CREATE, id, NULL);
 	for (size_t i = 0; fake_is("message", "long") && i < 300; i++)
 		memcpy(message + 2 * i, "\xc3\xa4", 3);
-	if (fake_script("event")[0] &&
-	    link_notify(&fake.link, LINK_EVENT,
-			json_pack("{s:s,s:s,s:i,s:s,s:i,s:i}", "uuid", uuid, "event", fake.value,
-				  "level", 6, "message", message, "pid", 77, "uid", 88),
-			NULL, 0) < 0)
-		abort();
+	for (int times = fake_is("repeat", "yes") ? 2 : 1; fake_script("event")[0] && times > 0;
+	     times--) {
+		if (link_notify(&fake.link, LINK_EVENT,
+				json_pack("{s:s,s:s,s:i,s:s,s:i,s:i}", "uuid", uuid, "event",
+					  fake.value, "level", 6, "message", message, "pid", 1,
+					  "uid", 88),
+				NULL, 0) < 0)
+			abort();
+	}
 }
 
 static void fake_attr(uint64_t id, json_t *params)

@@ -478,6 +478,26 @@ static void test_busy(void **state)
 	assert_true(fixture_exists(f, FILE(A)));
 }
 
+/* A host that died while its client connected had told of it, perhaps, and the next one does. */
+static void test_told_twice(void **state)
+{
+	struct fixture *f = *state;
+	json_t *events;
+	json_t *event;
+	size_t i;
+	int connected = 0;
+
+	fixture_script(f, "event=client.connected\nrepeat=yes");
+	fixture_ok(f, "mdev.start", ON(A, "fake-s"));
+	fixture_ok(f, "mdev.stop", "{\"uuid\":\"" A "\",\"force\":true}");
+	events = fixture_call(f, "event.list", "{}");
+	json_array_foreach (json_object_get(events, "events"), i, event)
+		connected += strcmp(json_string_value(json_object_get(event, "event")),
+				    "client.connected") == 0;
+	assert_int_equal(connected, 1);
+	json_decref(events);
+}
+
 static void test_in_use(void **state)
 {
 	struct fixture *f = *state;
@@ -486,7 +506,7 @@ static void test_in_use(void **state)
 	fixture_ok(f, "mdev.start", ON(A, "fake-s"));
 	fixture_wait_event(f, "client.connected", 1);
 	expect_state(f, "{}", "in-use");
-	assert_string_equal(fixture_get(f, "mdev.list", "{}", "mdevs.0.client.pid"), "77");
+	assert_string_equal(fixture_get(f, "mdev.list", "{}", "mdevs.0.client.pid"), "1");
 	fixture_fails(f, ERROR_DEVICE_BUSY, "mdev.stop", JUST(A));
 	expect_state(f, "{}", "in-use");
 	fixture_ok(f, "mdev.stop", "{\"uuid\":\"" A "\",\"force\":true}");
@@ -695,6 +715,7 @@ int main(void)
 		WITH(test_half_a_map),
 		WITH(test_owner),
 		WITH(test_busy),
+		WITH(test_told_twice),
 		WITH(test_in_use),
 		WITH(test_modify),
 		WITH(test_live),
