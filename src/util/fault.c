@@ -15,7 +15,7 @@
 /* Steps of the data path are passed thousands of times a second, others a few times in all. */
 #define FAULT_PASSES_MAX 3000u
 #define FAULT_LATEST_NS	 (700 * NS_PER_MS)
-#define FAULT_SPARED_NS	 NS_PER_S
+#define FAULT_SPARED_NS	 (2 * NS_PER_S)
 
 static struct {
 	bool read;

@@ -28,7 +28,7 @@ __attribute__((visibility("default"))) void umdev_fault_point(const char *label)
  */
 __attribute__((visibility("default"))) void umdev_fault_value(const char *label, uint64_t value);
 
-/* The process does not die by chance for the next second. */
+/* The process does not die by chance for the next two seconds. */
 __attribute__((visibility("default"))) void umdev_fault_spare(void);
 
 #define FAULT_POINT(label) umdev_fault_point(label)
