@@ -319,7 +319,8 @@ def test_room(make_managed):
     users = [User(managed, first), User(managed, second)]
     # The memory of the parent takes one, so the second client is one past it.
     await_stored(managed, INDEX + 2 + BASE + CLIENT)
-    assert managed.mdev(second)["in_use"] and users[1].is_served()
+    wait_for(lambda: managed.mdev(second)["in_use"], "the second client to be known")
+    assert users[1].is_served()
     assert [event["uuid"] for event in managed.events() if "service manager's store" in event["message"]] == [second]
     found = managed.ctl("doctor").out
     assert "1 mdevs are not in it" in found and "FileDescriptorStoreMax" in found
